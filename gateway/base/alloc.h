@@ -1,0 +1,34 @@
+/*
+ * alloc.h - the only caller of malloc.
+ *
+ * Sizes that we choose abort when memory is out (there is no good answer).
+ * Sizes that a peer chooses go through the _try variant, which may return NULL.
+ *
+ * Fault injection: SLUICE_FAIL_ALLOC=N in the environment makes the N-th _try
+ * allocation of the process fail, and SLUICE_FAIL_ALLOC_EVERY=N each N-th
+ * (test builds only: compiled in with -DSLUICE_FAULTS).
+ */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Return size bytes, zeroed; the caller owns them. Abort when memory is out. */
+void *alloc_new(size_t size);
+
+/* Return size bytes, not zeroed, or NULL. */
+void *alloc_try(size_t size);
+
+/* Resize to size bytes (old may be NULL); NULL when out of memory, old is then untouched. */
+void *alloc_resize_try(void *old, size_t size);
+
+/* As alloc_resize_try, but abort when memory is out. */
+void *alloc_resize(void *old, size_t size);
+
+/* Return a NUL-terminated copy of len bytes; the caller owns it. Abort when memory is out. */
+char *alloc_text(const char *ptr, size_t len);
+
+/* Release what the above returned; NULL is fine. */
+void alloc_free(void *memory);
+
+#endif /* BASE_ALLOC_H */

@@ -1,0 +1,126 @@
+/*
+ * shape.h - what a configuration value looks like and where it is stored.
+ *
+ * A shape describes one value; a table of fields describes a struct. The same
+ * tables check the YAML and bind it to memory (shape_bind), print the JSON
+ * Schema (schema_print) and print the reference page (reference_print). Each layer owns
+ * the tables of its own part, so nobody central knows all options.
+ *
+ * Bound memory lives in the arena given to shape_bind(); strings are
+ * NUL-terminated beyond their length.
+ */
+#ifndef CONFIG_SHAPE_H
+#define CONFIG_SHAPE_H
+
+#include "config/tree.h"
+
+enum shape_kind {
+    SHAPE_BOOL,     /* bool:        true false on off yes no */
+    SHAPE_UINT,     /* uint64_t:    digits, within min..max */
+    SHAPE_DURATION, /* uint64_t ms: 250ms 10s 5m 2h 1d, and 0; a number without a unit is an error */
+    SHAPE_SIZE,     /* uint64_t:    bytes: 512 64KiB 1MiB 4GiB, KB MB GB as powers of 1000 */
+    SHAPE_RATIO,    /* double 0..1: 50% or 0.5 */
+    SHAPE_TEXT,     /* struct sluice_span: any scalar */
+    SHAPE_SECRET,   /* struct sluice_span: text or file:PATH (its content, one last newline cut); never printed */
+    SHAPE_CHOICE,   /* int:         one of choices */
+    SHAPE_STRUCT,   /* the struct described by fields, stored in place */
+    SHAPE_LIST,     /* struct items: element after element; one scalar or map alone counts as a list of one */
+    SHAPE_MAP,      /* struct items of struct named: any names, each with a value of element */
+    SHAPE_CUSTOM,   /* whatever parse stores */
+};
+
+/* SHAPE_LIST and SHAPE_MAP. For a map, each element begins with struct named. */
+struct items {
+    void *first; /* n elements of element->size bytes each */
+    size_t n;
+};
+
+/* First member of every element of a SHAPE_MAP. */
+struct named {
+    struct sluice_span name;
+    struct mark at;
+};
+
+struct choice {
+    const char *name; /* NULL ends the list */
+    int value;
+    const char *help;
+};
+
+struct field;
+struct bind;
+
+/* Turn a node into a value of the shape at out. Report with notes_error and return ERR_CONFIG when it is wrong. */
+typedef enum err shape_parse_fn(struct bind *bind, const struct tree *node, void *out);
+
+/* Look at a bound struct as a whole (cross-field rules). node is the struct's own. */
+typedef void shape_check_fn(struct bind *bind, const struct tree *node, void *out);
+
+struct shape {
+    enum shape_kind kind;
+    size_t size;                 /* bytes of one stored value; LIST, MAP: sizeof(struct items) */
+    const struct field *fields;  /* STRUCT: ends with a field whose name is NULL */
+    const struct shape *element; /* LIST, MAP: a MAP's element is a STRUCT that begins with struct named */
+    const struct choice *choices;
+    uint64_t min, max;           /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: number of elements */
+    const char *scalar;          /* STRUCT: a scalar instead of a map sets this field */
+    shape_parse_fn *parse;       /* CUSTOM: how; others: NULL */
+    shape_check_fn *check;       /* STRUCT: after all fields, or NULL */
+    const char *what;            /* "an address such as 127.0.0.1:8080", for errors and the reference */
+    const char *pattern;         /* CUSTOM: regular expression for the JSON Schema, or NULL */
+    const char *title;           /* STRUCT: "listener", "route", as errors call it */
+};
+
+struct field {
+    const char *name;
+    const struct shape *shape;
+    size_t offset;
+    const char *preset; /* the default, as it would be written (flow YAML for structs and lists); NULL: zero bytes */
+    bool required;
+    const char *help;   /* one sentence */
+    const char *example; /* as it would be written, or NULL */
+};
+
+extern const struct shape shape_bool, shape_uint, shape_duration, shape_size, shape_ratio, shape_text, shape_secret;
+extern const struct shape shape_texts; /* a list of text */
+
+/* What a bind works with. Parse and check functions read it; nobody changes it. */
+struct bind {
+    struct arena *arena;     /* for what is stored */
+    struct notes *notes;
+    struct origins *origins; /* may be NULL */
+    void *user;              /* the caller's */
+};
+
+/*
+ * Bind node to out according to shape: presets first, then what is written. All errors of the
+ * subtree go to notes: unknown key (with the nearest and the allowed names), missing key, wrong kind, bad unit, out of
+ * bounds. Returns ERR_CONFIG when there was any; out is then not to be used.
+ * A NULL node binds the presets alone.
+ */
+CHECKED enum err shape_bind(struct bind *bind, const struct shape *shape, const struct tree *node, void *out);
+
+/* -- where values came from -------------------------------------------- */
+
+/* Remembers for each stored value the place it was written at, or that it is a preset. */
+struct origins;
+
+struct origins *origins_new(struct arena *arena); /* lives in the arena */
+/* True and the place when the value at address was written in a file; false: preset, or unknown. */
+bool origins_find(const struct origins *origins, const void *address, struct mark *at);
+
+/* -- what the tables say ------------------------------------------------ */
+
+/* The JSON Schema (2020-12) of a shape as the top level, indented; ends with a newline. */
+void schema_print(const struct shape *shape, const char *title, struct text *out);
+
+/* The reference page in Markdown: a section a struct; key, type, default, meaning, example. */
+void reference_print(const struct shape *shape, const char *title, struct text *out);
+
+/* -- for writers of parse functions -------------------------------------- */
+
+/* Read a scalar as the built-in kinds do. ERR_CONFIG when malformed; nothing is noted. */
+CHECKED enum err shape_read_duration(struct sluice_span text, uint64_t *ms);
+CHECKED enum err shape_read_size(struct sluice_span text, uint64_t *bytes);
+
+#endif /* CONFIG_SHAPE_H */

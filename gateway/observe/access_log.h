@@ -1,0 +1,49 @@
+/*
+ * access_log.h - one line per exchange, in a form compiled once.
+ */
+#ifndef OBSERVE_ACCESS_LOG_H
+#define OBSERVE_ACCESS_LOG_H
+
+#include "base/arena.h"
+#include "base/text.h"
+#include "config/shape.h"
+
+struct access_format;
+
+enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a pattern */
+
+/* What is known of an exchange at its end. Spans may be empty: null, or "-". */
+struct access_record {
+    uint64_t wall_us; /* when it began */
+    uint64_t duration_us;
+    int64_t upstream_us; /* to the response head, or ACCESS_NONE */
+    int64_t bytes_in, bytes_out;
+    int64_t status; /* ACCESS_NONE: none was sent */
+    const char *reason;
+    struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;
+    struct sluice_span route, upstream, endpoint, listener;
+    uint32_t client_port, worker, tries;
+    uint64_t connection, connection_requests, generation;
+    bool has_query, reused;
+
+    /* Value of a field of the request or of the response, false when absent. */
+    bool (*find_field)(const struct access_record *record, bool of_response, struct sluice_span name,
+                       struct sluice_span *value);
+    const void *owner; /* for find_field */
+};
+
+/* The "access_log:" map. */
+struct access_log_conf {
+    struct sluice_span path; /* "off", "stdout", "stderr" or a file */
+    int form;                /* enum access_form */
+    struct items fields;     /* of struct sluice_span */
+    struct sluice_span pattern;
+    struct access_format *format; /* compiled by the shape's check */
+};
+enum access_form { ACCESS_JSON, ACCESS_PATTERN };
+extern const struct shape access_log_shape;
+
+/* Append one line, '\n' included. */
+void access_format_write(const struct access_format *format, const struct access_record *record, struct text *out);
+
+#endif /* OBSERVE_ACCESS_LOG_H */

@@ -6,11 +6,13 @@
  *
  * Fault injection: SLUICE_FAIL_ALLOC=N in the environment makes the N-th _try
  * allocation of the process fail, and SLUICE_FAIL_ALLOC_EVERY=N each N-th
- * (test builds only: compiled in with -DSLUICE_FAULTS).
+ * (test builds only: compiled in with -DSLUICE_FAULTS). arena_try() and slab_take()
+ * count as _try allocations too, though they seldom reach malloc.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Return size bytes, zeroed; the caller owns them. Abort when memory is out. */
@@ -30,5 +32,27 @@ char *alloc_text(const char *ptr, size_t len);
 
 /* Release what the above returned; NULL is fine. */
 void alloc_free(void *memory);
+
+/* -- for the other allocators of base ---------------------------------- */
+
+#ifdef SLUICE_FAULTS
+/* Count one _try allocation; true when it is one that shall fail. */
+bool alloc_is_faulty(void);
+
+/* No faults on this thread between the two: here nobody can bear one. They nest. */
+void alloc_faults_stop(void);
+void alloc_faults_start(void);
+#else
+static inline bool alloc_is_faulty(void)
+{
+    return false;
+}
+static inline void alloc_faults_stop(void)
+{
+}
+static inline void alloc_faults_start(void)
+{
+}
+#endif
 
 #endif /* BASE_ALLOC_H */

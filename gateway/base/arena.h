@@ -43,7 +43,7 @@ void *arena_try(struct arena *arena, size_t size);
 /* The same, not zeroed. */
 void *arena_try_raw(struct arena *arena, size_t size);
 
-/* As arena_try, for sizes that we choose: abort instead of NULL. */
+/* As arena_try, for sizes that we choose: max does not bind; abort when out of memory. */
 void *arena_new(struct arena *arena, size_t size);
 
 /* Copy bytes into the arena, NUL-terminated beyond its length; ptr NULL when out of memory. */

@@ -14,7 +14,8 @@ struct list {
 /* The struct around the node. */
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-#define list_each(node, list) for (struct list *node = (list)->next; node != (list); node = node->next)
+#define list_each(node, list)                                                                      \
+    for (struct list *node = (list)->next; node != (list); node = node->next)
 
 /* As list_each, and the body may remove the node. */
 #define list_each_safe(node, after, list)                                                          \

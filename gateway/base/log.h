@@ -30,17 +30,13 @@ struct log_field {
     int64_t number;
 };
 
-#define F_SPAN(name, span)                                                                         \
-    ((struct log_field){(name), LOG_KIND_TEXT, (span), 0})
-#define F_STR(name, text)                                                                          \
-    ((struct log_field){(name), LOG_KIND_TEXT, span_of(text), 0})
-#define F_INT(name, number)                                                                        \
-    ((struct log_field){(name), LOG_KIND_INT, {NULL, 0}, (int64_t)(number)})
+#define F_SPAN(name, span)  ((struct log_field){(name), LOG_KIND_TEXT, (span), 0})
+#define F_STR(name, text)   ((struct log_field){(name), LOG_KIND_TEXT, span_of(text), 0})
+#define F_INT(name, number) ((struct log_field){(name), LOG_KIND_INT, {NULL, 0}, (int64_t)(number)})
 #define F_UINT(name, number)                                                                       \
     ((struct log_field){(name), LOG_KIND_UINT, {NULL, 0}, (int64_t)(number)})
-#define F_BOOL(name, truth)                                                                        \
-    ((struct log_field){(name), LOG_KIND_BOOL, {NULL, 0}, (truth) ? 1 : 0})
-#define F_ERR(err) F_STR("err", err_text(err))
+#define F_BOOL(name, truth) ((struct log_field){(name), LOG_KIND_BOOL, {NULL, 0}, (truth) ? 1 : 0})
+#define F_ERR(err)          F_STR("err", err_text(err))
 
 /* Evaluates nothing of its arguments when the level is off. */
 #define log_at(level, message, ...)                                                                \
@@ -55,7 +51,8 @@ struct log_field {
 
 /*
  * A gate for messages that a peer can trigger: at most burst at once and per_second on average
- * pass; the first that passes after refused ones carries their number as field "suppressed".
+ * pass (0 counts as 1); the first that passes after refused ones carries their number as field
+ * "suppressed": the next line that this thread writes has it, so write it at once.
  * Zero-initialise all but the rates. Threads: any (the state is atomic).
  */
 struct log_gate {
@@ -65,7 +62,8 @@ struct log_gate {
 };
 bool log_gate_pass(struct log_gate *gate);
 
-typedef void log_sink_fn(void *arg, struct sluice_span line); /* line ends in '\n'; must not block */
+/* line ends in '\n'; must not block. */
+typedef void log_sink_fn(void *arg, struct sluice_span line);
 
 bool log_is_on(enum log_level level);
 

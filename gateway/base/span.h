@@ -35,7 +35,7 @@ int span_order(struct sluice_span a, struct sluice_span b);
 /* Position of the first byte c, or text.len. */
 size_t span_find(struct sluice_span text, char c);
 
-/* True when text contains needle (nocase: ASCII letters only). */
+/* True when text contains needle; the empty needle is in every text. */
 bool span_has(struct sluice_span text, struct sluice_span needle);
 
 /* -- cutting ---------------------------------------------------------- */
@@ -43,12 +43,18 @@ bool span_has(struct sluice_span text, struct sluice_span needle);
 /* Without spaces and tabs at both ends. */
 struct sluice_span span_trim(struct sluice_span text);
 
-/* Cut the next piece up to separator off *rest into *piece, trimmed; false when *rest is used up. */
+/*
+ * Cut the next piece up to separator off *rest into *piece, trimmed; false when *rest is used up.
+ * Pieces may be empty, but none is reported after a separator that ends the text.
+ */
 bool span_split(struct sluice_span *rest, char separator, struct sluice_span *piece);
 
 /* -- numbers ---------------------------------------------------------- */
 
-/* Read all of text as decimal digits (no sign, no blanks); ERR_PROTOCOL when malformed or above max. */
+/*
+ * Read all of text as decimal digits (no sign, no blanks); ERR_PROTOCOL when it is anything else
+ * or above max.
+ */
 CHECKED enum err span_number(struct sluice_span text, uint64_t max, uint64_t *number);
 
 /* Seeded hash for tables keyed by bytes that a peer may choose. */

@@ -1,8 +1,9 @@
 /*
  * text.h - growing bytes with a maximum from birth.
  *
- * Adding beyond the maximum (or out of memory) cuts the text and sets cut;
- * callers add freely and ask once at the end.
+ * Adding beyond the maximum (or out of memory) cuts the text and sets cut, and
+ * then nothing more is added: what is there stays a prefix of what was meant.
+ * Callers add freely and ask once at the end.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
@@ -15,9 +16,13 @@ struct text {
     char *ptr; /* owned, NUL-terminated beyond len once anything was added */
     size_t len, cap, max;
     bool cut;
+    bool fixed; /* ptr is the caller's buffer: borrowed, never grown */
 };
 
 void text_init(struct text *text, size_t max);
+
+/* As text_init, in size bytes (at least 1) of the caller's, who keeps them; at most size - 1. */
+void text_init_fixed(struct text *text, char *buffer, size_t size);
 void text_fini(struct text *text);
 
 void text_add(struct text *text, struct sluice_span bytes);
@@ -27,7 +32,10 @@ void text_format(struct text *text, const char *format, ...) __attribute__((form
 void text_vformat(struct text *text, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* Add bytes as the inside of a JSON string: quotes, backslashes, controls and invalid UTF-8 escaped. */
+/*
+ * Add bytes as the inside of a JSON string: quotes, backslashes and controls escaped, each byte
+ * that is not UTF-8 replaced by U+FFFD. An escape is never cut in its middle.
+ */
 void text_add_json(struct text *text, struct sluice_span bytes);
 
 /* Empty, keeping the memory. */

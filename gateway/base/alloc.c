@@ -1,0 +1,105 @@
+#include "base/alloc.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef SLUICE_FAULTS
+/*
+ * Process-wide on purpose: the N-th allocation is counted over everything. Read from the
+ * environment once, by whoever comes first; two that come together read the same.
+ */
+static bool faults_read;
+static unsigned long fault_at, fault_every, tries;
+static _Thread_local unsigned faults_stopped;
+
+static unsigned long number_of(const char *name)
+{
+    const char *text = getenv(name);
+
+    return text ? strtoul(text, NULL, 10) : 0;
+}
+
+static void read_faults(void)
+{
+    __atomic_store_n(&fault_at, number_of("SLUICE_FAIL_ALLOC"), __ATOMIC_RELAXED);
+    __atomic_store_n(&fault_every, number_of("SLUICE_FAIL_ALLOC_EVERY"), __ATOMIC_RELAXED);
+    __atomic_store_n(&faults_read, true, __ATOMIC_RELEASE);
+}
+
+bool alloc_is_faulty(void)
+{
+    unsigned long at, every, n;
+
+    if (faults_stopped > 0)
+        return false;
+    if (!__atomic_load_n(&faults_read, __ATOMIC_ACQUIRE))
+        read_faults();
+    at = __atomic_load_n(&fault_at, __ATOMIC_RELAXED);
+    every = __atomic_load_n(&fault_every, __ATOMIC_RELAXED);
+    if (at == 0 && every == 0)
+        return false;
+    n = __atomic_add_fetch(&tries, 1, __ATOMIC_RELAXED);
+    return n == at || (every > 0 && n % every == 0);
+}
+
+void alloc_faults_stop(void)
+{
+    faults_stopped++;
+}
+
+void alloc_faults_start(void)
+{
+    faults_stopped--;
+}
+#endif /* SLUICE_FAULTS */
+
+/* malloc(0) may return NULL, which here would mean "out of memory". */
+static size_t at_least_one(size_t size)
+{
+    return size > 0 ? size : 1;
+}
+
+void *alloc_new(size_t size)
+{
+    void *memory = calloc(1, at_least_one(size));
+
+    CHECK(memory != NULL);
+    return memory;
+}
+
+void *alloc_try(size_t size)
+{
+    return alloc_is_faulty() ? NULL : malloc(at_least_one(size));
+}
+
+void *alloc_resize_try(void *old, size_t size)
+{
+    return alloc_is_faulty() ? NULL : realloc(old, at_least_one(size));
+}
+
+void *alloc_resize(void *old, size_t size)
+{
+    void *memory = realloc(old, at_least_one(size));
+
+    CHECK(memory != NULL);
+    return memory;
+}
+
+char *alloc_text(const char *ptr, size_t len)
+{
+    char *text;
+
+    CHECK(len < SIZE_MAX);
+    text = alloc_resize(NULL, len + 1);
+    if (len > 0)
+        memcpy(text, ptr, len);
+    text[len] = '\0';
+    return text;
+}
+
+void alloc_free(void *memory)
+{
+    free(memory);
+}

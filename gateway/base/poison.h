@@ -1,0 +1,24 @@
+/*
+ * poison.h - tell AddressSanitizer what nobody may touch; nothing in other builds.
+ */
+#ifndef BASE_POISON_H
+#define BASE_POISON_H
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POISON_ON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POISON_ON 1
+#endif
+#endif
+
+#ifdef POISON_ON
+#include <sanitizer/asan_interface.h>
+#define POISON(ptr, size)   ASAN_POISON_MEMORY_REGION((ptr), (size))
+#define UNPOISON(ptr, size) ASAN_UNPOISON_MEMORY_REGION((ptr), (size))
+#else
+#define POISON(ptr, size)   ((void)(ptr), (void)(size))
+#define UNPOISON(ptr, size) ((void)(ptr), (void)(size))
+#endif
+
+#endif /* BASE_POISON_H */

@@ -2,8 +2,8 @@
  * metrics.h - who has numbers says them; one page prints them (Prometheus text format 0.0.4).
  *
  * Subsystems register a collector. When the page is asked for, each collector is
- * called and says its families and samples. Nothing is kept between pages, so label sets are bounded by
- * what exists.
+ * called and says its families and samples. Nothing is kept between pages, so
+ * label sets are bounded by what exists.
  *
  * Threads: the control thread.
  */
@@ -41,10 +41,12 @@ void page_family(struct page *page, const char *name, enum page_type type, const
 
 /* One sample of the current family; label values are escaped. */
 void page_sample(struct page *page, const struct label *labels, size_t n_labels, double value);
-void page_count(struct page *page, const struct label *labels, size_t n_labels, uint64_t value); /* exact */
+void page_count(struct page *page, const struct label *labels, size_t n_labels,
+                uint64_t value); /* exact beyond 2^53 */
 
-/* The sum of n histograms (one per worker, stride bytes apart) as _bucket, _sum and _count; le in seconds. */
-void page_histogram(struct page *page, const struct label *labels, size_t n_labels, const struct histogram *first,
-                    size_t n, size_t stride);
+/* The sum of n histograms (one per worker, stride bytes apart) as _bucket, _sum and _count; le in
+ * seconds. */
+void page_histogram(struct page *page, const struct label *labels, size_t n_labels,
+                    const struct histogram *first, size_t n, size_t stride);
 
 #endif /* OBSERVE_METRICS_H */

@@ -5,8 +5,10 @@
  * same name gets the same block for as long as the process lives, so a reload
  * resets nothing. A worker writes its own slot only. Slots are cache lines apart.
  *
- * Threads: all calls by the control thread; slots are written by their worker and read by the control thread.
- * Bounded: at most 100,000 blocks; beyond that every new key of a kind shares the block of key "other".
+ * Threads: all calls by the control thread; slots are written by their worker and
+ *          read by the control thread.
+ * Bounded: at most 100,000 blocks; beyond that every new key of a kind shares the
+ *          block of key "other".
  */
 #ifndef OBSERVE_TALLY_H
 #define OBSERVE_TALLY_H
@@ -24,8 +26,12 @@ struct tally_block {
 struct tally *tally_new(unsigned n_workers);
 void tally_free(struct tally **tally);
 
-/* The block of kind (a literal) and key; bytes is the size of one slot, the same for all of a kind. Lives as long as the tally. */
-const struct tally_block *tally_get(struct tally *tally, const char *kind, struct sluice_span key, size_t bytes);
+/*
+ * The block of kind (a literal) and key; bytes is the size of one slot, the same for all of a kind.
+ * Lives as long as the tally.
+ */
+const struct tally_block *tally_get(struct tally *tally, const char *kind, struct sluice_span key,
+                                    size_t bytes);
 
 /* Call each for all blocks of a kind, in order of birth. */
 typedef void tally_each_fn(void *arg, const struct tally_block *block);

@@ -1,0 +1,150 @@
+#include "core/bytes.h"
+
+#include "base/check.h"
+#include "core/loop.h"
+
+#include <string.h>
+
+static struct block *block_take(struct loop *loop, bool large)
+{
+    struct block *block = slab_take(large ? &loop->large_blocks : &loop->blocks);
+
+    if (!block)
+        return NULL;
+    block->next = NULL;
+    block->last = block;
+    block->begin = block->end = 0;
+    block->room = (uint32_t)((large ? BLOCK_LARGE_BYTES : BLOCK_BYTES) - sizeof(struct block));
+    block->large = large;
+    return block;
+}
+
+static void block_give(struct loop *loop, struct block *block)
+{
+    slab_give(block->large ? &loop->large_blocks : &loop->blocks, block);
+}
+
+static struct block *tail_with_room(struct loop *loop, struct bytes *bytes)
+{
+    struct block *tail = bytes->first ? bytes->first->last : NULL;
+    struct block *block;
+
+    if (tail && tail->end < tail->room)
+        return tail;
+    block = block_take(loop, false);
+    if (!block)
+        return NULL;
+    if (!tail) {
+        bytes->first = block;
+    } else {
+        tail->next = block;
+        bytes->first->last = block;
+    }
+    return block;
+}
+
+enum err bytes_add(struct loop *loop, struct bytes *bytes, struct sluice_span span)
+{
+    while (span.len > 0) {
+        struct block *block = tail_with_room(loop, bytes);
+        size_t n;
+
+        if (!block)
+            return ERR_MEMORY;
+        n = block->room - block->end;
+        if (n > span.len)
+            n = span.len;
+        memcpy(block->data + block->end, span.ptr, n);
+        block->end += (uint32_t)n;
+        span.ptr += n;
+        span.len -= n;
+    }
+    return OK;
+}
+
+static void drop_first(struct loop *loop, struct bytes *bytes)
+{
+    struct block *first = bytes->first;
+
+    bytes->first = first->next;
+    if (bytes->first)
+        bytes->first->last = first->last;
+    block_give(loop, first);
+}
+
+void bytes_skip(struct loop *loop, struct bytes *bytes, size_t n)
+{
+    while (bytes->first) {
+        struct block *first = bytes->first;
+        size_t here = first->end - first->begin;
+
+        if (n < here) {
+            first->begin += (uint32_t)n;
+            return;
+        }
+        n -= here;
+        drop_first(loop, bytes);
+    }
+    CHECK(n == 0);
+}
+
+void bytes_reset(struct loop *loop, struct bytes *bytes)
+{
+    while (bytes->first) {
+        drop_first(loop, bytes);
+    }
+}
+
+struct sluice_span bytes_front(const struct bytes *bytes)
+{
+    const struct block *first = bytes->first;
+
+    if (!first)
+        return (struct sluice_span){NULL, 0};
+    return span_make(first->data + first->begin, first->end - first->begin);
+}
+
+/* Replace the only block by a large one; false when that is not possible. */
+static bool enlarge(struct loop *loop, struct bytes *bytes)
+{
+    struct block *old = bytes->first;
+    struct block *block;
+
+    if (old->large)
+        return false;
+    block = block_take(loop, true);
+    if (!block)
+        return false;
+    block->end = old->end - old->begin;
+    memcpy(block->data, old->data + old->begin, block->end);
+    block_give(loop, old);
+    bytes->first = block;
+    return true;
+}
+
+char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room)
+{
+    struct block *first = bytes->first;
+
+    *room = 0;
+    if (!first) {
+        first = bytes->first = block_take(loop, false);
+        if (!first)
+            return NULL;
+    }
+    if (first->begin > 0) {
+        memmove(first->data, first->data + first->begin, first->end - first->begin);
+        first->end -= first->begin;
+        first->begin = 0;
+    }
+    if (first->end == first->room && !enlarge(loop, bytes))
+        return NULL;
+    first = bytes->first;
+    *room = first->room - first->end;
+    return first->data + first->end;
+}
+
+void bytes_grown(struct bytes *bytes, size_t n)
+{
+    bytes->first->end += (uint32_t)n;
+}

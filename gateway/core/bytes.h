@@ -1,0 +1,57 @@
+/*
+ * bytes.h - a queue of bytes in blocks that the loop lends.
+ *
+ * An empty queue owns nothing and is one NULL pointer, so an idle connection
+ * pays eight bytes for it. Growth is bounded by who fills it: readers stop while the other side's queue is not empty.
+ *
+ * Threads: the loop's.
+ */
+#ifndef CORE_BYTES_H
+#define CORE_BYTES_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct loop;
+
+enum {
+    BLOCK_BYTES = 16 * 1024,       /* with its header */
+    BLOCK_LARGE_BYTES = 66 * 1024, /* for a head of up to 64 KiB, which must lie in one piece */
+};
+
+/* Fields are for core/ and net/. */
+struct block {
+    struct block *next;        /* owned */
+    struct block *last;        /* of the first block of a queue only: the tail */
+    uint32_t begin, end, room; /* of data: unread bytes are begin..end */
+    bool large;
+    char data[];
+};
+
+struct bytes {
+    struct block *first; /* owned; NULL: empty */
+};
+
+/* Append a copy. ERR_MEMORY leaves what fitted. */
+CHECKED enum err bytes_add(struct loop *loop, struct bytes *bytes, struct sluice_span span);
+
+/* Forget n bytes from the front; n must be there. Empty blocks go back. */
+void bytes_skip(struct loop *loop, struct bytes *bytes, size_t n);
+
+/* Give everything back. */
+void bytes_reset(struct loop *loop, struct bytes *bytes);
+
+/* The bytes that lie together at the front; empty when the queue is. */
+struct sluice_span bytes_front(const struct bytes *bytes);
+
+/* Make room for more bytes behind the front piece, all in one piece: grows the first block to the large size when needed.
+ * Returns where to write and how much fits (0 when it cannot grow); bytes_grown() then says how much was written. */
+char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room);
+void bytes_grown(struct bytes *bytes, size_t n);
+
+static inline bool bytes_is_empty(const struct bytes *bytes)
+{
+    return bytes->first == NULL;
+}
+
+#endif /* CORE_BYTES_H */

@@ -1,0 +1,116 @@
+#include "core/loop.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/now.h"
+#include "core/alarm.h"
+#include "core/bytes.h"
+
+#include <event2/event.h>
+
+/* A turn is one pass of libevent's own loop, so that we know where it ends. */
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = alloc_new(sizeof(*loop));
+    struct event_config *config = event_config_new();
+
+    CHECK(config != NULL);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    CHECK(loop->base != NULL);
+    list_init(&loop->soon);
+    slab_init(&loop->blocks, BLOCK_BYTES, 0);
+    slab_init(&loop->large_blocks, BLOCK_LARGE_BYTES, 0);
+    loop->lent = alloc_new(LOOP_LENT_BYTES);
+    loop->wheel = wheel_new(loop);
+    return loop;
+}
+
+void loop_free(struct loop **loop_)
+{
+    struct loop *loop = *loop_;
+
+    if (!loop)
+        return;
+    *loop_ = NULL;
+    wheel_free(&loop->wheel);
+    event_base_free(loop->base);
+    alloc_free(loop->lent);
+    alloc_free(loop->cork);
+    slab_fini(&loop->blocks);
+    slab_fini(&loop->large_blocks);
+    alloc_free(loop);
+}
+
+static void run_soon(struct loop *loop)
+{
+    struct list now;
+
+    list_init(&now);
+    if (list_is_empty(&loop->soon))
+        return;
+    /* What is put off from here on waits for the next turn. */
+    list_insert_after(&loop->soon, &now);
+    list_remove(&loop->soon);
+
+    while (!list_is_empty(&now)) {
+        struct soon *soon = list_entry(now.next, struct soon, link);
+
+        list_remove(&soon->link);
+        soon->run(soon);
+    }
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stopping = false;
+    while (!loop->stopping) {
+        int flags = EVLOOP_ONCE;
+
+        if (!list_is_empty(&loop->soon))
+            flags |= EVLOOP_NONBLOCK;
+        loop->fresh = false;
+        if (event_base_loop(loop->base, flags) < 0)
+            break;
+        run_soon(loop);
+        counter_add(&loop->turns, 1);
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}
+
+void soon_init(struct soon *soon, void (*run)(struct soon *soon))
+{
+    list_init(&soon->link);
+    soon->run = run;
+}
+
+void loop_soon(struct loop *loop, struct soon *soon)
+{
+    if (list_is_empty(&soon->link))
+        list_append(&loop->soon, &soon->link);
+}
+
+void soon_cancel(struct soon *soon)
+{
+    list_remove(&soon->link);
+}
+
+bool soon_is_set(const struct soon *soon)
+{
+    return !list_is_empty(&soon->link);
+}
+
+uint64_t loop_now_us(struct loop *loop)
+{
+    if (!loop->fresh) {
+        loop->now_us = now_us();
+        loop->fresh = true;
+    }
+    return loop->now_us;
+}

@@ -1,0 +1,82 @@
+/*
+ * loop.h - one thread's event loop: turns, the time, what runs at the end of a turn.
+ *
+ * A turn waits once for events, calls back for each, rings the alarms that are
+ * due and then runs what was put off with loop_soon(). The time is read once a
+ * turn, when somebody first asks.
+ *
+ * Owns:    the libevent base, the alarm wheel, the blocks and the lent read buffer.
+ * Threads: everything but loop_stop() belongs to the thread that runs the loop.
+ */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H
+
+#include "base/count.h"
+#include "base/list.h"
+#include "base/slab.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct cork;
+struct event_base;
+struct wheel;
+
+/* Something to do at the end of this turn; embedded in its owner, in no list while not put off. */
+struct soon {
+    struct list link;
+    void (*run)(struct soon *soon);
+};
+
+/* The fields are for the files of core/ and for net/, which read often; nobody else looks. */
+struct loop {
+    struct event_base *base; /* owned */
+    struct wheel *wheel;     /* owned */
+    struct list soon;        /* of struct soon */
+    struct slab blocks;      /* of struct block: bytes in flight (core/bytes.h) */
+    struct slab large_blocks;
+    char *lent;           /* owned: lent to whoever reads, for the length of one callback */
+    struct conn *lent_to; /* borrowed: who holds unread bytes in it now, or NULL */
+    uint32_t lent_at, lent_end;
+    struct cork *cork; /* owned: pieces that one connection is about to send (net/conn.c) */
+    uint64_t now_us;
+    bool fresh; /* now_us was read in this turn */
+    bool stopping;
+    struct counter turns;
+};
+
+enum { LOOP_LENT_BYTES = 128 * 1024 }; /* one read takes a 64 KiB body with its head */
+
+/* -- life ------------------------------------------------------------- */
+
+struct loop *loop_new(void);
+
+/* Everything registered must be gone. */
+void loop_free(struct loop **loop);
+
+/* Turn until loop_stop(). */
+void loop_run(struct loop *loop);
+
+/* End loop_run() after this turn. Same thread. */
+void loop_stop(struct loop *loop);
+
+/* -- actions ---------------------------------------------------------- */
+
+/*
+ * Run soon->run(soon) at the end of this turn; when called from there, at the end of the next turn, which then
+ * does not wait. Nothing happens when it is already put off. This is where objects that may be on the call stack are freed.
+ */
+void loop_soon(struct loop *loop, struct soon *soon);
+
+void soon_init(struct soon *soon, void (*run)(struct soon *soon));
+void soon_cancel(struct soon *soon);
+bool soon_is_set(const struct soon *soon);
+
+/* -- questions -------------------------------------------------------- */
+
+/* Microseconds of now_us(), as of this turn. */
+uint64_t loop_now_us(struct loop *loop);
+
+#endif /* CORE_LOOP_H */

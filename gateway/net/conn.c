@@ -1,0 +1,518 @@
+/*
+ * conn.c - reading and writing with as few system calls as the peer allows.
+ *
+ * The descriptor is registered once, edge-triggered, for read, write and the peer's end. So the state
+ * remembers what the edges said:
+ *
+ *   READABLE  the kernel may hold bytes or the end: set by an edge, cleared by EAGAIN, or in
+ *             conn_settle() when the last read was SHORT (did not fill its buffer)
+ *   GONE      the peer's end was announced: a short read is then not the last one
+ *
+ * A reset that arrives together with data is not announced apart, so whoever waits for the
+ * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
+ */
+#include "net/conn.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "net/addr.h"
+#include "net/transport.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum state {
+    OPEN = 1,
+    CONNECTING = 2,
+    READABLE = 4,
+    SHORT = 8,
+    GONE = 16,
+};
+
+enum { CORK_PIECES = 64, CORK_BYTES = 96 * 1024 /* a head of 64 KiB and what is added to it */ };
+
+/* What one connection is about to send. There is one cork a loop: whoever adds to another connection flushes it. */
+struct cork {
+    struct conn *conn; /* borrowed; NULL: empty */
+    int n;
+    size_t used;  /* of bytes */
+    size_t total; /* of all pieces */
+    struct iovec piece[CORK_PIECES];
+    char bytes[CORK_BYTES];
+};
+
+static void on_event(evutil_socket_t fd, short what, void *conn_);
+
+/* -- life ------------------------------------------------------------- */
+
+static struct conn *conn_of_soon(struct soon *soon)
+{
+    return list_entry(soon, struct conn, soon);
+}
+
+static void run_soon(struct soon *soon)
+{
+    struct conn *conn = conn_of_soon(soon);
+
+    if (!(conn->state & OPEN))
+        conn->ops->on_closed(conn);
+    else if (conn->holds == 0)
+        conn->ops->on_readable(conn);
+}
+
+static void on_ring(struct alarm *alarm)
+{
+    struct conn *conn = list_entry(alarm, struct conn, alarm);
+
+    conn->ops->on_alarm(conn);
+}
+
+static void prepare(struct conn *conn, struct loop *loop, const struct conn_ops *ops)
+{
+    conn->ops = ops;
+    conn->transport = &transport_plain;
+    conn->transport_state = NULL;
+    conn->loop = loop;
+    conn->in.first = NULL;
+    conn->out.first = NULL;
+    conn->holds = 0;
+    conn->state = 0;
+    alarm_init(&conn->alarm, on_ring);
+    soon_init(&conn->soon, run_soon);
+    if (!loop->cork)
+        loop->cork = alloc_new(sizeof(struct cork));
+}
+
+enum err conn_open(struct conn *conn, struct loop *loop, int fd, const struct conn_ops *ops)
+{
+    prepare(conn, loop, ops);
+    if (event_assign(&conn->event, loop->base, fd,
+                     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, conn) != 0 ||
+        event_add(&conn->event, NULL) != 0) {
+        close(fd);
+        return ERR_SYSTEM;
+    }
+    conn->state = OPEN;
+    return OK;
+}
+
+enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr,
+                   const struct conn_ops *ops, bool *connected)
+{
+    struct sockaddr_storage storage;
+    struct sockaddr *sockaddr = (struct sockaddr *)&storage;
+    socklen_t len = addr_to_sockaddr(addr, sockaddr);
+    int fd = socket(addr->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int one = 1;
+    enum err err;
+
+    if (fd < 0)
+        return err_from_errno(errno);
+    if (addr->family != AF_UNIX &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0) {
+        close(fd);
+        return ERR_SYSTEM;
+    }
+    *connected = connect(fd, sockaddr, len) == 0;
+    if (!*connected && errno != EINPROGRESS) {
+        err = err_from_errno(errno);
+        close(fd);
+        /* A full backlog of a unix socket says EAGAIN; there is nothing to wait for. */
+        return err == ERR_AGAIN ? ERR_REFUSED : err;
+    }
+    err = conn_open(conn, loop, fd, ops);
+    if (err)
+        return err;
+    if (!*connected)
+        conn->state |= CONNECTING;
+    return OK;
+}
+
+void conn_close(struct conn *conn)
+{
+    struct loop *loop = conn->loop;
+    int fd;
+
+    if (!(conn->state & OPEN))
+        return;
+    fd = conn_fd(conn);
+    if (conn->transport->close)
+        conn->transport->close(conn);
+    conn->state = 0;
+    if (loop->lent_to == conn)
+        loop->lent_to = NULL;
+    if (loop->cork->conn == conn)
+        loop->cork->conn = NULL;
+    alarm_disarm(&conn->alarm);
+    bytes_reset(loop, &conn->in);
+    bytes_reset(loop, &conn->out);
+    event_del(&conn->event);
+    close(fd);
+    loop_soon(loop, &conn->soon);
+}
+
+void conn_abort(struct conn *conn)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (!(conn->state & OPEN))
+        return;
+    /* A failure only makes the end orderly. */
+    if (setsockopt(conn_fd(conn), SOL_SOCKET, SO_LINGER, &now, sizeof(now)) < 0)
+        errno = 0;
+    conn_close(conn);
+}
+
+void conn_set_ops(struct conn *conn, const struct conn_ops *ops)
+{
+    conn->ops = ops;
+}
+
+/* -- reading ---------------------------------------------------------- */
+
+static bool is_lent(const struct conn *conn)
+{
+    return conn->loop->lent_to == conn;
+}
+
+struct sluice_span conn_peek(const struct conn *conn)
+{
+    const struct loop *loop = conn->loop;
+
+    if (is_lent(conn))
+        return span_make(loop->lent + loop->lent_at, loop->lent_end - loop->lent_at);
+    return bytes_front(&conn->in);
+}
+
+/* Where the next bytes go: behind what is unread, or into the lent buffer. */
+static char *read_room(struct conn *conn, size_t *room)
+{
+    struct loop *loop = conn->loop;
+
+    if (!bytes_is_empty(&conn->in))
+        return bytes_room(loop, &conn->in, room);
+    if (!is_lent(conn)) {
+        CHECK(loop->lent_to == NULL);
+        loop->lent_to = conn;
+        loop->lent_at = loop->lent_end = 0;
+    } else if (loop->lent_at == loop->lent_end) {
+        loop->lent_at = loop->lent_end = 0;
+    }
+    *room = LOOP_LENT_BYTES - loop->lent_end;
+    return loop->lent + loop->lent_end;
+}
+
+enum err conn_read(struct conn *conn, struct sluice_span *bytes)
+{
+    struct loop *loop = conn->loop;
+    size_t room, n;
+    char *into;
+    enum err err;
+
+    *bytes = conn_peek(conn);
+    if (conn->holds != 0 || !(conn->state & READABLE))
+        return ERR_AGAIN;
+    into = read_room(conn, &room);
+    if (room == 0)
+        return ERR_LIMIT;
+    err = conn->transport->read(conn, into, room, &n);
+    if (err == ERR_AGAIN)
+        conn->state &= (uint8_t) ~(READABLE | SHORT);
+    if (err)
+        return err;
+    if (is_lent(conn))
+        loop->lent_end += (uint32_t)n;
+    else
+        bytes_grown(&conn->in, n);
+    if (n < room)
+        conn->state |= SHORT;
+    else
+        conn->state &= (uint8_t)~SHORT;
+    *bytes = conn_peek(conn);
+    return OK;
+}
+
+void conn_consume(struct conn *conn, size_t n)
+{
+    struct loop *loop = conn->loop;
+
+    if (is_lent(conn))
+        loop->lent_at += (uint32_t)n;
+    else
+        bytes_skip(loop, &conn->in, n);
+}
+
+enum err conn_settle(struct conn *conn)
+{
+    struct loop *loop = conn->loop;
+    struct sluice_span rest;
+    enum err err = OK;
+
+    if ((conn->state & (SHORT | GONE)) == SHORT)
+        conn->state &= (uint8_t) ~(READABLE | SHORT);
+    if (!is_lent(conn))
+        return OK;
+    rest = conn_peek(conn);
+    loop->lent_to = NULL;
+    if (rest.len > 0)
+        err = bytes_add(loop, &conn->in, rest);
+    return err;
+}
+
+void conn_hold(struct conn *conn, enum conn_hold why)
+{
+    conn->holds |= (uint8_t)why;
+}
+
+void conn_release(struct conn *conn, enum conn_hold why)
+{
+    if (!(conn->holds & why))
+        return;
+    conn->holds &= (uint8_t)~why;
+    if (conn->holds == 0 && ((conn->state & READABLE) || conn_peek(conn).len > 0))
+        loop_soon(conn->loop, &conn->soon);
+}
+
+bool conn_is_spoilt(const struct conn *conn)
+{
+    return (conn->state & (READABLE | GONE)) != 0 || conn_peek(conn).len > 0;
+}
+
+static enum err look(struct conn *conn)
+{
+    char byte;
+    ssize_t n = recv(conn_fd(conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n > 0)
+        return OK;
+    return n == 0 ? ERR_CLOSED : err_from_errno(errno);
+}
+
+bool conn_is_stale(struct conn *conn)
+{
+    return look(conn) != ERR_AGAIN;
+}
+
+/* -- writing ---------------------------------------------------------- */
+
+/* The loop's cork, holding pieces of this connection only. */
+static struct cork *cork_of(struct conn *conn)
+{
+    struct cork *cork = conn->loop->cork;
+
+    if (cork->conn == conn)
+        return cork;
+    if (cork->conn && conn_flush(cork->conn) != OK)
+        cork->conn = NULL; /* its owner hears of it from the loop */
+    cork->conn = conn;
+    cork->n = 0;
+    cork->used = cork->total = 0;
+    return cork;
+}
+
+static void cork_add(struct cork *cork, const char *ptr, size_t len)
+{
+    struct iovec *last = cork->n > 0 ? &cork->piece[cork->n - 1] : NULL;
+
+    cork->total += len;
+    if (last && (const char *)last->iov_base + last->iov_len == ptr) {
+        last->iov_len += len;
+        return;
+    }
+    cork->piece[cork->n++] = (struct iovec){.iov_base = (void *)(size_t)ptr, .iov_len = len};
+}
+
+size_t conn_reserve(struct conn *conn, char **out)
+{
+    struct cork *cork = cork_of(conn);
+
+    *out = cork->bytes + cork->used;
+    return cork->n < CORK_PIECES ? CORK_BYTES - cork->used : 0;
+}
+
+void conn_wrote(struct conn *conn, size_t n)
+{
+    struct cork *cork = cork_of(conn);
+
+    cork_add(cork, cork->bytes + cork->used, n);
+    cork->used += n;
+}
+
+/* A full cork is sent before more is added. An error shows again in the next flush of the same connection. */
+static struct cork *cork_with_room(struct conn *conn, size_t bytes)
+{
+    struct cork *cork = cork_of(conn);
+
+    if (cork->n < CORK_PIECES - 1 && CORK_BYTES - cork->used >= bytes)
+        return cork;
+    if (conn_flush(conn) != OK)
+        cork->conn = NULL;
+    return cork_of(conn);
+}
+
+void conn_put(struct conn *conn, struct sluice_span bytes)
+{
+    struct cork *cork = cork_with_room(conn, bytes.len);
+
+    if (bytes.len > CORK_BYTES) {
+        conn_lend(conn, bytes);
+        return;
+    }
+    memcpy(cork->bytes + cork->used, bytes.ptr, bytes.len);
+    conn_wrote(conn, bytes.len);
+}
+
+void conn_lend(struct conn *conn, struct sluice_span bytes)
+{
+    if (bytes.len > 0)
+        cork_add(cork_with_room(conn, 0), bytes.ptr, bytes.len);
+}
+
+/* Queue all pieces but the first skip bytes. */
+static enum err queue_rest(struct conn *conn, struct cork *cork, size_t skip)
+{
+    for (int i = 0; i < cork->n; i++) {
+        struct sluice_span piece = span_make(cork->piece[i].iov_base, cork->piece[i].iov_len);
+        enum err err;
+
+        if (skip >= piece.len) {
+            skip -= piece.len;
+            continue;
+        }
+        err = bytes_add(conn->loop, &conn->out, span_make(piece.ptr + skip, piece.len - skip));
+        if (err)
+            return err;
+        skip = 0;
+    }
+    return ERR_AGAIN;
+}
+
+enum err conn_flush(struct conn *conn)
+{
+    struct cork *cork = conn->loop->cork;
+    size_t n = 0;
+    enum err err = OK;
+
+    if (!(conn->state & OPEN))
+        return ERR_CLOSED;
+    if (cork->conn != conn || cork->n == 0)
+        return bytes_is_empty(&conn->out) ? OK : ERR_AGAIN;
+    cork->conn = NULL;
+    if (bytes_is_empty(&conn->out) && !(conn->state & CONNECTING))
+        err = conn->transport->write(conn, cork->piece, cork->n, &n);
+    if (err && err != ERR_AGAIN)
+        return err;
+    return n == cork->total ? OK : queue_rest(conn, cork, n);
+}
+
+bool conn_has_unsent(const struct conn *conn)
+{
+    return !bytes_is_empty(&conn->out);
+}
+
+void conn_shut_write(struct conn *conn)
+{
+    /* When it fails the connection is gone, and reading will tell. */
+    if (shutdown(conn_fd(conn), SHUT_WR) < 0)
+        errno = 0;
+}
+
+static enum err send_queue(struct conn *conn)
+{
+    while (!bytes_is_empty(&conn->out)) {
+        struct sluice_span front = bytes_front(&conn->out);
+        struct iovec piece = {.iov_base = (void *)(size_t)front.ptr, .iov_len = front.len};
+        size_t n;
+        enum err err = conn->transport->write(conn, &piece, 1, &n);
+
+        if (err)
+            return err;
+        bytes_skip(conn->loop, &conn->out, n);
+    }
+    return OK;
+}
+
+/* -- events ----------------------------------------------------------- */
+
+static void on_connected(struct conn *conn)
+{
+    int number = 0;
+    socklen_t len = sizeof(number);
+
+    conn->state &= (uint8_t)~CONNECTING;
+    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
+        number = errno;
+    if (number != 0)
+        conn->ops->on_failed(conn, err_from_errno(number));
+    else
+        conn->ops->on_drained(conn);
+}
+
+static void on_writable(struct conn *conn)
+{
+    enum err err = send_queue(conn);
+
+    if (err == OK)
+        conn->ops->on_drained(conn);
+    else if (err != ERR_AGAIN)
+        conn->ops->on_failed(conn, err);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *conn_)
+{
+    struct conn *conn = conn_;
+    enum err err;
+
+    (void)fd;
+    if (conn->state & CONNECTING) {
+        if (what & EV_WRITE)
+            on_connected(conn);
+        return;
+    }
+    if (what & EV_CLOSED)
+        conn->state |= GONE;
+    if (what & (EV_READ | EV_CLOSED))
+        conn->state |= READABLE;
+    if ((what & EV_WRITE) && !bytes_is_empty(&conn->out))
+        on_writable(conn);
+    if (!(conn->state & OPEN) || !(conn->state & READABLE))
+        return;
+    if (conn->holds == 0) {
+        conn->ops->on_readable(conn);
+        return;
+    }
+    if ((conn->holds & CONN_HOLD_TURN) && (what & (EV_READ | EV_CLOSED))) {
+        err = look(conn);
+        if (err == ERR_AGAIN)
+            conn->state &= (uint8_t)~READABLE;
+        else if (err)
+            conn->ops->on_hangup(conn, err);
+    }
+}
+
+/* -- time and questions ------------------------------------------------ */
+
+void conn_set_alarm(struct conn *conn, uint64_t ms)
+{
+    if (ms == 0)
+        alarm_disarm(&conn->alarm);
+    else
+        alarm_arm(conn->loop, &conn->alarm, ms);
+}
+
+int conn_fd(const struct conn *conn)
+{
+    return event_get_fd(&conn->event);
+}
+
+bool conn_is_open(const struct conn *conn)
+{
+    return (conn->state & OPEN) != 0;
+}

@@ -1,0 +1,144 @@
+/*
+ * conn.h - one connection: a descriptor registered once, what is unread, what is unsent.
+ *
+ * Reading goes into memory that the loop lends for the length of one callback;
+ * only bytes that stay unread afterwards get a block. Writing gathers pieces
+ * until conn_flush() and sends them with one system call; only what the socket does not take is copied. So an idle connection owns
+ * no buffer at all.
+ *
+ * The owner embeds struct conn, fills the callbacks and frees itself in on_closed.
+ *
+ * Owns:    the descriptor, its event, both queues.
+ * Threads: the loop's.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "base/err.h"
+#include "base/span.h"
+#include "core/alarm.h"
+#include "core/bytes.h"
+#include "core/loop.h"
+
+#include <event2/event_struct.h>
+
+#include <stdbool.h>
+
+struct addr;
+struct conn;
+struct transport;
+
+/* What the owner is told, by the loop and never from inside a conn_ function. Each may call conn_close(). */
+struct conn_ops {
+    void (*on_readable)(
+        struct conn *conn); /* bytes, the end or an error may be there: conn_read() tells */
+    void (*on_hangup)(struct conn *conn,
+                      enum err err); /* while held for CONN_HOLD_TURN: the peer ended its side
+                                                           (ERR_CLOSED) or reset the connection */
+    void (*on_drained)(
+        struct conn *conn); /* all that was queued has been sent; or connecting has ended well */
+    void (*on_failed)(struct conn *conn, enum err err); /* sending or connecting failed */
+    void (*on_alarm)(struct conn *conn);
+    void (*on_closed)(
+        struct conn *conn); /* at the end of the turn of conn_close(): free the owner */
+};
+
+/* Reasons to stop reading, a bit each; reading goes on when none is left. */
+enum conn_hold {
+    CONN_HOLD_PEER = 1, /* the other side's queue is not empty */
+    CONN_HOLD_TURN = 2, /* it is somebody else's turn: pipelined bytes wait */
+};
+
+/* Private to net/conn.c, but for its size. */
+struct conn {
+    struct event event;
+    const struct conn_ops *ops; /* borrowed, static */
+    const struct transport *transport;
+    void *transport_state; /* owned by the transport */
+    struct loop *loop;     /* borrowed, outlives us */
+    struct bytes in, out;
+    struct alarm alarm;
+    struct soon soon;
+    uint8_t holds; /* enum conn_hold bits */
+    uint8_t state; /* private bits */
+};
+
+/* -- life ------------------------------------------------------------- */
+
+/* Take over fd (non-blocking) and register it. The descriptor is closed when that fails. */
+CHECKED enum err conn_open(struct conn *conn, struct loop *loop, int fd,
+                           const struct conn_ops *ops);
+
+/* Begin connecting to addr; on_drained or on_failed tells how it ended, or *connected when that is known at once. */
+CHECKED enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr,
+                           const struct conn_ops *ops, bool *connected);
+
+/* Unregister, close, give the queues back; on_closed follows at the end of the turn. Safe when already closed. */
+void conn_close(struct conn *conn);
+
+/* The same, and the peer sees a reset: for a message that cannot be ended in order. */
+void conn_abort(struct conn *conn);
+
+/* Hand over to another owner. Unread and unsent bytes stay. */
+void conn_set_ops(struct conn *conn, const struct conn_ops *ops);
+
+/* -- reading ---------------------------------------------------------- */
+
+/*
+ * Get more bytes; *bytes is all that is unread, in one piece, valid until the callback returns. OK when there is more than
+ * before, ERR_AGAIN when nothing new is there (reading is on_readable's again), ERR_LIMIT when
+ * unread bytes fill a large block, else the end: ERR_CLOSED (in order), ERR_RESET ...
+ */
+CHECKED enum err conn_read(struct conn *conn, struct sluice_span *bytes);
+
+/* The unread bytes without asking the socket. */
+struct sluice_span conn_peek(const struct conn *conn);
+
+/* n unread bytes were dealt with. */
+void conn_consume(struct conn *conn, size_t n);
+
+/* Call before on_readable returns: what is still unread moves to a block of our own. ERR_MEMORY loses it. */
+CHECKED enum err conn_settle(struct conn *conn);
+
+/* Stop and go on reading for a reason. Going on may call on_readable at the end of this turn. */
+void conn_hold(struct conn *conn, enum conn_hold why);
+void conn_release(struct conn *conn, enum conn_hold why);
+
+/* True when the peer has ended its side or bytes are waiting that nobody asked for: not to be used again. */
+bool conn_is_spoilt(const struct conn *conn);
+
+/* Ask the kernel: true when the peer has closed or sent something. One system call; nothing is consumed. */
+bool conn_is_stale(struct conn *conn);
+
+/* -- writing ---------------------------------------------------------- */
+
+/* Room for a head: write up to the returned length at *out, then say with conn_wrote() how much. */
+size_t conn_reserve(struct conn *conn, char **out);
+void conn_wrote(struct conn *conn, size_t n);
+
+/* Add a copy of a few bytes. */
+void conn_put(struct conn *conn, struct sluice_span bytes);
+
+/* Add bytes that stay valid until conn_flush(). */
+void conn_lend(struct conn *conn, struct sluice_span bytes);
+
+/* Send what was added. OK: all is with the kernel; ERR_AGAIN: some is queued, on_drained follows;
+ * else the connection cannot send any more (nothing is called back). */
+CHECKED enum err conn_flush(struct conn *conn);
+
+bool conn_has_unsent(const struct conn *conn);
+
+/* End our side in order: the peer reads the end after all that was sent. */
+void conn_shut_write(struct conn *conn);
+
+/* -- time -------------------------------------------------------------- */
+
+/* Ring on_alarm after ms; 0 disarms. */
+void conn_set_alarm(struct conn *conn, uint64_t ms);
+
+/* -- questions ---------------------------------------------------------- */
+
+int conn_fd(const struct conn *conn);
+bool conn_is_open(const struct conn *conn);
+
+#endif /* NET_CONN_H */

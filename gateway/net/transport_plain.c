@@ -1,0 +1,47 @@
+#include "net/conn.h"
+#include "net/transport.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+static enum err plain_read(struct conn *conn, char *into, size_t room, size_t *n)
+{
+    ssize_t got;
+
+    do {
+        got = recv(conn_fd(conn), into, room, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *n = (size_t)got;
+        return OK;
+    }
+    return got == 0 ? ERR_CLOSED : err_from_errno(errno);
+}
+
+static enum err plain_write(struct conn *conn, const struct iovec *pieces, int n_pieces, size_t *n)
+{
+    ssize_t put;
+
+    do {
+        if (n_pieces == 1) {
+            put = send(conn_fd(conn), pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr message = {.msg_iov = (struct iovec *)(size_t)pieces,
+                                     .msg_iovlen = (size_t)n_pieces};
+
+            put = sendmsg(conn_fd(conn), &message, MSG_NOSIGNAL);
+        }
+    } while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return err_from_errno(errno);
+    *n = (size_t)put;
+    return OK;
+}
+
+const struct transport transport_plain = {
+    .name = "tcp",
+    .read = plain_read,
+    .write = plain_write,
+};

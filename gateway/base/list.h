@@ -14,12 +14,12 @@ struct list {
 /* The struct around the node. */
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-#define list_each(node, list)                                                                      \
-    for (struct list *node = (list)->next; node != (list); node = node->next)
+#define list_each(node, head)                                                                      \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 
 /* As list_each, and the body may remove the node. */
-#define list_each_safe(node, after, list)                                                          \
-    for (struct list *node = (list)->next, *after = node->next; node != (list);                    \
+#define list_each_safe(node, after, head)                                                          \
+    for (struct list *node = (head)->next, *after = node->next; node != (head);                    \
          node = after, after = node->next)
 
 static inline void list_init(struct list *list)

@@ -10,8 +10,32 @@
 #define TEST_UNIT_H
 
 #include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* True when fn() ends its process by SIGABRT, as a failed CHECK does. fn runs in a child. */
+static inline bool unit_aborts(void (*fn)(void))
+{
+    pid_t child = fork();
+    int status = 0;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY);
+
+        if (nowhere < 0 || dup2(nowhere, STDERR_FILENO) < 0)
+            _exit(EXIT_FAILURE);
+        fn();
+        _exit(EXIT_SUCCESS);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
 
 static inline int unit_run(const char *name, const TTest *const tests[], size_t n_tests)
 {

@@ -16,11 +16,14 @@
 
 struct notes;
 
-/* A place in a configuration file. line and column count from 1; 0: no place (command line, preset). */
+/*
+ * A place in a configuration file. line and column count from 1; 0: no place (command line,
+ * preset).
+ */
 struct mark {
-    unsigned file; /* index for notes_file() */
-    unsigned line, column;
-    unsigned width; /* bytes to underline; 0 counts as 1 */
+    unsigned file;         /* index for notes_file() */
+    unsigned line, column; /* columns count characters */
+    unsigned width;        /* characters to underline; 0 counts as 1 */
 };
 
 struct notes *notes_new(void);

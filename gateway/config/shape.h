@@ -15,19 +15,24 @@
 #include "config/tree.h"
 
 enum shape_kind {
-    SHAPE_BOOL,     /* bool:        true false on off yes no */
-    SHAPE_UINT,     /* uint64_t:    digits, within min..max */
-    SHAPE_DURATION, /* uint64_t ms: 250ms 10s 5m 2h 1d, and 0; a number without a unit is an error */
-    SHAPE_SIZE,     /* uint64_t:    bytes: 512 64KiB 1MiB 4GiB, KB MB GB as powers of 1000 */
+    SHAPE_BOOL,     /* bool: true false on off yes no */
+    SHAPE_UINT,     /* uint64_t: digits, within min..max */
+    SHAPE_DURATION, /* uint64_t ms: 250ms 10s 5m 2h 1d, and 0; any other number needs a unit */
+    SHAPE_SIZE,     /* uint64_t bytes: 512 64KiB 1MiB 4GiB; KB MB GB are powers of 1000 */
     SHAPE_RATIO,    /* double 0..1: 50% or 0.5 */
     SHAPE_TEXT,     /* struct sluice_span: any scalar */
-    SHAPE_SECRET,   /* struct sluice_span: text or file:PATH (its content, one last newline cut); never printed */
-    SHAPE_CHOICE,   /* int:         one of choices */
+    SHAPE_SECRET,   /* struct sluice_span: text or file:PATH (see below); never printed */
+    SHAPE_CHOICE,   /* int: one of choices */
     SHAPE_STRUCT,   /* the struct described by fields, stored in place */
-    SHAPE_LIST,     /* struct items: element after element; one scalar or map alone counts as a list of one */
+    SHAPE_LIST,     /* struct items: elements; one scalar or map alone is a list of one */
     SHAPE_MAP,      /* struct items of struct named: any names, each with a value of element */
     SHAPE_CUSTOM,   /* whatever parse stores */
 };
+
+/*
+ * A secret of the form file:PATH is what the file holds (at most 64 KiB, one last newline cut).
+ * PATH is relative to the configuration file that names it.
+ */
 
 /* SHAPE_LIST and SHAPE_MAP. For a map, each element begins with struct named. */
 struct items {
@@ -50,43 +55,57 @@ struct choice {
 struct field;
 struct bind;
 
-/* Turn a node into a value of the shape at out. Report with notes_error and return ERR_CONFIG when it is wrong. */
+/*
+ * Turn a node into a value of the shape at out. Report with notes_error and return ERR_CONFIG
+ * when it is wrong.
+ */
 typedef enum err shape_parse_fn(struct bind *bind, const struct tree *node, void *out);
 
-/* Look at a bound struct as a whole (cross-field rules). node is the struct's own. */
+/*
+ * Look at a bound struct as a whole (cross-field rules). node is the struct's own, a map or the
+ * scalar that stands for it. Called for a struct that was written or has a preset, unless one of
+ * its own keys is unknown, missing or wrong; what is wrong deeper inside holds its preset.
+ */
 typedef void shape_check_fn(struct bind *bind, const struct tree *node, void *out);
 
 struct shape {
     enum shape_kind kind;
     size_t size;                 /* bytes of one stored value; LIST, MAP: sizeof(struct items) */
     const struct field *fields;  /* STRUCT: ends with a field whose name is NULL */
-    const struct shape *element; /* LIST, MAP: a MAP's element is a STRUCT that begins with struct named */
+    const struct shape *element; /* LIST, MAP; of a MAP: a STRUCT that begins with struct named */
     const struct choice *choices;
-    uint64_t min, max;           /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: number of elements */
-    const char *scalar;          /* STRUCT: a scalar instead of a map sets this field */
-    shape_parse_fn *parse;       /* CUSTOM: how; others: NULL */
-    shape_check_fn *check;       /* STRUCT: after all fields, or NULL */
-    const char *what;            /* "an address such as 127.0.0.1:8080", for errors and the reference */
-    const char *pattern;         /* CUSTOM: regular expression for the JSON Schema, or NULL */
-    const char *title;           /* STRUCT: "listener", "route", as errors call it */
+    uint64_t min, max;     /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: elements */
+    const char *scalar;    /* STRUCT: a scalar instead of a map sets this field */
+    shape_parse_fn *parse; /* CUSTOM: how; others: NULL */
+    shape_check_fn *check; /* STRUCT: after all fields, or NULL */
+    const char *what;      /* "an address such as 127.0.0.1:8080", for errors and the reference */
+    const char *pattern;   /* CUSTOM: regular expression for the JSON Schema, or NULL */
+    const char *title;     /* STRUCT: "listener", "route", as errors call it */
 };
 
+/*
+ * A preset is written as in the file: flow YAML for structs, lists and maps; for scalars the bare
+ * text, or quoted. NULL: zero bytes, or the presets of the struct's own fields. A struct's
+ * preset lies under what is written: keys not written come from it. A required key of a
+ * struct that is not written at all is not missed.
+ */
 struct field {
     const char *name;
     const struct shape *shape;
     size_t offset;
-    const char *preset; /* the default, as it would be written (flow YAML for structs and lists); NULL: zero bytes */
+    const char *preset;
     bool required;
-    const char *help;   /* one sentence */
+    const char *help;    /* one sentence */
     const char *example; /* as it would be written, or NULL */
 };
 
-extern const struct shape shape_bool, shape_uint, shape_duration, shape_size, shape_ratio, shape_text, shape_secret;
+extern const struct shape shape_bool, shape_uint, shape_duration, shape_size, shape_ratio,
+    shape_text, shape_secret;
 extern const struct shape shape_texts; /* a list of text */
 
 /* What a bind works with. Parse and check functions read it; nobody changes it. */
 struct bind {
-    struct arena *arena;     /* for what is stored */
+    struct arena *arena; /* for what is stored */
     struct notes *notes;
     struct origins *origins; /* may be NULL */
     void *user;              /* the caller's */
@@ -94,11 +113,12 @@ struct bind {
 
 /*
  * Bind node to out according to shape: presets first, then what is written. All errors of the
- * subtree go to notes: unknown key (with the nearest and the allowed names), missing key, wrong kind, bad unit, out of
- * bounds. Returns ERR_CONFIG when there was any; out is then not to be used.
+ * subtree go to notes: unknown key (with the nearest and the allowed names), missing key, wrong
+ * kind, bad unit, out of bounds. Returns ERR_CONFIG when there was any; out is then not to be used.
  * A NULL node binds the presets alone.
  */
-CHECKED enum err shape_bind(struct bind *bind, const struct shape *shape, const struct tree *node, void *out);
+CHECKED enum err shape_bind(struct bind *bind, const struct shape *shape, const struct tree *node,
+                            void *out);
 
 /* -- where values came from -------------------------------------------- */
 

@@ -8,12 +8,13 @@
 
 /* Reads one body. Treat as opaque; copyable. */
 struct h1_body {
-    uint64_t left;         /* of the body (LENGTH) or of this chunk */
-    uint8_t framing;       /* enum framing */
-    uint8_t state;         /* inside the chunked coding */
-    uint8_t rule;          /* enum h1_rule, when WRONG */
-    uint8_t digits;        /* of the chunk size, leading zeros included: at most 16 */
-    uint16_t line_bytes;   /* of the chunk line so far, extensions included: at most 1024 */
+    uint64_t left;       /* of the body (LENGTH) or of this chunk */
+    uint8_t framing;     /* enum framing */
+    uint8_t state;       /* inside the chunked coding */
+    uint8_t rule;        /* enum h1_rule, when WRONG */
+    uint8_t digits;      /* of the chunk size, leading zeros included: at most 16 */
+    uint16_t line_bytes; /* of the chunk line so far, extensions included: at most 1024 */
+    uint16_t waste;      /* extension bytes not made up for by content */
 };
 
 /* framing NONE is done at once. */
@@ -28,6 +29,7 @@ void h1_body_init(struct h1_body *body, enum framing framing, int64_t body_bytes
  *   WRONG: body->rule says why.
  * For FRAMING_CLOSE it is never DONE: the end of the connection is the end of the body.
  */
-enum h1_result h1_body_next(struct h1_body *body, struct sluice_span bytes, size_t *used, struct sluice_span *piece);
+enum h1_result h1_body_next(struct h1_body *body, struct sluice_span bytes, size_t *used,
+                            struct sluice_span *piece);
 
 #endif /* HTTP_H1_BODY_H */

@@ -64,19 +64,21 @@ enum target_form { TARGET_ORIGIN, TARGET_ABSOLUTE, TARGET_AUTHORITY, TARGET_ASTE
 struct request {
     enum method method;
     struct sluice_span method_text;
-    struct sluice_span target;    /* as received */
+    struct sluice_span target; /* as received */
     enum target_form form;
-    struct sluice_span scheme;    /* absolute-form only, else empty */
-    struct sluice_span authority; /* of absolute-form, else the Host field's value; lower case is not forced */
-    struct sluice_span path;      /* normalised by target_normalise(), with its leading slash; "*" for asterisk-form */
-    struct sluice_span query;     /* without '?', as received; has_query tells an empty one from none */
+    struct sluice_span scheme; /* absolute-form only, else empty */
+    struct sluice_span
+        authority; /* of absolute-form, else the Host field's value; lower case is not forced */
+    struct sluice_span
+        path; /* normalised by target_normalise(), with its leading slash; "*" for asterisk-form */
+    struct sluice_span query; /* without '?', as received; has_query tells an empty one from none */
     bool has_query;
-    uint8_t minor;                /* HTTP/1.minor; 1 for HTTP/2 */
-    bool keep_alive;              /* the peer wants the connection kept */
+    uint8_t minor;   /* HTTP/1.minor; 1 for HTTP/2 */
+    bool keep_alive; /* the peer wants the connection kept */
     bool expects_continue;
-    bool accepts_trailers;        /* TE: trailers */
+    bool accepts_trailers; /* TE: trailers */
     enum framing framing;
-    int64_t body_bytes;           /* FRAMING_LENGTH, else BODY_UNKNOWN */
+    int64_t body_bytes; /* FRAMING_LENGTH, else BODY_UNKNOWN */
     struct fields fields;
 };
 
@@ -86,7 +88,7 @@ struct response {
     uint8_t minor;
     bool keep_alive;
     enum framing framing; /* by the request's method too */
-    int64_t body_bytes;
+    int64_t body_bytes;   /* of Content-Length, even where framing is NONE (HEAD, 304) */
     struct fields fields;
 };
 
@@ -95,14 +97,18 @@ struct response {
 /* The first line with this id and no FIELD_DROPPED mark, or NULL. */
 struct field_line *fields_find(const struct fields *fields, enum field_id id);
 
-/* The first line with this name (any case) that is not dropped, at or after *at; advances *at. NULL: no more. */
+/* The first line with this name (any case) that is not dropped, at or after *at; advances *at.
+ * NULL: no more. */
 struct field_line *fields_next(const struct fields *fields, struct sluice_span name, unsigned *at);
 
-/* Append a line; name and value are borrowed. ERR_LIMIT when the table cannot grow. */
-CHECKED enum err fields_add(struct fields *fields, struct sluice_span name, struct sluice_span value);
+/* Append a line; name and value are borrowed. ERR_LIMIT when the table cannot grow, ERR_PROTOCOL
+ * when the name is no token or the value has a control byte. */
+CHECKED enum err fields_add(struct fields *fields, struct sluice_span name,
+                            struct sluice_span value);
 
-/* Drop all lines of this name, then append one. */
-CHECKED enum err fields_set(struct fields *fields, struct sluice_span name, struct sluice_span value);
+/* Drop all lines of this name, then append one; on an error nothing is changed. */
+CHECKED enum err fields_set(struct fields *fields, struct sluice_span name,
+                            struct sluice_span value);
 
 /* Mark all lines of this name dropped; returns how many. */
 unsigned fields_remove(struct fields *fields, struct sluice_span name);
@@ -112,8 +118,10 @@ struct sluice_span field_value(const struct field_line *line);
 
 /* Copy head bytes and the field table into the arena and rebase every span of the head
  * that points into [bytes.ptr, bytes.ptr + bytes.len). ERR_MEMORY when the arena is full. */
-CHECKED enum err request_keep(struct request *request, struct sluice_span bytes, struct arena *arena);
-CHECKED enum err response_keep(struct response *response, struct sluice_span bytes, struct arena *arena);
+CHECKED enum err request_keep(struct request *request, struct sluice_span bytes,
+                              struct arena *arena);
+CHECKED enum err response_keep(struct response *response, struct sluice_span bytes,
+                               struct arena *arena);
 
 /* -- words ------------------------------------------------------------ */
 

@@ -1,5 +1,6 @@
 /*
- * rules.h - what an intermediary must do to a head before it forwards it (RFC 9110 7.6, RFC 9112 9).
+ * rules.h - what an intermediary must do to a head before it forwards it (RFC 9110 7.6,
+ * RFC 9112 9).
  */
 #ifndef HTTP_RULES_H
 #define HTTP_RULES_H
@@ -7,9 +8,11 @@
 #include "http/message.h"
 
 /*
- * Mark dropped what belongs to this hop only: Connection and the fields it names (but never one that
- * the message needs end to end: Host, Content-Length, Cache-Control, Authorization ... stay), Keep-Alive, Proxy-Connection, TE (keep_te_trailers:
- * a TE that says trailers is rewritten to just that), Transfer-Encoding, Content-Length (the writer sets framing), Trailer is kept, Upgrade, Proxy-Authenticate and Proxy-Authorization.
+ * Mark dropped what belongs to this hop only: Connection and the fields it names (but never one
+ * that the message needs end to end: Host, Content-Length, Cache-Control, Authorization ... stay),
+ * Keep-Alive, Proxy-Connection, TE (but one that says trailers is rewritten to just that),
+ * Transfer-Encoding and Content-Length (the writer sets framing), Upgrade, Proxy-Authenticate and
+ * Proxy-Authorization. Trailer is kept.
  */
 void rules_drop_hop_by_hop(struct fields *fields);
 

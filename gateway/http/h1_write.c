@@ -1,0 +1,217 @@
+/*
+ * h1_write.c - heads and chunk frames out.
+ *
+ * A forwarded head is mostly the one that was received. Lines that stand in memory one after
+ * the other, exactly as they are to be written, are copied in one piece: the copy of a typical
+ * head is three or four pieces and not fifty.
+ */
+#include "http/h1_write.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+#define ID_BIT(id) (UINT64_C(1) << (id))
+#define FRAMING_FIELDS                                                                             \
+    (ID_BIT(FIELD_CONTENT_LENGTH) | ID_BIT(FIELD_TRANSFER_ENCODING) | ID_BIT(FIELD_CONNECTION))
+
+enum { NUMBER_ROOM = 20 };
+
+/* Where writing stands; at is NULL once something did not fit. */
+struct out {
+    char *at;
+    const char *end;
+};
+
+static void put(struct out *out, const char *ptr, size_t len)
+{
+    if (out->at == NULL)
+        return;
+    if ((size_t)(out->end - out->at) < len) {
+        out->at = NULL;
+        return;
+    }
+    if (len != 0)
+        memcpy(out->at, ptr, len);
+    out->at += len;
+}
+
+static void put_span(struct out *out, struct sluice_span text)
+{
+    put(out, text.ptr, text.len);
+}
+
+static void put_number(struct out *out, uint64_t number)
+{
+    char digits[NUMBER_ROOM];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    put(out, digits + at, sizeof(digits) - at);
+}
+
+static size_t written(const struct out *out, const char *begin)
+{
+    return out->at != NULL ? (size_t)(out->at - begin) : 0;
+}
+
+/* -- fields ----------------------------------------------------------- */
+
+static bool is_left_out(const struct field_line *line, uint64_t but)
+{
+    return (line->mark & FIELD_DROPPED) || (ID_BIT(line->id) & but);
+}
+
+/* Does the line stand in memory as "name: value"? */
+static bool is_whole(const struct field_line *line)
+{
+    const char *gap = line->name + line->name_len;
+
+    return line->value == gap + 2 && gap[0] == ':' && gap[1] == ' ';
+}
+
+/* Does next begin where line, with its CR LF, ends? */
+static bool is_followed_by(const struct field_line *line, const struct field_line *next)
+{
+    const char *end = line->value + line->value_len;
+
+    return next->name == end + 2 && end[0] == '\r' && end[1] == '\n';
+}
+
+/* Write the lines that are neither dropped nor in but. */
+static void put_fields(struct out *out, const struct fields *fields, uint64_t but)
+{
+    unsigned i = 0;
+
+    while (i < fields->n) {
+        const struct field_line *first = &fields->line[i++], *last = first;
+
+        if (is_left_out(first, but))
+            continue;
+        if (is_whole(first)) {
+            while (i < fields->n && !is_left_out(&fields->line[i], but) &&
+                   is_followed_by(last, &fields->line[i]) && is_whole(&fields->line[i]))
+                last = &fields->line[i++];
+            put(out, first->name, (size_t)(last->value + last->value_len - first->name));
+        } else {
+            put_span(out, field_name(first));
+            put_span(out, SPAN(": "));
+            put_span(out, field_value(first));
+        }
+        put_span(out, SPAN("\r\n"));
+    }
+}
+
+static void put_length(struct out *out, int64_t bytes)
+{
+    CHECK(bytes >= 0);
+    put_span(out, SPAN("Content-Length: "));
+    put_number(out, (uint64_t)bytes);
+    put_span(out, SPAN("\r\n"));
+}
+
+static void put_framing(struct out *out, enum framing framing, int64_t body_bytes)
+{
+    if (framing == FRAMING_LENGTH)
+        put_length(out, body_bytes);
+    if (framing == FRAMING_CHUNKED)
+        put_span(out, SPAN("Transfer-Encoding: chunked\r\n"));
+}
+
+/* A TE field is for one hop and has to be announced as such (RFC 9110 10.1.4). */
+static void put_connection(struct out *out, enum h1_connection connection, bool has_te)
+{
+    switch (connection) {
+    case H1_CONNECTION_NONE:
+        put_span(out, has_te ? SPAN("Connection: TE\r\n") : SPAN(""));
+        break;
+    case H1_CONNECTION_CLOSE:
+        put_span(out, has_te ? SPAN("Connection: close, TE\r\n") : SPAN("Connection: close\r\n"));
+        break;
+    case H1_CONNECTION_KEEP_ALIVE:
+        put_span(out, has_te ? SPAN("Connection: keep-alive, TE\r\n")
+                             : SPAN("Connection: keep-alive\r\n"));
+        break;
+    }
+}
+
+/* -- heads ------------------------------------------------------------ */
+
+size_t h1_write_request(char *out, size_t room, const struct request *request,
+                        struct sluice_span target, struct sluice_span host, enum framing framing,
+                        int64_t body_bytes, enum h1_connection connection)
+{
+    struct out to = {out, out + room};
+    uint64_t but = FRAMING_FIELDS;
+
+    put_span(&to, request->method_text);
+    put_span(&to, SPAN(" "));
+    put_span(&to, target);
+    put_span(&to, SPAN(" HTTP/1.1\r\n"));
+    if (host.len != 0) {
+        but |= ID_BIT(FIELD_HOST);
+        put_span(&to, SPAN("Host: "));
+        put_span(&to, host);
+        put_span(&to, SPAN("\r\n"));
+    }
+    put_fields(&to, &request->fields, but);
+    put_framing(&to, framing, body_bytes);
+    put_connection(&to, connection, fields_find(&request->fields, FIELD_TE) != NULL);
+    put_span(&to, SPAN("\r\n"));
+    return written(&to, out);
+}
+
+size_t h1_write_response(char *out, size_t room, const struct response *response,
+                         enum framing framing, int64_t body_bytes, int64_t keep_length,
+                         enum h1_connection connection)
+{
+    struct out to = {out, out + room};
+    struct sluice_span reason = response->reason;
+
+    if (reason.len == 0)
+        reason = span_of(status_reason(response->status));
+    put_span(&to, SPAN("HTTP/1.1 "));
+    put_number(&to, response->status);
+    put_span(&to, SPAN(" "));
+    put_span(&to, reason);
+    put_span(&to, SPAN("\r\n"));
+    put_fields(&to, &response->fields, FRAMING_FIELDS);
+    put_framing(&to, framing, body_bytes);
+    if (framing == FRAMING_NONE && keep_length >= 0)
+        put_length(&to, keep_length);
+    put_connection(&to, connection, false);
+    put_span(&to, SPAN("\r\n"));
+    return written(&to, out);
+}
+
+/* -- chunks ----------------------------------------------------------- */
+
+size_t h1_write_chunk_head(char *out, size_t room, uint64_t bytes)
+{
+    static const char hex[] = "0123456789abcdef";
+    struct out to = {out, out + room};
+    char digits[16];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = hex[bytes & 0xf];
+        bytes >>= 4;
+    } while (bytes != 0);
+    put(&to, digits + at, sizeof(digits) - at);
+    put_span(&to, SPAN("\r\n"));
+    return written(&to, out);
+}
+
+size_t h1_write_last_chunk(char *out, size_t room, const struct fields *trailers)
+{
+    struct out to = {out, out + room};
+
+    put_span(&to, SPAN("0\r\n"));
+    if (trailers != NULL)
+        put_fields(&to, trailers, FRAMING_FIELDS | ID_BIT(FIELD_HOST));
+    put_span(&to, SPAN("\r\n"));
+    return written(&to, out);
+}

@@ -1,0 +1,49 @@
+/*
+ * balance_round.c - round robin, smooth and weighted.
+ *
+ * Each pick raises every endpoint's running weight by its own weight, takes the highest and lowers it by the
+ * sum, so that heavy endpoints come often but never in a row without need. When all weights are
+ * equal, that is plain turn-taking and costs nothing by the number of endpoints.
+ */
+#include "upstream/balance.h"
+#include "upstream/upstream.h"
+
+static struct endpoint *pick_in_turn(struct upstream *upstream, const struct lease *lease)
+{
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        struct endpoint *endpoint = upstream->endpoint[upstream->cursor];
+
+        if (++upstream->cursor == upstream->n_endpoints)
+            upstream->cursor = 0;
+        if (lease_may_try(lease, endpoint) && endpoint_has_room(endpoint))
+            return endpoint;
+    }
+    return NULL;
+}
+
+static struct endpoint *pick_by_weight(struct upstream *upstream, const struct lease *lease)
+{
+    struct endpoint *best = NULL;
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        struct endpoint *endpoint = upstream->endpoint[i];
+
+        if (!lease_may_try(lease, endpoint) || !endpoint_has_room(endpoint))
+            continue;
+        sum += endpoint->member.weight;
+        endpoint->smooth += endpoint->member.weight;
+        if (!best || endpoint->smooth > best->smooth)
+            best = endpoint;
+    }
+    if (best)
+        best->smooth -= sum;
+    return best;
+}
+
+static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
+{
+    return upstream->same_weights ? pick_in_turn(upstream, lease) : pick_by_weight(upstream, lease);
+}
+
+const struct balance balance_round = {.name = "round_robin", .pick = pick};

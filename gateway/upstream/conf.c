@@ -1,0 +1,184 @@
+#include "upstream/conf.h"
+
+#include "upstream/balance.h"
+
+#include <stddef.h>
+
+/* -- endpoints ---------------------------------------------------------- */
+
+static const struct shape weight_shape = {.kind = SHAPE_UINT,
+                                          .size = sizeof(uint64_t),
+                                          .min = 1,
+                                          .max = 65535,
+                                          .what = "a weight from 1 to 65535"};
+
+static void endpoint_check(struct bind *bind, const struct tree *node, void *out)
+{
+    struct upstream_endpoint_conf *conf = out;
+
+    (void)bind;
+    if (node)
+        conf->at = node->at;
+}
+
+static const struct field endpoint_fields[] = {
+    {.name = "address",
+     .shape = &shape_text,
+     .offset = offsetof(struct upstream_endpoint_conf, address),
+     .required = true,
+     .help = "Where it listens: host:port, [v6]:port or unix:/path. A name stands for all its "
+             "addresses.",
+     .example = "127.0.0.1:9000"},
+    {.name = "weight",
+     .shape = &weight_shape,
+     .offset = offsetof(struct upstream_endpoint_conf, weight),
+     .preset = "1",
+     .help = "Its share of the requests, relative to the other endpoints."},
+    {0},
+};
+
+static const struct shape endpoint_shape = {
+    .kind = SHAPE_STRUCT,
+    .size = sizeof(struct upstream_endpoint_conf),
+    .fields = endpoint_fields,
+    .scalar = "address",
+    .check = endpoint_check,
+    .what = "an address such as 127.0.0.1:9000",
+    .title = "endpoint",
+};
+
+static const struct shape endpoints_shape = {.kind = SHAPE_LIST,
+                                             .size = sizeof(struct items),
+                                             .element = &endpoint_shape,
+                                             .min = 1,
+                                             .max = 100000,
+                                             .what = "a list of addresses"};
+
+/* -- connections --------------------------------------------------------- */
+
+#define AT(member) offsetof(struct upstream_connections, member)
+
+static const struct field connections_fields[] = {
+    {.name = "max",
+     .shape = &shape_uint,
+     .offset = AT(max),
+     .preset = "0",
+     .help = "Connections to one endpoint at most, over all workers; further requests wait. 0: no "
+             "limit."},
+    {.name = "idle",
+     .shape = &shape_uint,
+     .offset = AT(idle),
+     .preset = "128",
+     .help = "Idle connections kept per worker and endpoint."},
+    {.name = "idle_timeout",
+     .shape = &shape_duration,
+     .offset = AT(idle_timeout_ms),
+     .preset = "60s",
+     .help = "An idle connection is closed after this time. Keep it below the endpoint's own."},
+    {.name = "requests",
+     .shape = &shape_uint,
+     .offset = AT(requests),
+     .preset = "0",
+     .help = "A connection is closed after this many requests. 0: no limit."},
+    {.name = "queue",
+     .shape = &shape_uint,
+     .offset = AT(queue),
+     .preset = "1024",
+     .help = "Requests of one worker that may wait for a connection; more are answered with 503."},
+    {.name = "queue_timeout",
+     .shape = &shape_duration,
+     .offset = AT(queue_timeout_ms),
+     .preset = "5s",
+     .help = "A request waits at most this long for a connection, then it is answered with 503."},
+    {0},
+};
+
+#undef AT
+
+static const struct shape connections_shape = {.kind = SHAPE_STRUCT,
+                                               .size = sizeof(struct upstream_connections),
+                                               .fields = connections_fields,
+                                               .title = "connections"};
+
+/* -- timeouts ------------------------------------------------------------- */
+
+static const struct shape wait_shape = {.kind = SHAPE_DURATION,
+                                        .size = sizeof(uint64_t),
+                                        .min = 1,
+                                        .what = "a duration such as 10s, above 0"};
+
+static const struct field times_fields[] = {
+    {.name = "connect",
+     .shape = &wait_shape,
+     .offset = offsetof(struct upstream_times, connect_ms),
+     .preset = "2s",
+     .help = "To connect to an endpoint."},
+    {.name = "response",
+     .shape = &wait_shape,
+     .offset = offsetof(struct upstream_times, response_ms),
+     .preset = "60s",
+     .help = "From the whole request sent to the head of the response."},
+    {.name = "idle",
+     .shape = &wait_shape,
+     .offset = offsetof(struct upstream_times, idle_ms),
+     .preset = "60s",
+     .help = "Between two pieces of a body, in either direction."},
+    {.name = "total",
+     .shape = &shape_duration,
+     .offset = offsetof(struct upstream_times, total_ms),
+     .preset = "0s",
+     .help = "For the whole exchange. 0: no limit."},
+    {0},
+};
+
+static const struct shape times_shape = {.kind = SHAPE_STRUCT,
+                                         .size = sizeof(struct upstream_times),
+                                         .fields = times_fields,
+                                         .title = "timeout"};
+
+/* -- upstreams ------------------------------------------------------------- */
+
+static const struct shape balance_shape = {.kind = SHAPE_CHOICE,
+                                           .size = sizeof(int),
+                                           .choices = balance_choices,
+                                           .what = "a balancing rule"};
+
+static const struct field upstream_fields[] = {
+    {.name = "endpoints",
+     .shape = &endpoints_shape,
+     .offset = offsetof(struct upstream_conf, endpoints),
+     .required = true,
+     .help = "The addresses that serve it.",
+     .example = "[ \"127.0.0.1:9000\", { address: \"127.0.0.1:9001\", weight: 5 } ]"},
+    {.name = "balance",
+     .shape = &balance_shape,
+     .offset = offsetof(struct upstream_conf, balance),
+     .preset = "round_robin",
+     .help = "How an endpoint is chosen for a request."},
+    {.name = "host",
+     .shape = &shape_text,
+     .offset = offsetof(struct upstream_conf, host),
+     .preset = "preserve",
+     .help = "The Host field sent: preserve (the client's), endpoint (its address), or any other "
+             "text as it is."},
+    {.name = "connections",
+     .shape = &connections_shape,
+     .offset = offsetof(struct upstream_conf, connections),
+     .help = "How many connections, and for how long."},
+    {.name = "timeout",
+     .shape = &times_shape,
+     .offset = offsetof(struct upstream_conf, timeout),
+     .help = "How long to wait for what.",
+     .example = "{ connect: 1s, response: 15s }"},
+    {0},
+};
+
+static const struct shape upstream_shape = {.kind = SHAPE_STRUCT,
+                                            .size = sizeof(struct upstream_conf),
+                                            .fields = upstream_fields,
+                                            .title = "upstream"};
+
+const struct shape upstream_map_shape = {.kind = SHAPE_MAP,
+                                         .size = sizeof(struct items),
+                                         .element = &upstream_shape,
+                                         .what = "a map from names to upstreams"};

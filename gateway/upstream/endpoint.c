@@ -1,0 +1,275 @@
+#include "upstream/endpoint.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "upstream/pool.h"
+#include "upstream/upstream.h"
+
+static const struct conn_ops idle_ops;
+
+#define FAILURE_TEXT(symbol, text) [ENDPOINT_##symbol] = (text),
+const char *endpoint_failure_text(enum endpoint_failure failure)
+{
+    static const char *const texts[] = {ENDPOINT_FAILURES(FAILURE_TEXT)};
+
+    return texts[failure];
+}
+#undef FAILURE_TEXT
+
+static struct pooled *pooled_of(struct conn *conn)
+{
+    return (struct pooled *)(void *)conn;
+}
+
+struct lease *lease_of(struct conn *conn)
+{
+    return pooled_of(conn)->lease;
+}
+
+/* -- life ------------------------------------------------------------- */
+
+struct endpoint *endpoint_new(struct upstream *upstream, struct members *members,
+                              const struct member *member)
+{
+    struct endpoint *endpoint = alloc_new(sizeof(*endpoint));
+
+    endpoint->upstream = upstream;
+    list_init(&endpoint->idle);
+    endpoint_update(endpoint, members, member);
+    return endpoint;
+}
+
+void endpoint_update(struct endpoint *endpoint, struct members *members,
+                     const struct member *member)
+{
+    struct members *old = endpoint->members;
+
+    endpoint->members = members_ref(members);
+    endpoint->member = *member;
+    endpoint->counters = tally_slot(member->tally, upstreams_worker(endpoint->upstream));
+    members_unref(&old);
+}
+
+static void end_retired(struct endpoint *endpoint)
+{
+    if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0)
+        return;
+    members_unref(&endpoint->members);
+    upstream_forget(endpoint->upstream);
+    alloc_free(endpoint);
+}
+
+/* -- the cap ------------------------------------------------------------ */
+
+static bool take_share(struct endpoint *endpoint)
+{
+    uint64_t max = endpoint->upstream->limits.max;
+    uint32_t *used = &endpoint->member.share->used;
+
+    if (__atomic_fetch_add(used, 1, __ATOMIC_RELAXED) < max)
+        return true;
+    __atomic_fetch_sub(used, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+bool endpoint_has_room(const struct endpoint *endpoint)
+{
+    uint64_t max = endpoint->upstream->limits.max;
+
+    return max == 0 || endpoint->n_idle > 0 ||
+           __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) < max;
+}
+
+/* Does another worker wait for a connection that we would keep idle? */
+static bool others_wait(const struct endpoint *endpoint)
+{
+    return endpoint->upstream->limits.max != 0 &&
+           __atomic_load_n(&endpoint->member.share->waiting, __ATOMIC_RELAXED) != 0;
+}
+
+/* -- connections ---------------------------------------------------------- */
+
+/* Close and forget; the memory follows in on_closed. */
+static void end_conn(struct pooled *pooled)
+{
+    if (pooled->capped)
+        __atomic_fetch_sub(&pooled->endpoint->member.share->used, 1, __ATOMIC_RELAXED);
+    pooled->endpoint = NULL;
+    pooled->lease = NULL;
+    conn_set_ops(&pooled->conn, &idle_ops);
+    conn_close(&pooled->conn);
+}
+
+static void leave_idle(struct pooled *pooled)
+{
+    struct endpoint *endpoint = pooled->endpoint;
+
+    list_remove(&pooled->link);
+    endpoint->n_idle--;
+    counter_sub(&endpoint->counters->idle, 1);
+}
+
+static void drop_idle(struct pooled *pooled)
+{
+    struct endpoint *endpoint = pooled->endpoint;
+
+    leave_idle(pooled);
+    end_conn(pooled);
+    upstream_wake(endpoint->upstream);
+}
+
+static void on_idle_event(struct conn *conn)
+{
+    struct pooled *pooled = pooled_of(conn);
+
+    /* An answer nobody asked for, the end, or the time is up: not to be used again. */
+    if (pooled->endpoint)
+        drop_idle(pooled);
+}
+
+static void on_idle_error(struct conn *conn, enum err err)
+{
+    (void)err;
+    on_idle_event(conn);
+}
+
+static void on_idle_drained(struct conn *conn)
+{
+    (void)conn; /* a dialled connection that nobody waits for any more was closed before */
+}
+
+static void on_closed(struct conn *conn)
+{
+    struct pooled *pooled = pooled_of(conn);
+
+    slab_give(pooled->slab, pooled);
+}
+
+static const struct conn_ops idle_ops = {
+    .on_readable = on_idle_event,
+    .on_hangup = on_idle_error,
+    .on_drained = on_idle_drained,
+    .on_failed = on_idle_error,
+    .on_alarm = on_idle_event,
+    .on_closed = on_closed,
+};
+
+void endpoint_retire(struct endpoint **endpoint_)
+{
+    struct endpoint *endpoint = *endpoint_;
+
+    *endpoint_ = NULL;
+    endpoint->retired = true;
+    endpoint->upstream->n_retired++;
+    while (!list_is_empty(&endpoint->idle)) {
+        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+
+        leave_idle(pooled);
+        end_conn(pooled);
+    }
+    end_retired(endpoint);
+}
+
+static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease *lease)
+{
+    pooled->lease = lease;
+    pooled->requests++;
+    lease->endpoint = endpoint;
+    lease->conn = &pooled->conn;
+    conn_set_ops(&pooled->conn, lease->ops);
+    endpoint->active++;
+    counter_add(&endpoint->counters->active, 1);
+    counter_add(&endpoint->counters->requests, 1);
+}
+
+static enum err dial(struct endpoint *endpoint, struct lease *lease)
+{
+    struct upstream *upstream = endpoint->upstream;
+    bool capped = upstream->limits.max != 0;
+    struct pooled *pooled;
+    bool connected;
+    enum err err = ERR_MEMORY;
+
+    if (capped && !take_share(endpoint))
+        return ERR_LIMIT;
+    pooled = slab_take(upstreams_slab(upstream));
+    if (pooled) {
+        list_init(&pooled->link);
+        pooled->endpoint = endpoint;
+        pooled->slab = upstreams_slab(upstream);
+        pooled->requests = 0;
+        pooled->capped = capped;
+        err = conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr, lease->ops,
+                        &connected);
+    }
+    if (err) {
+        slab_give(upstreams_slab(upstream), pooled);
+        if (capped)
+            __atomic_fetch_sub(&endpoint->member.share->used, 1, __ATOMIC_RELAXED);
+        return err;
+    }
+    counter_add(&endpoint->counters->connects, 1);
+    lease->reused = false;
+    lease->connecting = !connected;
+    hold(endpoint, pooled, lease);
+    return OK;
+}
+
+enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh)
+{
+    while (!fresh && !list_is_empty(&endpoint->idle)) {
+        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+
+        leave_idle(pooled);
+        if (conn_is_spoilt(&pooled->conn)) {
+            end_conn(pooled);
+            continue;
+        }
+        lease->reused = true;
+        lease->connecting = false;
+        hold(endpoint, pooled, lease);
+        return OK;
+    }
+    return dial(endpoint, lease);
+}
+
+static struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
+{
+    struct pooled *pooled = pooled_of(lease->conn);
+
+    lease->conn = NULL;
+    lease->endpoint = NULL;
+    pooled->lease = NULL;
+    endpoint->active--;
+    counter_sub(&endpoint->counters->active, 1);
+    return pooled;
+}
+
+void endpoint_return(struct endpoint *endpoint, struct lease *lease)
+{
+    const struct upstream_connections *limits = &endpoint->upstream->limits;
+    struct pooled *pooled = pooled_of(lease->conn);
+    bool is_used_up = limits->requests != 0 && pooled->requests >= limits->requests;
+
+    if (endpoint->retired || is_used_up || limits->idle == 0 || conn_is_spoilt(&pooled->conn) ||
+        others_wait(endpoint)) {
+        endpoint_discard(endpoint, lease);
+        return;
+    }
+    end_hold(endpoint, lease);
+    conn_set_ops(&pooled->conn, &idle_ops);
+    conn_set_alarm(&pooled->conn, limits->idle_timeout_ms);
+    list_push(&endpoint->idle, &pooled->link);
+    endpoint->n_idle++;
+    counter_add(&endpoint->counters->idle, 1);
+    if (endpoint->n_idle > limits->idle)
+        drop_idle(list_entry(endpoint->idle.prev, struct pooled, link));
+    upstream_wake(endpoint->upstream);
+}
+
+void endpoint_discard(struct endpoint *endpoint, struct lease *lease)
+{
+    end_conn(end_hold(endpoint, lease));
+    upstream_wake(endpoint->upstream);
+    end_retired(endpoint);
+}

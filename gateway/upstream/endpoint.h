@@ -1,0 +1,79 @@
+/*
+ * endpoint.h - one address of an upstream, as one worker sees it, with its pool of kept connections.
+ *
+ * A connection is in exactly one place: idle in the pool, or leased. What is learnt
+ * about an endpoint stays with its address: a new member set keeps the endpoints it still names.
+ * One that is named no more is retired: no new requests, idle connections closed, gone with its last lease.
+ *
+ * Threads: the worker's.
+ * Invariant: n_idle <= connections.idle; active + n_idle connections are open.
+ */
+#ifndef UPSTREAM_ENDPOINT_H
+#define UPSTREAM_ENDPOINT_H
+
+#include "base/count.h"
+#include "net/conn.h"
+#include "upstream/members.h"
+
+struct lease;
+struct upstream;
+
+/* Why a try on an endpoint failed. X(symbol, metric label) */
+#define ENDPOINT_FAILURES(X)                                                                       \
+    X(CONNECT, "connect_failed")                                                                   \
+    X(CONNECT_TIMEOUT, "connect_timeout")                                                          \
+    X(RESET, "upstream_reset")                                                                     \
+    X(CLOSED, "upstream_closed")                                                                   \
+    X(PROTOCOL, "upstream_protocol")                                                               \
+    X(RESPONSE_TIMEOUT, "response_timeout")                                                        \
+    X(IDLE_TIMEOUT, "upstream_idle_timeout")
+
+#define ENDPOINT_FAILURE_MEMBER(symbol, text) ENDPOINT_##symbol,
+enum endpoint_failure { ENDPOINT_FAILURES(ENDPOINT_FAILURE_MEMBER) ENDPOINT_FAILURE_COUNT };
+#undef ENDPOINT_FAILURE_MEMBER
+
+/* The metric label; a static string. */
+const char *endpoint_failure_text(enum endpoint_failure failure);
+
+#define ENDPOINT_TALLY "endpoint" /* kind of the tally blocks; their key is "UPSTREAM ADDRESS" */
+
+/* One worker's numbers of one address. */
+struct endpoint_counters {
+    struct counter requests, connects, active, idle;
+    struct counter failures[ENDPOINT_FAILURE_COUNT];
+};
+
+struct endpoint {
+    struct upstream *upstream;          /* borrowed, outlives us */
+    struct member member;               /* our copy; texts live in members */
+    struct members *members;            /* shared: the set that member came from */
+    struct endpoint_counters *counters; /* borrowed, this worker's slot */
+    struct list idle;                   /* owned, of struct pooled, freshest first */
+    uint32_t n_idle;
+    uint32_t active; /* leases */
+    int64_t smooth;  /* balance_round's running weight */
+    bool retired;
+};
+
+struct endpoint *endpoint_new(struct upstream *upstream, struct members *members,
+                              const struct member *member);
+
+/* Take over what a newer set says of the same address. */
+void endpoint_update(struct endpoint *endpoint, struct members *members,
+                     const struct member *member);
+
+/* No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last lease does. */
+void endpoint_retire(struct endpoint **endpoint);
+
+/* Could a lease be had now, from the pool or by a new connection? */
+bool endpoint_has_room(const struct endpoint *endpoint);
+
+/* Lease the freshest idle connection (not when fresh is wanted), or begin to dial. ERR_LIMIT at the cap; other errors: the
+ * address cannot be dialled. On OK lease->conn is set. */
+CHECKED enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh);
+
+/* Lease ends: keep the connection for reuse, or close it. lease->conn becomes NULL. May free a retired endpoint. */
+void endpoint_return(struct endpoint *endpoint, struct lease *lease);
+void endpoint_discard(struct endpoint *endpoint, struct lease *lease);
+
+#endif /* UPSTREAM_ENDPOINT_H */

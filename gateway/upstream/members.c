@@ -1,0 +1,149 @@
+#include "upstream/members.h"
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "net/resolve.h"
+#include "upstream/endpoint.h"
+
+struct shares {
+    struct map *by_name; /* owned: "upstream address" to owned struct share */
+    struct tally *tally; /* borrowed */
+};
+
+struct shares *shares_new(struct tally *tally)
+{
+    struct shares *shares = alloc_new(sizeof(*shares));
+
+    shares->by_name = map_new();
+    shares->tally = tally;
+    return shares;
+}
+
+void shares_free(struct shares **shares)
+{
+    struct sluice_span name;
+    void *share;
+    size_t at = 0;
+
+    if (!*shares)
+        return;
+    while (map_each((*shares)->by_name, &at, &name, &share)) {
+        alloc_free(share);
+    }
+    map_free(&(*shares)->by_name);
+    alloc_free(*shares);
+    *shares = NULL;
+}
+
+static struct share *share_get(struct shares *shares, struct sluice_span name)
+{
+    struct share *share = map_find(shares->by_name, name);
+
+    if (!share) {
+        share = alloc_new(sizeof(*share));
+        map_set(shares->by_name, name, share);
+    }
+    return share;
+}
+
+static bool has_addr(const struct members *members, const struct addr *addr)
+{
+    for (size_t i = 0; i < members->n; i++) {
+        if (addr_equal(&members->member[i].addr, addr))
+            return true;
+    }
+    return false;
+}
+
+static void add(struct members *members, struct shares *shares, const struct addr *addr,
+                uint32_t weight)
+{
+    struct member *member = &members->member[members->n];
+    char text[ADDR_TEXT + 128];
+    size_t len = addr_format(addr, text, sizeof(text));
+    struct sluice_span key;
+
+    member->addr = *addr;
+    if (addr->path)
+        member->addr.path = arena_copy(&members->arena, span_of(addr->path)).ptr;
+    member->text = arena_copy(&members->arena, span_make(text, len));
+    member->weight = weight;
+    key = arena_format(&members->arena, "%.*s %s", (int)members->upstream.len,
+                       members->upstream.ptr, text);
+    member->share = share_get(shares, key);
+    member->tally = tally_get(shares->tally, ENDPOINT_TALLY, key, sizeof(struct endpoint_counters));
+    members->n++;
+}
+
+/* One more place in the table; grows by doubling. */
+static void make_room(struct members *members, size_t *room, size_t n)
+{
+    struct member *old = members->member;
+    size_t want = *room ? *room * 2 : 16;
+
+    if (members->n + n <= *room)
+        return;
+    while (want < members->n + n) {
+        want *= 2;
+    }
+    members->member = arena_new(&members->arena, want * sizeof(*old));
+    for (size_t i = 0; i < members->n; i++) {
+        members->member[i] = old[i];
+    }
+    *room = want;
+}
+
+struct members *members_from_conf(const struct upstream_conf *conf, struct shares *shares,
+                                  struct notes *notes)
+{
+    struct members *members = alloc_new(sizeof(*members));
+    const struct upstream_endpoint_conf *endpoint = conf->endpoints.first;
+    size_t room = 0;
+    bool bad = false;
+
+    arena_init(&members->arena, NULL, 0);
+    members->refs = 1;
+    members->upstream = arena_copy(&members->arena, conf->named.name);
+    for (size_t i = 0; i < conf->endpoints.n; i++, endpoint++) {
+        struct addr *addrs;
+        size_t n;
+        const char *why;
+
+        if (resolve(endpoint->address, &members->arena, &addrs, &n, &why)) {
+            notes_error(notes, endpoint->at, "write host:port, [v6]:port or unix:/path",
+                        "endpoint '%s' of upstream '%s': %s", endpoint->address.ptr,
+                        conf->named.name.ptr, why);
+            bad = true;
+            continue;
+        }
+        make_room(members, &room, n);
+        for (size_t j = 0; j < n; j++) {
+            if (has_addr(members, &addrs[j]))
+                notes_warn(notes, endpoint->at, "write each endpoint once, with a weight",
+                           "endpoint '%s' of upstream '%s' is there already", endpoint->address.ptr,
+                           conf->named.name.ptr);
+            else
+                add(members, shares, &addrs[j], (uint32_t)endpoint->weight);
+        }
+    }
+    if (bad)
+        members_unref(&members);
+    return members;
+}
+
+struct members *members_ref(struct members *members)
+{
+    __atomic_add_fetch(&members->refs, 1, __ATOMIC_RELAXED);
+    return members;
+}
+
+void members_unref(struct members **members_)
+{
+    struct members *members = *members_;
+
+    *members_ = NULL;
+    if (!members || __atomic_sub_fetch(&members->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    arena_fini(&members->arena);
+    alloc_free(members);
+}

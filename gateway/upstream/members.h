@@ -1,0 +1,52 @@
+/*
+ * members.h - the endpoints of one upstream as a whole set, immutable and counted.
+ *
+ * A source makes a set and publishes it; workers take it over as a whole. Nothing else of the upstream knows where
+ * it came from.
+ *
+ * Threads: made by the control thread, read by all. The count is atomic.
+ */
+#ifndef UPSTREAM_MEMBERS_H
+#define UPSTREAM_MEMBERS_H
+
+#include "net/addr.h"
+#include "observe/tally.h"
+#include "upstream/conf.h"
+
+/* What all workers share about one address of one upstream; lives as long as the process. */
+struct share {
+    uint32_t used; /* atomic: connections open or being opened, counted only under a cap */
+    uint64_t
+        waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait for a connection */
+};
+
+struct member {
+    struct addr addr;
+    struct sluice_span text; /* "127.0.0.1:9000", NUL-terminated beyond its length */
+    uint32_t weight;
+    struct share *share; /* borrowed, lives as long as the process */
+    const struct tally_block
+        *tally; /* struct endpoint_counters; borrowed, as long as the process */
+};
+
+struct members {
+    unsigned refs; /* atomic */
+    struct arena arena;
+    struct sluice_span upstream; /* whose */
+    struct member *member;
+    size_t n;
+};
+
+/* What the control thread keeps about addresses over reloads. */
+struct shares;
+struct shares *shares_new(struct tally *tally);
+void shares_free(struct shares **shares);
+
+/* Resolve the configured endpoints; what does not resolve is noted as an error. NULL when there was one. The caller owns a reference. */
+struct members *members_from_conf(const struct upstream_conf *conf, struct shares *shares,
+                                  struct notes *notes);
+
+struct members *members_ref(struct members *members);
+void members_unref(struct members **members);
+
+#endif /* UPSTREAM_MEMBERS_H */

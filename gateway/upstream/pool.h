@@ -1,0 +1,35 @@
+/*
+ * pool.h - the connections of an upstream's endpoints; private to upstream/.
+ */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include "base/slab.h"
+#include "net/conn.h"
+
+struct endpoint;
+struct lease;
+struct upstream;
+
+/* One upstream connection, idle or leased. */
+struct pooled {
+    struct conn conn;
+    struct list link;          /* in endpoint->idle */
+    struct endpoint *endpoint; /* borrowed; NULL once closed */
+    struct lease *lease;       /* borrowed; NULL while idle */
+    struct slab *slab;         /* borrowed: where we came from */
+    uint32_t requests;         /* served so far */
+    bool capped;               /* counted in share->used */
+};
+
+/* Room for the connections of all upstreams of a worker. */
+struct slab *upstreams_slab(struct upstream *upstream);
+unsigned upstreams_worker(const struct upstream *upstream);
+
+/* A connection was returned or closed: who waits may try. */
+void upstream_wake(struct upstream *upstream);
+
+/* The last lease of a retired endpoint has ended. */
+void upstream_forget(struct upstream *upstream);
+
+#endif /* UPSTREAM_POOL_H */

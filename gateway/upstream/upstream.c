@@ -1,0 +1,346 @@
+#include "upstream/upstream.h"
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "upstream/balance.h"
+#include "upstream/pool.h"
+
+enum { LOOK_MS = 10 /* how often to look whether another worker freed a capped connection */ };
+
+struct upstreams {
+    struct map *by_name; /* owned, of owned struct upstream */
+    struct loop *loop;   /* borrowed */
+    struct rng *rng;     /* borrowed */
+    struct slab conns;   /* of struct pooled */
+    unsigned worker;
+};
+
+struct slab *upstreams_slab(struct upstream *upstream)
+{
+    return &upstream->all->conns;
+}
+
+unsigned upstreams_worker(const struct upstream *upstream)
+{
+    return upstream->all->worker;
+}
+
+struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned worker)
+{
+    struct upstreams *upstreams = alloc_new(sizeof(*upstreams));
+
+    upstreams->by_name = map_new();
+    upstreams->loop = loop;
+    upstreams->rng = rng;
+    upstreams->worker = worker;
+    slab_init(&upstreams->conns, sizeof(struct pooled), 0);
+    return upstreams;
+}
+
+void upstreams_free(struct upstreams **upstreams)
+{
+    if (!*upstreams)
+        return;
+    map_free(&(*upstreams)->by_name);
+    slab_fini(&(*upstreams)->conns);
+    alloc_free(*upstreams);
+    *upstreams = NULL;
+}
+
+/* -- members ------------------------------------------------------------ */
+
+/* The endpoint of this address among the old ones; taken out of the table. */
+static struct endpoint *take_old(struct map *old, const struct member *member)
+{
+    return map_remove(old, member->text);
+}
+
+static struct map *map_old(struct upstream *upstream)
+{
+    struct map *old = map_new();
+
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        map_set(old, upstream->endpoint[i]->member.text, upstream->endpoint[i]);
+    }
+    return old;
+}
+
+static void retire_rest(struct map **old)
+{
+    struct sluice_span name;
+    void *value;
+    size_t at = 0;
+
+    while (map_each(*old, &at, &name, &value)) {
+        struct endpoint *endpoint = value;
+
+        endpoint_retire(&endpoint);
+    }
+    map_free(old);
+}
+
+void upstream_set_members(struct upstream *upstream, struct members *members)
+{
+    struct members *before = upstream->members;
+    struct map *old;
+
+    if (before == members)
+        return;
+    old = map_old(upstream);
+    alloc_free(upstream->endpoint);
+    upstream->endpoint = alloc_new((members->n + 1) * sizeof(struct endpoint *));
+    upstream->n_endpoints = members->n;
+    upstream->same_weights = true;
+    for (size_t i = 0; i < members->n; i++) {
+        const struct member *member = &members->member[i];
+        struct endpoint *endpoint = take_old(old, member);
+
+        if (endpoint)
+            endpoint_update(endpoint, members, member);
+        else
+            endpoint = endpoint_new(upstream, members, member);
+        upstream->endpoint[i] = endpoint;
+        upstream->same_weights &= member->weight == members->member[0].weight;
+    }
+    upstream->cursor =
+        members->n ? upstream->all->worker % members->n : 0; /* workers do not start in step */
+    upstream->members = members_ref(members);
+    retire_rest(&old);
+    members_unref(&before);
+    if (upstream->balance->on_members)
+        upstream->balance->on_members(upstream);
+    upstream_wake(upstream);
+}
+
+/* -- life --------------------------------------------------------------- */
+
+static void serve(struct soon *soon);
+static void on_look(struct alarm *alarm);
+
+static struct upstream *upstream_new(struct upstreams *upstreams, struct sluice_span name)
+{
+    struct upstream *upstream = alloc_new(sizeof(*upstream));
+
+    upstream->all = upstreams;
+    upstream->loop = upstreams->loop;
+    upstream->rng = upstreams->rng;
+    upstream->name = alloc_text(name.ptr, name.len);
+    list_init(&upstream->waiting);
+    soon_init(&upstream->serve, serve);
+    alarm_init(&upstream->look, on_look);
+    map_set(upstreams->by_name, name, upstream);
+    return upstream;
+}
+
+static void end_if_unused(struct upstream *upstream)
+{
+    if (upstream->refs > 0 || upstream->n_retired > 0)
+        return;
+    map_remove(upstream->all->by_name, span_of(upstream->name));
+    soon_cancel(&upstream->serve);
+    alarm_disarm(&upstream->look);
+    members_unref(&upstream->members);
+    alloc_free(upstream->endpoint);
+    alloc_free(upstream->name);
+    alloc_free(upstream);
+}
+
+struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
+                              struct members *members, const struct tally_block *tally)
+{
+    struct upstream *upstream = map_find(upstreams->by_name, conf->named.name);
+
+    if (!upstream)
+        upstream = upstream_new(upstreams, conf->named.name);
+    upstream->refs++;
+    upstream->balance = balance_get(conf->balance);
+    upstream->limits = conf->connections;
+    upstream->counters = tally_slot(tally, upstreams->worker);
+    upstream_set_members(upstream, members);
+    return upstream;
+}
+
+void upstream_unref(struct upstream **upstream_)
+{
+    struct upstream *upstream = *upstream_;
+
+    *upstream_ = NULL;
+    if (!upstream || --upstream->refs > 0)
+        return;
+    /* Nobody can lease any more: what is idle goes now, what is leased with its lease. */
+    upstream->refs++;
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        endpoint_retire(&upstream->endpoint[i]);
+    }
+    upstream->n_endpoints = 0;
+    upstream->refs--;
+    end_if_unused(upstream);
+}
+
+void upstream_forget(struct upstream *upstream)
+{
+    upstream->n_retired--;
+    end_if_unused(upstream);
+}
+
+/* -- leases ------------------------------------------------------------- */
+
+static void on_queue_alarm(struct alarm *alarm);
+
+void lease_init(struct lease *lease, const struct conn_ops *ops,
+                void (*ready)(struct lease *lease, enum err err))
+{
+    list_init(&lease->link);
+    alarm_init(&lease->alarm, on_queue_alarm);
+    lease->ops = ops;
+    lease->ready = ready;
+    lease->upstream = NULL;
+    lease->endpoint = NULL;
+    lease->conn = NULL;
+    lease->n_tried = 0;
+    lease->reused = lease->connecting = lease->fresh = false;
+}
+
+bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)
+{
+    for (unsigned i = 0; i < lease->n_tried; i++) {
+        if (lease->tried[i] == endpoint)
+            return false;
+    }
+    return true;
+}
+
+void lease_mark_tried(struct lease *lease)
+{
+    if (lease->n_tried < LEASE_TRIES)
+        lease->tried[lease->n_tried++] = lease->endpoint;
+}
+
+/* ERR_AGAIN: every endpoint that may be tried is full. */
+static enum err try_lease(struct upstream *upstream, struct lease *lease)
+{
+    struct endpoint *endpoint = upstream->balance->pick(upstream, lease);
+    enum err err;
+
+    if (!endpoint)
+        return upstream->n_endpoints > lease->n_tried ? ERR_AGAIN : ERR_MISSING;
+    err = endpoint_lease(endpoint, lease, lease->fresh);
+    if (err == ERR_LIMIT)
+        return ERR_AGAIN; /* another worker was quicker */
+    lease->upstream = upstream;
+    lease->endpoint = endpoint;
+    return err;
+}
+
+static void say_waiting(struct upstream *upstream, bool waiting)
+{
+    uint64_t bit = 1ull << (upstream->all->worker % 64);
+
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        uint64_t *mask = &upstream->endpoint[i]->member.share->waiting;
+
+        if (waiting)
+            __atomic_fetch_or(mask, bit, __ATOMIC_RELAXED);
+        else
+            __atomic_fetch_and(mask, ~bit, __ATOMIC_RELAXED);
+    }
+}
+
+static void leave_queue(struct lease *lease)
+{
+    struct upstream *upstream = lease->upstream;
+
+    list_remove(&lease->link);
+    alarm_disarm(&lease->alarm);
+    upstream->n_waiting--;
+    counter_sub(&upstream->counters->waiting, 1);
+    if (upstream->n_waiting == 0) {
+        alarm_disarm(&upstream->look);
+        say_waiting(upstream, false);
+    }
+}
+
+static enum err join_queue(struct upstream *upstream, struct lease *lease)
+{
+    if (upstream->n_waiting >= upstream->limits.queue) {
+        counter_add(&upstream->counters->rejected_full, 1);
+        return ERR_LIMIT;
+    }
+    lease->upstream = upstream;
+    list_append(&upstream->waiting, &lease->link);
+    alarm_arm(upstream->loop, &lease->alarm, upstream->limits.queue_timeout_ms);
+    counter_add(&upstream->counters->waiting, 1);
+    if (upstream->n_waiting++ == 0) {
+        alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
+        say_waiting(upstream, true);
+    }
+    return ERR_AGAIN;
+}
+
+enum err upstream_lease(struct upstream *upstream, struct lease *lease)
+{
+    enum err err = ERR_AGAIN;
+
+    /* Who waits already comes first. */
+    if (upstream->n_waiting == 0)
+        err = try_lease(upstream, lease);
+    return err == ERR_AGAIN ? join_queue(upstream, lease) : err;
+}
+
+static void on_queue_alarm(struct alarm *alarm)
+{
+    struct lease *lease = list_entry(alarm, struct lease, alarm);
+
+    counter_add(&lease->upstream->counters->rejected_timeout, 1);
+    leave_queue(lease);
+    lease->ready(lease, ERR_TIMEOUT);
+}
+
+static void serve(struct soon *soon)
+{
+    struct upstream *upstream = list_entry(soon, struct upstream, serve);
+
+    upstream->refs++; /* a lease that ends in ready() must not take us away */
+    while (!list_is_empty(&upstream->waiting)) {
+        struct lease *lease = list_entry(upstream->waiting.next, struct lease, link);
+        enum err err = try_lease(upstream, lease);
+
+        if (err == ERR_AGAIN)
+            break;
+        leave_queue(lease);
+        lease->ready(lease, err);
+    }
+    upstream->refs--;
+    end_if_unused(upstream);
+}
+
+static void on_look(struct alarm *alarm)
+{
+    struct upstream *upstream = list_entry(alarm, struct upstream, look);
+
+    alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
+    loop_soon(upstream->loop, &upstream->serve);
+}
+
+void upstream_wake(struct upstream *upstream)
+{
+    if (upstream->n_waiting > 0)
+        loop_soon(upstream->loop, &upstream->serve);
+}
+
+void lease_return(struct lease *lease)
+{
+    if (lease->conn)
+        endpoint_return(lease->endpoint, lease);
+    else
+        lease_discard(lease);
+}
+
+void lease_discard(struct lease *lease)
+{
+    if (lease->conn)
+        endpoint_discard(lease->endpoint, lease);
+    else if (!list_is_empty(&lease->link))
+        leave_queue(lease);
+}

@@ -1,0 +1,103 @@
+/*
+ * upstream.h - a named service as one worker sees it: its endpoints, who waits for a connection.
+ *
+ * An attempt embeds a lease. upstream_lease() chooses an endpoint and gives a connection at once (kept, or being
+ * dialled), or queues the lease until a connection is free. The runtime outlives snapshots: each view of a
+ * configuration that names the upstream holds a reference.
+ *
+ * Threads: the worker's.
+ */
+#ifndef UPSTREAM_UPSTREAM_H
+#define UPSTREAM_UPSTREAM_H
+
+#include "core/alarm.h"
+#include "core/loop.h"
+#include "upstream/endpoint.h"
+
+struct balance;
+struct rng;
+
+enum { LEASE_TRIES = 3 /* endpoints one exchange may try */ };
+
+/*
+ * The right to one upstream connection. ready is called by the loop, never from inside upstream_lease(), at most
+ * once, when a queued lease got its turn (OK), or will not (ERR_TIMEOUT, ERR_MISSING, other errors of dialling).
+ */
+struct lease {
+    struct list link;   /* the upstream's queue */
+    struct alarm alarm; /* ends the waiting */
+    void (*ready)(struct lease *lease, enum err err);
+    const struct conn_ops *ops; /* set by the caller: what the connection's events do */
+    struct upstream *upstream;  /* borrowed while queued or held */
+    struct endpoint *endpoint;  /* borrowed while held */
+    struct conn *conn;          /* owned while held */
+    const struct endpoint *tried[LEASE_TRIES];
+    uint8_t n_tried;
+    bool reused;     /* the connection has served before */
+    bool connecting; /* conn_ops.on_drained will tell that it stands */
+    bool fresh;      /* set by the caller: no kept connection, please */
+};
+
+#define UPSTREAM_TALLY "upstream"
+
+/* One worker's numbers of one upstream. */
+struct upstream_counters {
+    struct counter waiting, rejected_full, rejected_timeout, retries;
+};
+
+/* The fields are for upstream/ only. */
+struct upstream {
+    struct upstreams *all; /* borrowed, owns us */
+    struct loop *loop;     /* borrowed */
+    struct rng *rng;       /* borrowed, the worker's */
+    char *name;            /* owned */
+    unsigned refs;
+    const struct balance *balance;
+    struct upstream_connections limits;
+    struct members *members;    /* shared */
+    struct endpoint **endpoint; /* owned */
+    size_t n_endpoints;
+    size_t n_retired; /* still leased */
+    size_t cursor;    /* balance_round */
+    bool same_weights;
+    struct list waiting; /* of struct lease */
+    size_t n_waiting;
+    struct soon serve;
+    struct alarm look; /* while waiting under a cap: another worker may have freed a connection */
+    struct upstream_counters *counters; /* borrowed, this worker's slot */
+};
+
+/* All upstreams of a worker. */
+struct upstreams;
+struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned worker);
+void upstreams_free(struct upstreams **upstreams);
+
+/* The upstream of that name, made when new; counts a reference. Takes over conf and members. */
+struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
+                              struct members *members, const struct tally_block *tally);
+void upstream_unref(struct upstream **upstream);
+
+/* Take over a newer member set. */
+void upstream_set_members(struct upstream *upstream, struct members *members);
+
+/* -- leases ----------------------------------------------------------- */
+
+void lease_init(struct lease *lease, const struct conn_ops *ops,
+                void (*ready)(struct lease *lease, enum err err));
+
+/* OK: held, see conn and connecting. ERR_AGAIN: queued. ERR_LIMIT: the queue is full. ERR_MISSING: no endpoint left to
+ * try. Other errors: the chosen endpoint (lease->endpoint, marked tried) cannot be dialled. */
+CHECKED enum err upstream_lease(struct upstream *upstream, struct lease *lease);
+
+/* End a lease that is held or queued: keep the connection, close it, or leave the queue. Safe when neither. */
+void lease_return(struct lease *lease);
+void lease_discard(struct lease *lease);
+
+/* Not again: the endpoint of this lease failed. Call before lease_discard(). */
+void lease_mark_tried(struct lease *lease);
+bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint);
+
+/* The lease that holds this connection. */
+struct lease *lease_of(struct conn *conn);
+
+#endif /* UPSTREAM_UPSTREAM_H */

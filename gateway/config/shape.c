@@ -12,8 +12,8 @@
 #include "config/shape.h"
 
 #include "config/origins.h"
+#include "config/preset.h"
 #include "config/scalar.h"
-#include "config/tree_build.h"
 
 #include <string.h>
 
@@ -61,40 +61,11 @@ static enum bound out_of_memory(struct bind *bind, struct mark at)
 
 /* -- presets ---------------------------------------------------------------------- */
 
-/* Whether a preset needs YAML to be read; other scalars are taken as they are. */
-static bool is_yaml(const struct field *field)
-{
-    char first = field->preset[0];
-
-    if (first == '"' || first == '\'')
-        return true;
-    if (scalar_is(field->shape))
-        return false;
-    return field->shape->kind != SHAPE_CUSTOM || first == '[' || first == '{';
-}
-
-/*
- * The preset of field as a tree without places; NULL when it has none, or when it is wrong
- * (noted).
- */
+/* The preset of field as a tree without places; NULL when it has none, or a wrong one (noted). */
 static const struct tree *preset_of(struct bind *bind, const struct field *field)
 {
-    struct tree_build build = {.arena = bind->arena, .notes = bind->notes, .preset = true};
-    struct tree *tree = NULL;
-
-    if (!field->preset)
-        return NULL;
-    if (is_yaml(field)) {
-        if (tree_build(&build, span_of(field->preset), 0, &tree))
-            return NULL;
-        return tree;
-    }
-    tree = arena_try(bind->arena, sizeof(*tree));
-    if (!tree)
-        return NULL;
-    tree->text = span_of(field->preset);
-    tree->quoted = true;
-    return tree;
+    return field->preset ? preset_parse(field->preset, field->shape, bind->arena, bind->notes)
+                         : NULL;
 }
 
 /* -- messages ----------------------------------------------------------------------- */

@@ -36,9 +36,10 @@ bool bug_seen(const char *what, const char *file, int line)
     check_failed(what, file, line);
 #endif
     __atomic_add_fetch(&bugs, 1, __ATOMIC_RELAXED);
-    if (log_gate_pass(&bug_gate))
+    if (log_gate_pass(&bug_gate)) {
         log_error("bug in sluice, going on without", F_STR("what", what), F_STR("file", file),
                   F_INT("line", line));
+    }
     return true;
 }
 

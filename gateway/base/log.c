@@ -132,10 +132,11 @@ static void add_value(struct text *line, const struct log_field *field, enum log
 {
     switch (field->kind) {
     case LOG_KIND_TEXT:
-        if (form == LOG_TEXT && field->text.len <= VALUE_MAX && is_bare(field->text))
+        if (form == LOG_TEXT && field->text.len <= VALUE_MAX && is_bare(field->text)) {
             text_add(line, field->text);
-        else
+        } else {
             add_quoted(line, field->text);
+        }
         break;
     case LOG_KIND_INT:
     case LOG_KIND_UINT:
@@ -232,10 +233,11 @@ void log_write(enum log_level level, const char *message, const struct log_field
     add_fields(&line, fields, form);
     text_add(&line, form == LOG_TEXT ? SPAN("\n") : SPAN("}\n"));
     sink = peek_sink(&arg);
-    if (sink)
+    if (sink) {
         sink(arg, text_span(&line));
-    else
+    } else {
         write_stderr(text_span(&line));
+    }
     errno = errno_before;
 }
 

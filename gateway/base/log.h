@@ -39,11 +39,14 @@ struct log_field {
 #define F_ERR(err)          F_STR("err", err_text(err))
 
 /* Evaluates nothing of its arguments when the level is off. */
-#define log_at(level, message, ...)                                                                \
-    (log_is_on(level)                                                                              \
-         ? log_write((level), (message),                                                           \
-                     (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, )(struct log_field){0}})  \
-         : (void)0)
+#define log_at(level, ...)                                                                         \
+    (log_is_on(level) ? log_write((level), LOG_ARGS(__VA_ARGS__, (struct log_field){0})) : (void)0)
+#define LOG_ARGS(message, ...)                                                                     \
+    (message), (const struct log_field[])                                                          \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)

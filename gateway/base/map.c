@@ -27,16 +27,6 @@ struct map {
     uint64_t seed;
 };
 
-struct map *map_new(void)
-{
-    struct map *map = alloc_new(sizeof(*map));
-    struct rng rng;
-
-    rng_init(&rng);
-    map->seed = rng_next(&rng);
-    return map;
-}
-
 void map_free(struct map **map)
 {
     if (!*map)
@@ -49,7 +39,7 @@ void map_free(struct map **map)
     *map = NULL;
 }
 
-/* Index of the slot that leads to key, or of the free one where its way ends. Needs slots. */
+/* Index of the slot that leads to key, or of the free one where its way ends. */
 static size_t slot_of(const struct map *map, struct sluice_span key, uint64_t hash)
 {
     size_t mask = 2 * map->cap_entries - 1;
@@ -66,36 +56,23 @@ static size_t slot_of(const struct map *map, struct sluice_span key, uint64_t ha
     return at;
 }
 
-static struct entry *find(const struct map *map, struct sluice_span key)
+/* Position + 1 of key's entry, or 0. */
+static uint32_t find(const struct map *map, struct sluice_span key)
 {
-    size_t slot;
-
-    if (map->cap_entries == 0)
-        return NULL;
-    slot = map->slots[slot_of(map, key, span_hash(key, map->seed))];
-    return slot > 0 ? &map->entries[slot - 1] : NULL;
+    return map->slots[slot_of(map, key, span_hash(key, map->seed))];
 }
 
-/* Forget removed entries, and double what is then still more than half full. */
-static void rebuild(struct map *map)
+/* Make room for cap entries and lead to all there are. */
+static void fit(struct map *map, size_t cap)
 {
-    size_t n = 0;
-    size_t mask;
+    size_t mask = 2 * cap - 1;
 
-    for (size_t i = 0; i < map->n_entries; i++)
-        if (map->entries[i].value)
-            map->entries[n++] = map->entries[i];
-    map->n_entries = n;
-    if (map->cap_entries == 0)
-        map->cap_entries = FIRST_ENTRIES;
-    else if (n > map->cap_entries / 2)
-        map->cap_entries *= 2;
-    CHECK(map->cap_entries < UINT32_MAX);
-    map->entries = alloc_resize(map->entries, map->cap_entries * sizeof(*map->entries));
+    CHECK(cap < UINT32_MAX);
+    map->entries = alloc_resize(map->entries, cap * sizeof(*map->entries));
     alloc_free(map->slots);
-    map->slots = alloc_new(2 * map->cap_entries * sizeof(*map->slots));
-    mask = 2 * map->cap_entries - 1;
-    for (size_t i = 0; i < n; i++) {
+    map->slots = alloc_new(2 * cap * sizeof(*map->slots));
+    map->cap_entries = cap;
+    for (size_t i = 0; i < map->n_entries; i++) {
         size_t at = map->entries[i].hash & mask;
 
         while (map->slots[at] != 0)
@@ -104,13 +81,38 @@ static void rebuild(struct map *map)
     }
 }
 
+/* Forget removed entries, and double what is then still more than half full. */
+static void rebuild(struct map *map)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < map->n_entries; i++) {
+        if (map->entries[i].value)
+            map->entries[n++] = map->entries[i];
+    }
+    map->n_entries = n;
+    fit(map, n > map->cap_entries / 2 ? map->cap_entries * 2 : map->cap_entries);
+}
+
+struct map *map_new(void)
+{
+    struct map *map = alloc_new(sizeof(*map));
+    struct rng rng;
+
+    rng_init(&rng);
+    map->seed = rng_next(&rng);
+    fit(map, FIRST_ENTRIES);
+    return map;
+}
+
 void *map_set(struct map *map, struct sluice_span key, void *value)
 {
-    struct entry *entry = find(map, key);
+    uint32_t found = find(map, key);
     uint64_t hash;
 
     CHECK(value != NULL);
-    if (entry) {
+    if (found > 0) {
+        struct entry *entry = &map->entries[found - 1];
         void *old = entry->value;
 
         entry->value = value;
@@ -128,18 +130,20 @@ void *map_set(struct map *map, struct sluice_span key, void *value)
 
 void *map_find(const struct map *map, struct sluice_span key)
 {
-    const struct entry *entry = find(map, key);
+    uint32_t found = find(map, key);
 
-    return entry ? entry->value : NULL;
+    return found > 0 ? map->entries[found - 1].value : NULL;
 }
 
 void *map_remove(struct map *map, struct sluice_span key)
 {
-    struct entry *entry = find(map, key);
+    uint32_t found = find(map, key);
+    struct entry *entry;
     void *value;
 
-    if (!entry)
+    if (found == 0)
         return NULL;
+    entry = &map->entries[found - 1];
     value = entry->value;
     entry->value = NULL;
     alloc_free(entry->key);

@@ -26,7 +26,7 @@ _Static_assert(sizeof(struct slab_region) % ALIGN == 0, "objects begin aligned")
 
 void slab_init(struct slab *slab, size_t object_bytes, size_t max)
 {
-    CHECK(object_bytes > 0 && object_bytes < SIZE_MAX / (2 * REGION_OBJECTS));
+    CHECK(object_bytes > 0 && object_bytes < SIZE_MAX / REGION_OBJECTS / 2);
     *slab = (struct slab){.max = max};
     slab->object_bytes = (object_bytes + ALIGN - 1) / ALIGN * ALIGN;
     slab->region_bytes = sizeof(struct slab_region) + REGION_OBJECTS * slab->object_bytes;

@@ -25,18 +25,19 @@ bool span_equal(struct sluice_span a, struct sluice_span b)
     return a.len == b.len && compare(a.ptr, b.ptr, a.len) == 0;
 }
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
 bool span_equal_nocase(struct sluice_span a, struct sluice_span b)
 {
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
+    for (size_t i = 0; i < a.len; i++) {
         if (lower(a.ptr[i]) != lower(b.ptr[i]))
             return false;
+    }
     return true;
 }
 

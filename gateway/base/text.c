@@ -53,10 +53,11 @@ static size_t reserve(struct text *text, size_t more)
 
     if (text->cut)
         return 0;
-    if (more > room)
+    if (more > room) {
         text->cut = true;
-    else
+    } else {
         room = more;
+    }
     if (room > 0 && !grow(text, room)) {
         text->cut = true;
         return 0;
@@ -144,9 +145,10 @@ static size_t utf8_len(struct sluice_span bytes)
             continue;
         if (bytes.len <= lead->more || at[1] < lead->low || at[1] > lead->high)
             return 0;
-        for (size_t k = 2; k <= lead->more; k++)
+        for (size_t k = 2; k <= lead->more; k++) {
             if ((at[k] & 0xc0) != 0x80)
                 return 0;
+        }
         return (size_t)lead->more + 1;
     }
     return 0;
@@ -219,10 +221,11 @@ void text_add_json(struct text *text, struct sluice_span bytes)
 
         while (len < bytes.len && is_plain(bytes.ptr[len]))
             len++;
-        if (len > 0)
+        if (len > 0) {
             text_add(text, span_make(bytes.ptr, len));
-        else
+        } else {
             len = add_escaped(text, bytes);
+        }
         bytes.ptr += len;
         bytes.len -= len;
     }

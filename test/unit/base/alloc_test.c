@@ -122,15 +122,12 @@ START_TEST(alloc_fault_hits_every_nth_try_but_where_stopped)
 }
 END_TEST
 
-UNIT_MAIN("base/alloc", alloc_new_gives_zeroed_memory, alloc_of_nothing_is_not_out_of_memory,
-          alloc_try_answers_and_the_others_abort_when_memory_is_out,
-          alloc_resize_keeps_what_was_there, alloc_text_copies_and_ends,
-          alloc_fault_hits_the_nth_try_only, alloc_fault_hits_every_nth_try_but_where_stopped)
-
+#define FAULT_TESTS                                                                                \
+    , alloc_fault_hits_the_nth_try_only, alloc_fault_hits_every_nth_try_but_where_stopped
 #else
+#define FAULT_TESTS
+#endif
 
 UNIT_MAIN("base/alloc", alloc_new_gives_zeroed_memory, alloc_of_nothing_is_not_out_of_memory,
           alloc_try_answers_and_the_others_abort_when_memory_is_out,
-          alloc_resize_keeps_what_was_there, alloc_text_copies_and_ends)
-
-#endif
+          alloc_resize_keeps_what_was_there, alloc_text_copies_and_ends FAULT_TESTS)

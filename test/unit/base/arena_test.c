@@ -1,5 +1,6 @@
 #include "base/arena.h"
 
+#include "base/poison.h"
 #include "base/slab.h"
 #include "unit.h"
 
@@ -184,9 +185,51 @@ START_TEST(arena_cleans_up_in_reverse_order_while_its_memory_stands)
 }
 END_TEST
 
+START_TEST(arena_poisons_what_nobody_asked_for)
+{
+    struct arena arena;
+    char *memory;
+
+    arena_init(&arena, NULL, 0);
+    memory = arena_new(&arena, 5);
+    ck_assert_ptr_nonnull(memory);
+#ifdef POISON_ON
+    ck_assert(!__asan_address_is_poisoned(memory + 4));
+    ck_assert(__asan_address_is_poisoned(memory + 5));
+    ck_assert(__asan_address_is_poisoned(memory + 1000));
+#endif
+    arena_fini(&arena);
+}
+END_TEST
+
+#ifdef SLUICE_FAULTS
+START_TEST(arena_try_can_be_made_to_fail_and_arena_new_cannot)
+{
+    struct arena arena;
+    struct slab slab;
+
+    setenv("SLUICE_FAIL_ALLOC_EVERY", "2", 1);
+    slab_init(&slab, 512, 0);
+    arena_init(&arena, &slab, 0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(arena_try(&arena, 400) == NULL, i % 2 == 1);
+        ck_assert_ptr_nonnull(arena_new(&arena, 400));
+        ck_assert_ptr_nonnull(arena_new(&arena, 4000));
+    }
+    arena_fini(&arena);
+    ck_assert_uint_eq(slab.used, 0);
+    slab_fini(&slab);
+}
+END_TEST
+#define FAULT_TESTS , arena_try_can_be_made_to_fail_and_arena_new_cannot
+#else
+#define FAULT_TESTS
+#endif
+
 UNIT_MAIN("base/arena", arena_takes_nothing_before_it_is_asked,
           arena_memory_is_zeroed_aligned_and_apart, arena_gives_its_chunks_back_to_the_slab,
           arena_takes_large_things_from_the_heap_and_goes_on_filling,
           arena_refuses_beyond_its_maximum, arena_new_goes_past_a_full_slab_and_try_does_not,
           arena_copy_ends_its_text, arena_format_measures_before_it_writes,
-          arena_cleans_up_in_reverse_order_while_its_memory_stands)
+          arena_cleans_up_in_reverse_order_while_its_memory_stands,
+          arena_poisons_what_nobody_asked_for FAULT_TESTS)

@@ -1,5 +1,6 @@
 #include "base/slab.h"
 
+#include "base/poison.h"
 #include "unit.h"
 
 #include <stdint.h>
@@ -107,7 +108,48 @@ START_TEST(slab_aborts_when_more_comes_back_than_went_out)
 }
 END_TEST
 
+START_TEST(slab_objects_given_back_are_poisoned)
+{
+    struct slab slab;
+    char *object;
+
+    slab_init(&slab, 64, 0);
+    object = slab_take(&slab);
+    memset(object, 1, 64);
+#ifdef POISON_ON
+    ck_assert(!__asan_address_is_poisoned(object));
+    ck_assert(__asan_address_is_poisoned(object + 64)); /* not carved yet */
+    slab_give(&slab, object);
+    ck_assert(__asan_address_is_poisoned(object));
+    ck_assert(__asan_address_is_poisoned(object + 63));
+    object = slab_take(&slab);
+    ck_assert(!__asan_address_is_poisoned(object));
+#endif
+    ck_assert_uint_eq(slab.used, 1);
+    slab_fini(&slab);
+}
+END_TEST
+
+#ifdef SLUICE_FAULTS
+START_TEST(slab_take_can_be_made_to_fail)
+{
+    struct slab slab;
+
+    setenv("SLUICE_FAIL_ALLOC_EVERY", "2", 1);
+    slab_init(&slab, 64, 0);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(slab_take(&slab) == NULL, i % 2 == 1);
+    ck_assert_uint_eq(slab.used, 5);
+    slab_fini(&slab);
+}
+END_TEST
+#define FAULT_TESTS , slab_take_can_be_made_to_fail
+#else
+#define FAULT_TESTS
+#endif
+
 UNIT_MAIN("base/slab", slab_takes_nothing_before_it_is_asked, slab_objects_are_aligned_and_apart,
           slab_gives_the_most_recent_first_and_grows_no_more, slab_refuses_beyond_its_maximum,
           slab_regions_waste_little_on_large_objects,
-          slab_aborts_when_more_comes_back_than_went_out)
+          slab_aborts_when_more_comes_back_than_went_out,
+          slab_objects_given_back_are_poisoned FAULT_TESTS)

@@ -1,8 +1,8 @@
 /*
  * route.h - one immutable route, and what it does to a request and its response.
  *
- * Made at configuration time from the tables in route_config.c; run time only follows. Everything lives in
- * the snapshot's arena and is shared by all workers.
+ * Made at configuration time from the tables in route_config.c; run time only follows.
+ * Everything lives in the snapshot's arena and is shared by all workers.
  */
 #ifndef ROUTE_ROUTE_H
 #define ROUTE_ROUTE_H
@@ -18,7 +18,13 @@ struct route_scratch *route_scratch_new(void);
 void route_scratch_free(struct route_scratch **scratch);
 
 enum route_path_kind { ROUTE_PATH_ANY, ROUTE_PATH_EXACT, ROUTE_PATH_PREFIX, ROUTE_PATH_REGEX };
-enum route_value_kind { ROUTE_VALUE_EXACT, ROUTE_VALUE_PREFIX, ROUTE_VALUE_REGEX, ROUTE_VALUE_PRESENT, ROUTE_VALUE_ABSENT };
+enum route_value_kind {
+    ROUTE_VALUE_EXACT,
+    ROUTE_VALUE_PREFIX,
+    ROUTE_VALUE_REGEX,
+    ROUTE_VALUE_PRESENT,
+    ROUTE_VALUE_ABSENT
+};
 
 /* match.fields and match.query: one condition on a named value. */
 struct route_value {
@@ -101,15 +107,22 @@ struct route_respond {
 const struct route_target *route_pick(const struct route *route, uint64_t random);
 
 /*
- * The target to send upstream: rewritten path, '?' and query. Returns request->target itself when nothing changed
- * (origin-form whose path was already normal), else a span in the arena. ERR_MEMORY, or ERR_LIMIT when a regex gave up.
+ * The target to send upstream: rewritten path, '?' and query. Returns request->target itself
+ * when nothing changed (origin-form whose path was already normal), else a span in the arena.
+ * ERR_MEMORY, ERR_LIMIT when a
+ * regex gave up, or ERR_PROTOCOL when it made something that is no path.
  */
 CHECKED enum err route_rewrite_target(const struct route *route, const struct request *request,
-                                      struct route_scratch *scratch, struct arena *arena, struct sluice_span *target);
+                                      struct route_scratch *scratch, struct arena *arena,
+                                      struct sluice_span *target);
 
-/* The value of Location for a redirect; scheme is the listener's ("http"). Never lets request bytes add a line or leave the path. */
-CHECKED enum err route_location(const struct route *route, const struct request *request, struct sluice_span scheme,
-                                struct arena *arena, struct sluice_span *location);
+/*
+ * The value of Location for a redirect; scheme is the listener's ("http"). Never lets request
+ * bytes add a line or leave the path.
+ */
+CHECKED enum err route_location(const struct route *route, const struct request *request,
+                                struct sluice_span scheme, struct arena *arena,
+                                struct sluice_span *location);
 unsigned route_redirect_status(const struct route *route);
 
 /* Apply edits; values and names are borrowed from the snapshot. */

@@ -22,45 +22,51 @@ struct route_names {
     size_t n_listeners;
     const struct sluice_span *upstreams;
     size_t n_upstreams;
+    const struct mark *upstream_marks; /* where each was written, for warnings; may be NULL */
 };
 
 /* The "routes:" list, to be bound before route_table_new(): a SHAPE_LIST. */
 extern const struct shape route_list_shape;
 
 /*
- * Compile bound routes into a table that lives in the arena (compiled patterns are released with it).
- * Undefined names, double or missing actions, bad patterns are errors; unreachable routes and unused upstreams
- * warnings, in notes. NULL when there was an error.
+ * Make a table of bound routes in the arena. What they were bound to (bind.arena) must live as
+ * long as the table; compiled patterns are released with it. A route by itself was checked
+ * when it was bound; here undefined names and names given twice are errors, unreachable routes
+ * and unused upstreams warnings, in notes. NULL when there was an error.
  */
-struct route_table *route_table_new(const struct items *bound, const struct route_names *names, struct arena *arena,
-                                    struct notes *notes);
+struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
+                                    struct arena *arena, struct notes *notes);
 
 size_t route_table_count(const struct route_table *table);
 const struct route *route_table_get(const struct route_table *table, size_t index);
 
 enum route_answer {
     ROUTE_FOUND,
-    ROUTE_NONE,      /* no route fits */
-    ROUTE_METHOD,    /* one would, but for its methods: see *allowed */
+    ROUTE_NONE,   /* no route fits */
+    ROUTE_METHOD, /* one would, but for its methods: see *allowed */
 };
 
 /*
- * Find the route for a normalised request that came in by a listener. *allowed gets the bits of the methods that
- * would fit, for ROUTE_METHOD. host compares without case, port and trailing dot.
+ * Find the route for a normalised request that came in by a listener. *allowed gets the bits
+ * of the methods that would fit, for ROUTE_METHOD. host compares without case, port and
+ * trailing dot.
  */
-enum route_answer route_find(const struct route_table *table, unsigned listener, const struct request *request,
-                             struct route_scratch *scratch, const struct route **route, uint32_t *allowed);
+enum route_answer route_find(const struct route_table *table, unsigned listener,
+                             const struct request *request, struct route_scratch *scratch,
+                             const struct route **route, uint32_t *allowed);
 
 /* "GET, HEAD, POST" for method bits, for Allow. */
 void route_methods_print(uint32_t methods, struct text *out);
 
 /*
- * Why each route does or does not match, best candidates first: calls back once per route in order of precedence
- * with the reason it lost, NULL for the winner ("path /orders/ does not match", "host ...", "method ...", "field x-version is '1', wants '2'",
- * "a more specific route matched"). For `sluice explain` and the admin pages.
+ * Why each route does or does not match, best candidates first: calls back once per route in
+ * order of precedence with the reason it lost, NULL for the winner ("path /orders/ does not
+ * match", "host ...", "method ...", "field x-version is '1', wants '2'", "a more specific
+ * route matched"). For `sluice explain` and the admin pages.
  */
 typedef void route_explain_fn(void *arg, const struct route *route, const char *why_not);
-void route_explain(const struct route_table *table, unsigned listener, const struct request *request,
-                   struct route_scratch *scratch, route_explain_fn *each, void *arg);
+void route_explain(const struct route_table *table, unsigned listener,
+                   const struct request *request, struct route_scratch *scratch,
+                   route_explain_fn *each, void *arg);
 
 #endif /* ROUTE_TABLE_H */

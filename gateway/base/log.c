@@ -152,16 +152,17 @@ static void add_head(struct text *line, enum log_level level, const char *messag
                      enum log_form form)
 {
     const char *name = log_level_name(level);
+    struct sluice_span said = span_of(message);
     char now[NOW_TEXT];
 
     now_format(now_wall_us(), now);
     if (form == LOG_TEXT) {
         text_format(line, "%s %-5s ", now, name);
-        text_add_json(line, span_of(message));
+        text_add_json(line, span_make(said.ptr, said.len < VALUE_MAX ? said.len : VALUE_MAX));
         return;
     }
     text_format(line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", now, name);
-    add_quoted(line, span_of(message));
+    add_quoted(line, said);
 }
 
 /* Add one field as a whole; false when it does not fit, and then nothing is added. */

@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include "base/alloc.h"
+#include "base/check.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,7 @@ static bool grow(struct text *text, size_t more)
 
     if (want <= text->cap)
         return true;
+    CHECK(!text->fixed); /* its maximum is what its buffer holds */
     while (cap < want)
         cap = cap <= SIZE_MAX / 2 ? cap * 2 : want;
     if (cap > text->max + 1)

@@ -108,6 +108,9 @@ static void log_huge(struct text *kept, enum log_form form)
     memset(huge, 1, sizeof(huge) - 1); /* six bytes each when escaped */
     log_set(LOG_INFO, form);
     log_set_sink(keep, kept);
+    log_info(huge);
+    ck_assert_uint_eq(span_find(text_span(kept), '\n'), kept->len - 1);
+    text_reset(kept);
     log_info("huge", F_STR("a", "first"), F_STR("b", huge), F_STR("c", huge), F_STR("d", "last"));
     log_set_sink(NULL, NULL);
 }

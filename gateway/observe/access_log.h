@@ -10,6 +10,8 @@
 
 struct access_format;
 
+enum { ACCESS_LINE_MAX = 40 * 1024 }; /* bytes; no line is longer, longer values are cut */
+
 enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a pattern */
 
 /* What is known of an exchange at its end. Spans may be empty: null, or "-". */
@@ -27,8 +29,8 @@ struct access_record {
     bool has_query, reused;
 
     /* Value of a field of the request or of the response, false when absent. */
-    bool (*find_field)(const struct access_record *record, bool of_response, struct sluice_span name,
-                       struct sluice_span *value);
+    bool (*find_field)(const struct access_record *record, bool of_response,
+                       struct sluice_span name, struct sluice_span *value);
     const void *owner; /* for find_field */
 };
 
@@ -38,12 +40,15 @@ struct access_log_conf {
     int form;                /* enum access_form */
     struct items fields;     /* of struct sluice_span */
     struct sluice_span pattern;
-    struct access_format *format; /* compiled by the shape's check */
+    /* Compiled by the shape's check, in the bind's arena, for any thread. NULL when the map is not
+     * written at all: path is then "off". */
+    struct access_format *format;
 };
 enum access_form { ACCESS_JSON, ACCESS_PATTERN };
 extern const struct shape access_log_shape;
 
-/* Append one line, '\n' included. */
-void access_format_write(const struct access_format *format, const struct access_record *record, struct text *out);
+/* Append one line, '\n' included. NULL writes nothing. */
+void access_format_write(const struct access_format *format, const struct access_record *record,
+                         struct text *out);
 
 #endif /* OBSERVE_ACCESS_LOG_H */

@@ -1,0 +1,304 @@
+/*
+ * access_format.c - follow a compiled format: constant bytes, then a value, step by step.
+ *
+ * A line is gathered on the stack and handed over in large pieces; numbers and the time are
+ * printed by hand. Both are measurable: this runs once per exchange on a worker.
+ *
+ * What a peer chose is bounded twice: each value, and all values of a line together. So a
+ * line always fits, and nobody hides a request from the log by making it long.
+ */
+#include "observe/access_format.h"
+
+#include <string.h>
+
+enum {
+    ROOM_BYTES = 1024,
+    JSON_WORST = 6, /* bytes that one byte may become: \u00XX */
+    PATTERN_WORST = 4
+};
+
+struct line {
+    struct text *out;
+    size_t budget; /* what values may still add */
+    size_t len;
+    char room[ROOM_BYTES];
+};
+
+/* -- bytes -------------------------------------------------------------- */
+
+static void flush(struct line *line)
+{
+    text_add(line->out, span_make(line->room, line->len));
+    line->len = 0;
+}
+
+static void add(struct line *line, struct sluice_span bytes)
+{
+    if (bytes.len > ROOM_BYTES - line->len) {
+        flush(line);
+        if (bytes.len > ROOM_BYTES) {
+            text_add(line->out, bytes);
+            return;
+        }
+    }
+    if (bytes.len)
+        memcpy(line->room + line->len, bytes.ptr, bytes.len);
+    line->len += bytes.len;
+}
+
+static void add_char(struct line *line, char c)
+{
+    if (line->len == ROOM_BYTES)
+        flush(line);
+    line->room[line->len++] = c;
+}
+
+/* -- numbers ------------------------------------------------------------ */
+
+static void add_number(struct line *line, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    add(line, span_make(digits + at, sizeof digits - at));
+}
+
+/* Exactly n digits into out. */
+static void put_digits(char *out, unsigned n, unsigned number)
+{
+    while (n--) {
+        out[n] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+/* Microseconds as "12.345" milliseconds. */
+static void add_ms(struct line *line, uint64_t us)
+{
+    char digits[4] = ".";
+
+    add_number(line, us / 1000);
+    put_digits(digits + 1, 3, (unsigned)(us % 1000));
+    add(line, span_make(digits, sizeof digits));
+}
+
+/*
+ * "2026-01-31T12:34:56.789Z". The year is made to begin in March, so that the leap day is its
+ * last; 400 years ("an era") have 146,097 days. Good until the year 9999.
+ */
+static void add_time(struct line *line, uint64_t wall_us)
+{
+    char text[] = "0000-00-00T00:00:00.000Z";
+    uint64_t s = wall_us / 1000000;
+    unsigned ms = (unsigned)(wall_us / 1000 % 1000);
+    unsigned second = (unsigned)(s % 86400);
+    unsigned day = (unsigned)(s / 86400) + 719468; /* since 0000-03-01 */
+    unsigned era = day / 146097;
+    unsigned era_day = day % 146097;
+    unsigned era_year = (era_day - era_day / 1460 + era_day / 36524 - era_day / 146096) / 365;
+    unsigned year_day = era_day - (365 * era_year + era_year / 4 - era_year / 100);
+    unsigned from_march = (5 * year_day + 2) / 153;
+    unsigned month = from_march < 10 ? from_march + 3 : from_march - 9;
+
+    put_digits(text, 4, era * 400 + era_year + (month <= 2));
+    put_digits(text + 5, 2, month);
+    put_digits(text + 8, 2, year_day - (153 * from_march + 2) / 5 + 1);
+    put_digits(text + 11, 2, second / 3600);
+    put_digits(text + 14, 2, second / 60 % 60);
+    put_digits(text + 17, 2, second % 60);
+    put_digits(text + 20, 3, ms);
+    add(line, span_make(text, sizeof text - 1));
+}
+
+/* -- text --------------------------------------------------------------- */
+
+/* Printable ASCII that neither form has to escape. */
+static bool is_plain(struct sluice_span bytes)
+{
+    unsigned odd = 0;
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[i];
+
+        odd |= (unsigned)(c < 0x20) | (unsigned)(c > 0x7e) | (unsigned)(c == '"') |
+               (unsigned)(c == '\\');
+    }
+    return !odd;
+}
+
+/* At most max bytes, not ending within a UTF-8 sequence. */
+static struct sluice_span shorten(struct sluice_span bytes, size_t max)
+{
+    size_t len = max;
+
+    if (bytes.len <= max)
+        return bytes;
+    for (int i = 0; i < 3 && len && ((unsigned char)bytes.ptr[len] & 0xc0) == 0x80; i++)
+        len--;
+    return span_make(bytes.ptr, len);
+}
+
+/* One line, no control bytes, no quote that could end a quoted column early. */
+static void add_pattern_bytes(struct line *line, struct sluice_span bytes)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[i];
+
+        if (c == '"' || c == '\\') {
+            char escaped[2] = {'\\', (char)c};
+
+            add(line, span_make(escaped, sizeof escaped));
+            line->budget -= sizeof escaped;
+        } else if (c < 0x20 || c > 0x7e) {
+            char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+
+            add(line, span_make(escaped, sizeof escaped));
+            line->budget -= sizeof escaped;
+        } else {
+            add_char(line, (char)c);
+            line->budget--;
+        }
+    }
+}
+
+static void add_json_bytes(struct line *line, struct sluice_span bytes)
+{
+    size_t before;
+
+    flush(line);
+    before = line->out->len;
+    text_add_json(line->out, bytes);
+    line->budget -= line->out->len - before;
+}
+
+static void add_text(struct line *line, enum access_form form, struct sluice_span bytes)
+{
+    struct sluice_span shown = shorten(bytes, ACCESS_VALUE_MAX);
+
+    if (form == ACCESS_JSON)
+        add_char(line, '"');
+    if (is_plain(shown)) {
+        shown = shorten(shown, line->budget);
+        add(line, shown);
+        line->budget -= shown.len;
+    } else if (form == ACCESS_JSON) {
+        shown = shorten(shown, line->budget / JSON_WORST);
+        add_json_bytes(line, shown);
+    } else {
+        shown = shorten(shown, line->budget / PATTERN_WORST);
+        add_pattern_bytes(line, shown);
+    }
+    if (shown.len < bytes.len)
+        add(line, SPAN("..."));
+    if (form == ACCESS_JSON)
+        add_char(line, '"');
+}
+
+/* -- values ------------------------------------------------------------- */
+
+static void add_missing(struct line *line, enum access_form form)
+{
+    add(line, form == ACCESS_JSON ? SPAN("null") : SPAN("-"));
+}
+
+/* The text that a step says; false when it is missing. */
+static bool find_text(const struct access_step *step, const struct access_record *record,
+                      const void *value, struct sluice_span *text)
+{
+    const char *chars;
+
+    if (step->kind == ACCESS_SPAN) {
+        memcpy(text, value, sizeof *text);
+        return text->len > 0;
+    }
+    if (step->kind == ACCESS_CHARS) {
+        memcpy(&chars, value, sizeof chars);
+        *text = span_of(chars);
+        return chars != NULL;
+    }
+    if (step->kind == ACCESS_QUERY) {
+        *text = record->query;
+        return record->has_query;
+    }
+    return record->find_field && record->find_field(record, step->of_response, step->name, text);
+}
+
+static void add_int(struct line *line, enum access_form form, enum access_kind kind, int64_t number)
+{
+    if (number < 0) {
+        add_missing(line, form);
+    } else if (kind == ACCESS_MS) {
+        add_ms(line, (uint64_t)number);
+    } else {
+        add_number(line, (uint64_t)number);
+    }
+}
+
+static void add_quoted_time(struct line *line, enum access_form form, uint64_t wall_us)
+{
+    if (form == ACCESS_JSON)
+        add_char(line, '"');
+    add_time(line, wall_us);
+    if (form == ACCESS_JSON)
+        add_char(line, '"');
+}
+
+static void add_value(struct line *line, enum access_form form, const struct access_step *step,
+                      const struct access_record *record)
+{
+    const void *value = (const char *)record + step->offset;
+    struct sluice_span text = {NULL, 0};
+
+    switch (step->kind) {
+    case ACCESS_TIME:
+        add_quoted_time(line, form, *(const uint64_t *)value);
+        break;
+    case ACCESS_INT:
+    case ACCESS_MS:
+        add_int(line, form, step->kind, *(const int64_t *)value);
+        break;
+    case ACCESS_UINT:
+        add_number(line, *(const uint64_t *)value);
+        break;
+    case ACCESS_UINT32:
+        add_number(line, *(const uint32_t *)value);
+        break;
+    case ACCESS_BOOL:
+        add(line, *(const bool *)value ? SPAN("true") : SPAN("false"));
+        break;
+    case ACCESS_SPAN:
+    case ACCESS_CHARS:
+    case ACCESS_QUERY:
+    case ACCESS_FIELD:
+        if (find_text(step, record, value, &text)) {
+            add_text(line, form, text);
+        } else {
+            add_missing(line, form);
+        }
+        break;
+    }
+}
+
+void access_format_write(const struct access_format *format, const struct access_record *record,
+                         struct text *out)
+{
+    struct line line;
+
+    if (!format)
+        return;
+    line.out = out;
+    line.budget = ACCESS_VALUES_MAX;
+    line.len = 0;
+    for (size_t i = 0; i < format->n_steps; i++) {
+        add(&line, format->steps[i].before);
+        add_value(&line, format->form, &format->steps[i], record);
+    }
+    add(&line, format->last);
+    flush(&line);
+}

@@ -1,5 +1,6 @@
 """1xx answers: 100-continue from end to end, the others passed on, none to HTTP/1.0."""
 
+import re
 import threading
 
 import pytest
@@ -101,7 +102,7 @@ def test_a_1_0_client_gets_no_interim_answer(gateway, upstream, interim):
     upstream.answer("/", interim + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     with gateway.client() as client:
         client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-        assert client.read_until_close().startswith(b"HTTP/1.1 200 ")
+        assert re.match(rb"HTTP/1\.[01] 200 ", client.read_until_close())
 
 
 def test_an_unasked_100_does_no_harm(gateway, upstream):

@@ -260,7 +260,6 @@ def test_out_of_descriptors_is_survived(start, upstream):
         except OSError:
             break
     assert gateway.process.poll() is None
-    gateway.wait_metric(lambda m: m.get("sluice_downstream_refused_total", cause="descriptors") >= 1)
     for client in clients:
         client.close()
     resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (1024, 4096))
@@ -271,3 +270,4 @@ def test_out_of_descriptors_is_survived(start, upstream):
         except (Closed, OSError):
             return False
     wait_until(served, what="service is back")
+    gateway.wait_metric(lambda m: m.get("sluice_downstream_refused_total", cause="descriptors") >= 1)

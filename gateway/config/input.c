@@ -50,10 +50,11 @@ enum err input_read(const char *path, struct text *bytes, struct input_id *id, c
 
     if (fd < 0)
         return fail(errno, why);
-    if (fstat(fd, &about))
+    if (fstat(fd, &about)) {
         err = fail(errno, why);
-    else
+    } else {
         err = read_all(fd, bytes, why);
+    }
     if (!err && id)
         *id = (struct input_id){about.st_dev, about.st_ino};
     close(fd);

@@ -116,9 +116,10 @@ static char *clean_copy(struct sluice_span text)
 {
     char *copy = alloc_text(text.ptr, text.len);
 
-    for (size_t i = 0; i < text.len; i++)
+    for (size_t i = 0; i < text.len; i++) {
         if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f)
             copy[i] = ' ';
+    }
     return copy;
 }
 
@@ -231,9 +232,10 @@ static size_t sort_notes(const struct notes *notes, const struct note **sorted)
         sorted[i] = &notes->list[i];
     if (notes->n > 1)
         qsort(sorted, notes->n, sizeof(struct note *), compare_notes);
-    for (size_t i = 0; i < notes->n; i++)
+    for (size_t i = 0; i < notes->n; i++) {
         if (n == 0 || !is_same(sorted[n - 1], sorted[i]))
             sorted[n++] = sorted[i];
+    }
     return n;
 }
 
@@ -301,9 +303,11 @@ static size_t count_characters(struct sluice_span line)
 static void add_line(struct text *out, struct sluice_span line)
 {
     for (size_t i = 0; i < line.len; i++) {
-        bool plain = (unsigned char)line.ptr[i] >= 0x20 && line.ptr[i] != 0x7f;
+        char c = line.ptr[i];
 
-        text_add_char(out, plain || line.ptr[i] == '\t' ? line.ptr[i] : '?');
+        if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
+            c = '?';
+        text_add_char(out, c);
     }
 }
 
@@ -330,9 +334,10 @@ static void print_place(const struct notes *notes, const struct note *note, stru
     text_format(out, "%5u | %s", note->at.line, from ? "..." : "");
     add_line(out, span_make(line.ptr + start, end - start));
     text_format(out, "%s\n      | %s", to < length ? "..." : "", from ? "   " : "");
-    for (size_t i = start; i < caret; i++)
+    for (size_t i = start; i < caret; i++) {
         if (!is_inside_character(line.ptr[i]))
             text_add_char(out, line.ptr[i] == '\t' ? '\t' : ' ');
+    }
     for (size_t i = 0; i < width; i++)
         text_add_char(out, '^');
     if (note->hint)
@@ -413,10 +418,11 @@ void notes_print_json(const struct notes *notes, struct text *out)
         text_format(out, ",\"line\":%u,\"column\":%u,", note->at.line, note->at.column);
         add_json_text(out, "message", span_of(note->message));
         text_add_char(out, ',');
-        if (note->hint)
+        if (note->hint) {
             add_json_text(out, "hint", span_of(note->hint));
-        else
+        } else {
             text_add(out, SPAN("\"hint\":null"));
+        }
         text_add_char(out, '}');
     }
     text_add_char(out, ']');
@@ -429,7 +435,9 @@ static char fold(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return (char)(c - 'A' + 'a');
-    return c == '-' ? '_' : c;
+    if (c == '-')
+        return '_';
+    return c;
 }
 
 static unsigned least(unsigned a, unsigned b)
@@ -501,7 +509,7 @@ const char *notes_nearest(struct sluice_span word, const char *const *names, siz
             continue;
         slips = distance(word, name);
         if (slips < least_slips &&
-            slips <= allowed_slips(least((unsigned)word.len, (unsigned)name.len) + 1)) {
+            slips <= allowed_slips(word.len < name.len ? word.len : name.len)) {
             least_slips = slips;
             nearest = names[i];
         }

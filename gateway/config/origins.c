@@ -48,9 +48,10 @@ static bool has_room(struct origins *origins)
     slots = arena_try(origins->arena, n_slots * sizeof(*slots));
     if (!slots)
         return false;
-    for (size_t i = 0; i < origins->n_slots; i++)
+    for (size_t i = 0; i < origins->n_slots; i++) {
         if (origins->slots[i].address)
             *slot_of(slots, n_slots, origins->slots[i].address) = origins->slots[i];
+    }
     origins->slots = slots;
     origins->n_slots = n_slots;
     return true;

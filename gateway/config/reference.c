@@ -29,9 +29,10 @@ struct reference {
 static const struct section *find_section(const struct reference *reference,
                                           const struct shape *shape)
 {
-    for (size_t i = 0; i < reference->n_sections; i++)
+    for (size_t i = 0; i < reference->n_sections; i++) {
         if (reference->sections[i].shape == shape)
             return &reference->sections[i];
+    }
     return NULL;
 }
 
@@ -69,9 +70,13 @@ static void add_sections_of(struct reference *reference, const struct section *s
 static void add_cell(struct text *out, struct sluice_span text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '|')
-            text_add_char(out, '\\');
-        text_add_char(out, text.ptr[i] == '\n' ? ' ' : text.ptr[i]);
+        if (text.ptr[i] == '|') {
+            text_add(out, SPAN("\\|"));
+        } else if (text.ptr[i] == '\n') {
+            text_add_char(out, ' ');
+        } else {
+            text_add_char(out, text.ptr[i]);
+        }
     }
 }
 
@@ -88,10 +93,11 @@ static void add_anchor(struct text *out, struct sluice_span heading)
     for (size_t i = 0; i < heading.len; i++) {
         char c = heading.ptr[i];
 
-        if (c >= 'A' && c <= 'Z')
+        if (c >= 'A' && c <= 'Z') {
             text_add_char(out, (char)(c - 'A' + 'a'));
-        else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-')
+        } else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-') {
             text_add_char(out, c);
+        }
     }
 }
 
@@ -157,10 +163,11 @@ static void add_type(const struct reference *reference, const struct shape *shap
                  shape->kind == SHAPE_LIST ? SPAN("list of ") : SPAN("map from names to "));
         shape = shape->element;
     }
-    if (shape->kind == SHAPE_STRUCT)
+    if (shape->kind == SHAPE_STRUCT) {
         add_struct_type(reference, shape);
-    else
+    } else {
         add_scalar_type(reference, shape);
+    }
 }
 
 static void print_row(const struct reference *reference, const struct field *field)
@@ -172,10 +179,11 @@ static void print_row(const struct reference *reference, const struct field *fie
     text_add(out, SPAN(" | "));
     add_type(reference, field->shape);
     text_add(out, SPAN(" | "));
-    if (field->required)
+    if (field->required) {
         text_add(out, SPAN("required"));
-    else if (field->preset)
+    } else if (field->preset) {
         add_code(out, *field->preset ? field->preset : "\"\"");
+    }
     text_add(out, field->required || field->preset ? SPAN(" | ") : SPAN("| "));
     add_cell(out, span_of(field->help));
     text_add(out, field->help ? SPAN(" |\n") : SPAN("|\n"));

@@ -129,17 +129,18 @@ enum bound scalar_unexpected(struct bind *bind, const struct shape *shape, const
         text_add(&choices, SPAN("allowed: "));
         scalar_list_choices(shape->choices, &choices);
     }
-    if (node->kind != TREE_SCALAR)
+    if (node->kind != TREE_SCALAR) {
         notes_error(bind->notes, node->at, choices.ptr, "expected %s, found a %s",
                     scalar_what(shape), node->kind == TREE_LIST ? "list" : "map");
-    else if (node->text.len == 0 || tree_is_null(node))
+    } else if (node->text.len == 0 || tree_is_null(node)) {
         notes_error(bind->notes, node->at, choices.ptr, "expected %s, found nothing",
                     scalar_what(shape));
-    else if (shape->kind == SHAPE_SECRET)
+    } else if (shape->kind == SHAPE_SECRET) {
         notes_error(bind->notes, node->at, choices.ptr, "expected %s", scalar_what(shape));
-    else
+    } else {
         notes_error(bind->notes, node->at, choices.ptr, "expected %s, found '%.*s'",
                     scalar_what(shape), SCALAR_SHOWN(node->text));
+    }
     text_fini(&choices);
     return UNBOUND;
 }
@@ -238,12 +239,14 @@ static enum bound bind_uint(struct bind *bind, const struct shape *shape, const 
 /* The unit that was meant by a wrong one, or NULL. */
 static const char *meant_unit(struct sluice_span written)
 {
-    for (size_t i = 0; i < sizeof(duration_slips) / sizeof(*duration_slips); i++)
+    for (size_t i = 0; i < sizeof(duration_slips) / sizeof(*duration_slips); i++) {
         if (span_equal(written, span_of(duration_slips[i].written)))
             return duration_slips[i].unit;
-    for (const struct unit *unit = duration_units; unit->name; unit++)
+    }
+    for (const struct unit *unit = duration_units; unit->name; unit++) {
         if (span_equal(written, span_of(unit->name)))
             return unit->name;
+    }
     return NULL;
 }
 
@@ -268,10 +271,11 @@ static enum bound wrong_duration(struct bind *bind, const struct shape *shape,
         notes_error(bind->notes, node->at, "take a smaller unit: 1500ms for 1.5s",
                     "'%.*s' is not a whole number", SCALAR_SHOWN(node->text));
     } else {
-        if (unit)
+        if (unit) {
             text_format(&hint, "write %.*s%s", SCALAR_SHOWN(number), unit);
-        else
+        } else {
             text_add(&hint, SPAN("a whole number followed by ms, s, m, h or d"));
+        }
         notes_error(bind->notes, node->at, hint.ptr, "'%.*s' is not a duration",
                     SCALAR_SHOWN(node->text));
     }
@@ -290,25 +294,38 @@ static enum bound bind_duration(struct bind *bind, const struct shape *shape,
     return err ? wrong_duration(bind, shape, node) : store_number(bind, shape, node, value, out);
 }
 
+/* The first letter in upper case; NUL for none. */
+static char upper(struct sluice_span text)
+{
+    char c = '\0';
+
+    if (text.len)
+        c = text.ptr[0];
+    if (c >= 'a' && c <= 'z')
+        c = (char)(c - 'a' + 'A');
+    return c;
+}
+
 static enum bound wrong_size(struct bind *bind, const struct shape *shape, const struct tree *node)
 {
     size_t digits = count_digits(node->text);
     struct sluice_span number = span_make(node->text.ptr, digits);
     struct sluice_span rest =
         span_trim(span_make(node->text.ptr + digits, node->text.len - digits));
-    char letter = rest.len ? (char)(rest.ptr[0] & ~0x20) : '\0'; /* upper case */
+    char letter = upper(rest);
     struct text hint;
 
     if (digits == 0 || digits > 18)
         return scalar_unexpected(bind, shape, node);
     text_init(&hint, 128);
-    if (rest.len && rest.ptr[0] == '.')
+    if (rest.len && rest.ptr[0] == '.') {
         text_add(&hint, SPAN("whole numbers only: 1536KiB for 1.5MiB"));
-    else if (letter != '\0' && strchr("KMGT", letter))
+    } else if (letter != '\0' && strchr("KMGT", letter)) {
         text_format(&hint, "write %.*s%ciB (of 1024) or %.*s%cB (of 1000)", SCALAR_SHOWN(number),
                     letter, SCALAR_SHOWN(number), letter);
-    else
+    } else {
         text_add(&hint, SPAN("a whole number, alone or followed by KiB, MiB, GiB, KB, MB or GB"));
+    }
     notes_error(bind->notes, node->at, hint.ptr, "'%.*s' is not a size", SCALAR_SHOWN(node->text));
     text_fini(&hint);
     return UNBOUND;
@@ -455,14 +472,15 @@ static enum bound read_secret(struct bind *bind, const struct tree *node, const 
     text_init(&bytes, SECRET_MAX);
     err = input_read(path, &bytes, NULL, why);
     secret = without_newline(text_span(&bytes));
-    if (err)
+    if (err) {
         notes_error(bind->notes, node->at, NULL, "cannot read '%s': %s", path, why);
-    else if (secret.len == 0)
+    } else if (secret.len == 0) {
         notes_error(bind->notes, node->at, NULL, "'%s' is empty", path);
-    else if (memchr(secret.ptr, '\0', secret.len))
+    } else if (memchr(secret.ptr, '\0', secret.len)) {
         notes_error(bind->notes, node->at, NULL, "'%s' has a NUL byte in it", path);
-    else
+    } else {
         bound = store_text(bind, node, secret, out);
+    }
     if (bytes.ptr)
         explicit_bzero(bytes.ptr, bytes.cap);
     text_fini(&bytes);

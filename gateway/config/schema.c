@@ -84,12 +84,14 @@ static void print_shape(struct schema *schema, const struct shape *shape);
 
 static bool has_definition(const struct schema *schema, const char *name)
 {
-    for (size_t i = 0; i < sizeof(scalars) / sizeof(*scalars); i++)
+    for (size_t i = 0; i < sizeof(scalars) / sizeof(*scalars); i++) {
         if (strcmp(scalars[i].name, name) == 0)
             return true;
-    for (size_t i = 0; i < schema->n_definitions; i++)
+    }
+    for (size_t i = 0; i < schema->n_definitions; i++) {
         if (strcmp(schema->definitions[i].name, name) == 0)
             return true;
+    }
     return false;
 }
 
@@ -114,9 +116,10 @@ static const char *find_definition(struct schema *schema, const struct shape *sh
 {
     struct definition *definition;
 
-    for (size_t i = 0; i < schema->n_definitions; i++)
+    for (size_t i = 0; i < schema->n_definitions; i++) {
         if (schema->definitions[i].shape == shape)
             return schema->definitions[i].name;
+    }
     if (schema->n_definitions == DEFINITIONS_MAX)
         return NULL;
     definition = &schema->definitions[schema->n_definitions];
@@ -138,9 +141,10 @@ static void print_reference(struct schema *schema, const char *name)
 
 static void print_scalar_reference(struct schema *schema, enum shape_kind kind)
 {
-    for (size_t i = 0; i < sizeof(scalars) / sizeof(*scalars); i++)
+    for (size_t i = 0; i < sizeof(scalars) / sizeof(*scalars); i++) {
         if (scalars[i].kind == kind)
             print_reference(schema, scalars[i].name);
+    }
 }
 
 static void print_scalar_definition(struct schema *schema, size_t i)
@@ -173,9 +177,10 @@ static const struct shape *shape_of_entry(const struct shape *shape, struct slui
         return shape->element;
     if (!shape || shape->kind != SHAPE_STRUCT)
         return NULL;
-    for (const struct field *field = shape->fields; field->name; field++)
+    for (const struct field *field = shape->fields; field->name; field++) {
         if (span_equal(key, span_of(field->name)))
             return field->shape;
+    }
     return NULL;
 }
 
@@ -195,24 +200,25 @@ static void print_scalar_value(struct schema *schema, const char *name, const st
         shape = shape_of_entry(shape, span_of(shape->scalar));
     if (shape && shape->kind == SHAPE_LIST)
         shape = shape->element;
-    if (shape && shape->kind != SHAPE_BOOL && shape->kind != SHAPE_UINT &&
-        shape->kind != SHAPE_CUSTOM)
-        json_string(&schema->json, name, node->text);
-    else if (boolean || is_digits(node->text))
+    if ((boolean || is_digits(node->text)) &&
+        (!shape || shape->kind == SHAPE_BOOL || shape->kind == SHAPE_UINT ||
+         shape->kind == SHAPE_CUSTOM)) {
         json_literal(&schema->json, name, node->text);
-    else
+    } else {
         json_string(&schema->json, name, node->text);
+    }
 }
 
 static void print_children(struct schema *schema, const struct shape *shape,
                            const struct tree *node)
 {
     for (const struct tree *child = node->first; child; child = child->next) {
-        if (node->kind == TREE_MAP)
+        if (node->kind == TREE_MAP) {
             print_value(schema, child->key.ptr, shape_of_entry(shape, child->key), child);
-        else
+        } else {
             print_value(schema, NULL, shape && shape->kind == SHAPE_LIST ? shape->element : NULL,
                         child);
+        }
     }
 }
 
@@ -271,9 +277,10 @@ static void print_object(struct schema *schema, const struct shape *shape)
     if (!required)
         return;
     json_open_row(json, "required", '[');
-    for (const struct field *field = shape->fields; field->name; field++)
+    for (const struct field *field = shape->fields; field->name; field++) {
         if (field->required)
             json_string(json, NULL, span_of(field->name));
+    }
     json_close(json, ']');
 }
 
@@ -300,10 +307,11 @@ static void print_struct_or_reference(struct schema *schema, const struct shape 
 {
     const char *name = shape->title ? find_definition(schema, shape) : NULL;
 
-    if (name)
+    if (name) {
         print_reference(schema, name);
-    else
+    } else {
         print_struct(schema, shape);
+    }
 }
 
 static void print_list(struct schema *schema, const struct shape *shape)
@@ -357,21 +365,22 @@ static void print_uint(struct schema *schema, const struct shape *shape)
     json_close(json, ']');
 }
 
-/* Most readers of YAML make booleans of on and off, and numbers of digits, before a schema looks. */
+/* Most readers of YAML make booleans of on and off, and numbers of digits, before a schema does. */
 static void print_choice(struct schema *schema, const struct choice *choice)
 {
     struct json *json = &schema->json;
     struct sluice_span name = span_of(choice->name);
 
     json_string(json, NULL, name);
-    if (is_digits(name))
+    if (is_digits(name)) {
         json_literal(json, NULL, name);
-    else if (span_equal(name, SPAN("on")) || span_equal(name, SPAN("yes")) ||
-             span_equal(name, SPAN("true")))
+    } else if (span_equal(name, SPAN("on")) || span_equal(name, SPAN("yes")) ||
+               span_equal(name, SPAN("true"))) {
         json_literal(json, NULL, SPAN("true"));
-    else if (span_equal(name, SPAN("off")) || span_equal(name, SPAN("no")) ||
-             span_equal(name, SPAN("false")))
+    } else if (span_equal(name, SPAN("off")) || span_equal(name, SPAN("no")) ||
+               span_equal(name, SPAN("false"))) {
         json_literal(json, NULL, SPAN("false"));
+    }
 }
 
 static void print_choices(struct schema *schema, const struct shape *shape)
@@ -467,10 +476,11 @@ void schema_print(const struct shape *shape, const char *title, struct text *out
     json_open(json, NULL, '{');
     json_string(json, "$schema", SPAN("https://json-schema.org/draft/2020-12/schema"));
     json_string(json, "title", span_of(title));
-    if (shape->kind == SHAPE_STRUCT)
+    if (shape->kind == SHAPE_STRUCT) {
         print_struct(&schema, shape);
-    else
+    } else {
         print_shape(&schema, shape);
+    }
     print_definitions(&schema);
     json_close(json, '}');
     text_add_char(out, '\n');

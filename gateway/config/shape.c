@@ -84,10 +84,11 @@ static void add_where(const struct binding *binding, struct text *out)
         return;
     }
     text_format(out, " in %s", title);
-    if (binding->named)
+    if (binding->named) {
         text_format(out, " '%.*s'", SCALAR_SHOWN(key));
-    else if (name && name->kind == TREE_SCALAR && !tree_is_null(name))
+    } else if (name && name->kind == TREE_SCALAR && !tree_is_null(name)) {
         text_format(out, " '%.*s'", SCALAR_SHOWN(name->text));
+    }
 }
 
 static size_t list_names(const struct shape *shape, const char **names)
@@ -133,13 +134,14 @@ static void note_missing(const struct binding *binding, const struct field *fiel
     if (field->example && !strchr(field->example, '\n'))
         text_format(&hint, ", such as %s: %s", field->name, field->example);
     add_where(binding, &where);
-    if (entry)
+    if (entry) {
         notes_error(binding->bind->notes, entry->key_at, hint.ptr, "key '%s'%s has no value",
                     field->name, where.ptr ? where.ptr : "");
-    else
+    } else {
         notes_error(binding->bind->notes,
                     binding->named ? binding->node->key_at : binding->node->at, hint.ptr,
                     "missing key '%s'%s", field->name, where.ptr ? where.ptr : "");
+    }
     text_fini(&where);
     text_fini(&hint);
 }
@@ -318,7 +320,7 @@ static enum bound bind_list(struct bind *bind, const struct shape *shape, const 
     if (bound == UNBOUND)
         return bound;
     bound = check_count(bind, shape, node, n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < items->n && out; i++) {
         bound = worse(bound, bind_element(bind, shape->element, child, out));
         child = child->next;
         out += shape->element->size;
@@ -338,7 +340,7 @@ static enum bound bind_map(struct bind *bind, const struct shape *shape, const s
     out = items->first;
     if (bound == UNBOUND)
         return bound;
-    for (const struct tree *child = node->first; child; child = child->next) {
+    for (const struct tree *child = node->first; child && out; child = child->next) {
         struct binding binding = {
             .bind = bind, .shape = shape->element, .node = child, .out = out, .named = true};
         enum bound one = bind_struct(&binding);
@@ -377,14 +379,15 @@ static enum bound bind_written(struct bind *bind, const struct shape *shape,
 {
     enum bound bound;
 
-    if (shape->kind == SHAPE_LIST)
+    if (shape->kind == SHAPE_LIST) {
         bound = bind_list(bind, shape, node, out);
-    else if (shape->kind == SHAPE_MAP)
+    } else if (shape->kind == SHAPE_MAP) {
         bound = bind_map(bind, shape, node, out);
-    else if (shape->kind == SHAPE_CUSTOM)
+    } else if (shape->kind == SHAPE_CUSTOM) {
         bound = bind_custom(bind, shape, node, out);
-    else
+    } else {
         bound = scalar_bind(bind, shape, node, out);
+    }
     if (bound != UNBOUND)
         origins_add(bind->origins, out, node->at);
     return bound;

@@ -49,9 +49,10 @@ struct tree *tree_find(const struct tree *map, struct sluice_span key)
 {
     if (!map || map->kind != TREE_MAP)
         return NULL;
-    for (struct tree *child = map->first; child; child = child->next)
+    for (struct tree *child = map->first; child; child = child->next) {
         if (span_equal(child->key, key))
             return child;
+    }
     return NULL;
 }
 
@@ -63,9 +64,10 @@ bool tree_is_null(const struct tree *node)
 
     if (node->kind != TREE_SCALAR || node->quoted)
         return false;
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
         if (span_equal(node->text, words[i]))
             return true;
+    }
     return false;
 }
 
@@ -120,6 +122,13 @@ static void join(struct loader *loader, struct tree *map, const struct tree *inc
 {
     struct tree *entry = included ? included->first : NULL;
 
+    if (included && included->kind != TREE_MAP) {
+        notes_error(loader->build.notes, included->at, NULL,
+                    "expected a map of keys and values, found %s",
+                    included->kind == TREE_LIST ? "a list" : "a single value");
+        remember(loader, ERR_CONFIG);
+        return;
+    }
     while (entry) {
         struct tree *next = entry->next;
 
@@ -171,14 +180,15 @@ static void include_pattern(struct loader *loader, struct sluice_span from,
         return;
     }
     result = glob(path.ptr, GLOB_NOSORT, NULL, &found);
-    if (result == 0)
+    if (result == 0) {
         include_found(loader, &found, &pattern->at, map);
-    else if (result != GLOB_NOMATCH)
+    } else if (result != GLOB_NOMATCH) {
         complain(loader, &pattern->at, NULL, "cannot include", path.ptr,
                  "the folder is unreadable");
-    else if (!strpbrk(path.ptr, "*?["))
+    } else if (!strpbrk(path.ptr, "*?[")) {
         complain(loader, &pattern->at, "a pattern such as conf.d/*.yaml may match nothing",
                  "cannot include", path.ptr, "no such file");
+    }
     if (result == 0)
         globfree(&found);
     text_fini(&path);
@@ -249,9 +259,10 @@ static bool enter(struct loader *loader, const struct input_id *id, const char *
 
         if (file->id.device != id->device || file->id.inode != id->inode)
             continue;
-        if (file->open)
+        if (file->open) {
             complain(loader, at, "let the pattern match other files only",
                      "includes in a circle:", path, "");
+        }
         return false;
     }
     if (loader->n_files == INCLUDED_FILES_MAX) {

@@ -105,10 +105,11 @@ static enum err new_node(struct reader *reader, enum tree_kind kind, struct mark
 
 static void append_child(struct frame *parent, struct tree *node)
 {
-    if (parent->last)
+    if (parent->last) {
         parent->last->next = node;
-    else
+    } else {
         parent->node->first = node;
+    }
     parent->last = node;
     parent->node->n_children++;
 }
@@ -320,9 +321,10 @@ static enum err finish_map(struct reader *reader, struct frame *frame)
 
 static void refuse_tag(struct reader *reader, const yaml_event_t *event, const yaml_char_t *tag)
 {
-    if (tag)
+    if (tag) {
         complain(reader, event_mark(reader, event), "leave it out: the key says what a value means",
                  "YAML tags are not supported");
+    }
 }
 
 static enum err on_key(struct reader *reader, const yaml_event_t *event)
@@ -333,9 +335,10 @@ static enum err on_key(struct reader *reader, const yaml_event_t *event)
 
     refuse_tag(reader, event, event->data.scalar.tag);
     frame->key_at = event_mark(reader, event);
-    if (event->data.scalar.anchor)
+    if (event->data.scalar.anchor) {
         complain(reader, frame->key_at, "anchor the value: key: &name value",
                  "a key cannot have an anchor");
+    }
     if (memchr(key.ptr, '\0', key.len))
         complain(reader, frame->key_at, NULL, "a key with a NUL byte in it");
     frame->key = arena_copy(reader->build->arena, key);
@@ -383,9 +386,10 @@ static enum err open_node(struct reader *reader, const yaml_event_t *event, enum
     struct tree *node = NULL;
     enum err err;
 
-    if (awaits_key(reader))
+    if (awaits_key(reader)) {
         return stop(reader, at, "a value that begins with { or [ needs quotes, as in \"{{x}}\"",
                     "a list or a map cannot be a key");
+    }
     if (reader->depth == TREE_DEPTH_MAX)
         return stop(reader, at, NULL, "more than 32 lists and maps inside each other");
     err = new_node(reader, kind, at, &node);
@@ -400,11 +404,15 @@ static enum err open_node(struct reader *reader, const yaml_event_t *event, enum
     return OK;
 }
 
-static enum err close_node(struct reader *reader)
+static enum err close_node(struct reader *reader, const yaml_event_t *event)
 {
-    struct frame *frame = &reader->frames[reader->depth - 1];
-    enum err err = frame->node->kind == TREE_MAP ? finish_map(reader, frame) : OK;
+    struct frame *frame = &reader->frames[reader->depth ? reader->depth - 1 : 0];
+    enum err err = OK;
 
+    if (reader->depth == 0 || !frame->node) /* libyaml promises that it does not happen */
+        return stop(reader, event_mark(reader, event), NULL, "an end without a beginning");
+    if (frame->node->kind == TREE_MAP)
+        err = finish_map(reader, frame);
     if (err == ERR_MEMORY && !reader->build->cut)
         return out_of_memory(reader, frame->node->at);
     if (err)
@@ -421,7 +429,7 @@ static enum err copy_node(struct reader *reader, const struct tree *node, unsign
     struct tree **link;
     enum err err;
 
-    if (depth > TREE_DEPTH_MAX)
+    if (node->kind != TREE_SCALAR && depth > TREE_DEPTH_MAX)
         return stop(reader, alias_at, NULL, "more than 32 lists and maps inside each other");
     err = new_node(reader, node->kind, alias_at, copy);
     if (err)
@@ -440,9 +448,10 @@ static enum err copy_node(struct reader *reader, const struct tree *node, unsign
 
 static bool is_open(const struct reader *reader, const struct tree *node)
 {
-    for (unsigned i = 0; i < reader->depth; i++)
+    for (unsigned i = 0; i < reader->depth; i++) {
         if (reader->frames[i].node == node)
             return true;
+    }
     return false;
 }
 
@@ -456,12 +465,13 @@ static enum err on_alias(struct reader *reader, const yaml_event_t *event)
 
     if (awaits_key(reader))
         return stop(reader, at, NULL, "an alias cannot be a key");
-    if (!target)
+    if (!target) {
         return stop(reader, at, "an anchor (&name) must come before its alias (*name)",
                     "this alias names no anchor of this file");
+    }
     if (is_open(reader, target))
         return stop(reader, at, NULL, "this alias stands inside the very value that it names");
-    err = copy_node(reader, target, reader->depth + (target->kind != TREE_SCALAR), at, &copy);
+    err = copy_node(reader, target, reader->depth + 1, at, &copy);
     if (err)
         return err;
     if (copy->kind != TREE_SCALAR)
@@ -474,10 +484,11 @@ static enum err on_event(struct reader *reader, const yaml_event_t *event)
 {
     switch (event->type) {
     case YAML_DOCUMENT_START_EVENT:
-        if (reader->n_documents++ > 0)
+        if (reader->n_documents++ > 0) {
             return stop(reader, event_mark(reader, event),
                         "remove what follows '---', or move it to an included file",
                         "a configuration is one YAML document");
+        }
         return OK;
     case YAML_SCALAR_EVENT:
         return on_scalar(reader, event);
@@ -487,7 +498,7 @@ static enum err on_event(struct reader *reader, const yaml_event_t *event)
         return open_node(reader, event, TREE_MAP);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
-        return close_node(reader);
+        return close_node(reader, event);
     case YAML_ALIAS_EVENT:
         return on_alias(reader, event);
     case YAML_NO_EVENT:
@@ -535,12 +546,14 @@ static const char *syntax_hint(const struct reader *reader, const yaml_parser_t 
     struct sluice_span problem = span_of(parser->problem);
     size_t at = parser->problem_mark.index;
 
-    if (span_has(problem, SPAN("cannot start any token")) && at < reader->yaml.len)
+    if (span_has(problem, SPAN("cannot start any token")) && at < reader->yaml.len) {
         return reader->yaml.ptr[at] == '\t' ? "indent with spaces, not with tabs"
                                             : "put the value in quotes";
-    for (size_t i = 0; i < sizeof(hints) / sizeof(*hints); i++)
+    }
+    for (size_t i = 0; i < sizeof(hints) / sizeof(*hints); i++) {
         if (span_has(problem, span_of(hints[i].problem)))
             return hints[i].hint;
+    }
     return NULL;
 }
 

@@ -61,9 +61,10 @@ static enum err add_variable(struct tree_build *build, const struct tree *node,
 /* Position of the next "${", or the end. */
 static size_t find_start(struct sluice_span text)
 {
-    for (size_t i = 0; i + 1 < text.len; i++)
+    for (size_t i = 0; i + 1 < text.len; i++) {
         if (text.ptr[i] == '$' && text.ptr[i + 1] == '{')
             return i;
+    }
     return text.len;
 }
 

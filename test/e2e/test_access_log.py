@@ -23,7 +23,8 @@ def lines_of(path, count):
 def test_every_field_says_what_happened(gateway, upstream):
     upstream.on("/a/b", lambda ex: ex.reply(201, ex.read_body() + b"!"))
     with gateway.client() as client:
-        answer = client.ask("POST", "/a/b?c=d", {"User-Agent": "probe/1", "Referer": "http://r/"}, body=b"hello", host="www.example:81")
+        answer = client.ask("POST", "/a/b?c=d", {"User-Agent": "probe/1", "Referer": "http://r/"}, body=b"hello",
+                            host="www.example:81")
         assert answer.status == 201
         line = gateway.wait_access(path="/a/b")
         assert line["client_port"] == client.port
@@ -31,9 +32,11 @@ def test_every_field_says_what_happened(gateway, upstream):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     assert re.fullmatch("[0-9a-f]{32}", line["request_id"])
     want = {"client": "127.0.0.1", "method": "POST", "scheme": "http", "path": "/a/b", "query": "c=d",
-            "target": "/a/b?c=d", "protocol": "HTTP/1.1", "status": 201, "reason": "completed", "bytes_in": 5, "bytes_out": 6,
+            "target": "/a/b?c=d", "protocol": "HTTP/1.1", "status": 201, "reason": "completed", "bytes_in": 5,
+            "bytes_out": 6,
             "connect_reused": False, "route": "all", "upstream": "app", "endpoint": upstream.address, "tries": 1,
-            "listener": "main", "connection_requests": 1, "generation": 1, "user_agent": "probe/1", "referer": "http://r/"}
+            "listener": "main", "connection_requests": 1, "generation": 1, "user_agent": "probe/1",
+            "referer": "http://r/"}
     assert {name: line[name] for name in want} == want
     assert line["host"].startswith("www.example")
     assert 0 <= line["upstream_ms"] <= line["duration_ms"] < 60000
@@ -51,12 +54,14 @@ def test_without_fields_the_documented_ones_are_written(start, upstream):
     gateway = start(logging(upstream))
     gateway.ask()
     [line] = lines_of(gateway.access_path, 1)
-    assert list(json.loads(line)) == ["time", "request_id", "client", "method", "host", "path", "status", "reason", "bytes_in",
+    assert list(json.loads(line)) == ["time", "request_id", "client", "method", "host", "path", "status", "reason",
+                                      "bytes_in",
                                       "bytes_out", "duration_ms", "route", "upstream", "endpoint"]
 
 
 def test_a_pattern_is_filled_in(start, upstream):
-    gateway = start(logging(upstream, format="pattern", pattern='{client} "{method} {path} {protocol}" {status} {bytes_out} {reason} {req.x-a}'))
+    gateway = start(logging(upstream, format="pattern",
+                            pattern='{client} "{method} {path} {protocol}" {status} {bytes_out} {reason} {req.x-a}'))
     gateway.ask(target="/p?q", fields={"X-A": "seen"})
     assert lines_of(gateway.access_path, 1) == ['127.0.0.1 "GET /p HTTP/1.1" 200 2 completed seen']
 
@@ -87,7 +92,8 @@ def test_request_and_response_fields_can_be_logged(start, upstream):
     assert json.loads(line) == {"req.x-tenant": "blue", "resp.x-cache": "hit", "req.x-missing": None}
 
 
-@pytest.mark.parametrize("name", ["authorization", "cookie", "proxy-authorization", "x-api-key", "Authorization", "COOKIE"])
+@pytest.mark.parametrize("name",
+                         ["authorization", "cookie", "proxy-authorization", "x-api-key", "Authorization", "COOKIE"])
 @pytest.mark.parametrize("form", ["json", "pattern"])
 def test_secrets_cannot_be_logged(sluice, tmp_path, name, form):
     chosen = f"fields: [ req.{name} ]" if form == "json" else f"format: pattern\n  pattern: '{{req.{name}}}'"

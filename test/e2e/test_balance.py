@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from gateway import plain
-from raw import request_bytes
+from raw import request_bytes, wait_until
 
 
 def weighted(fakes, weights, **extra):
@@ -60,7 +60,8 @@ def test_the_counters_tell_who_was_asked(start, upstreams, balance):
     got = Counter(sequence(gateway, 40))
     reading = gateway.metrics()
     for fake in fakes:
-        assert reading.get("sluice_upstream_requests_total", upstream="app", endpoint=fake.address) == got[fake.address]
+        assert reading.get("sluice_upstream_requests_total", upstream="app",
+                           endpoint=fake.address) == got[fake.address]
         assert len(fake.requests) == got[fake.address]
 
 
@@ -80,9 +81,7 @@ def test_least_requests_avoids_a_busy_endpoint(start, upstreams):
     gateway = start(config)
     with gateway.client() as client:
         client.send(request_bytes(target="/hold"))
-        gateway.wait_metric(lambda m: m.get("sluice_upstream_connections", upstream="app", state="active") == 1)
-        while not held:
-            gateway.metrics()
+        wait_until(lambda: held, what="the first request at an upstream")
         other = free if held[0] in busy.requests else busy
         assert set(sequence(gateway, 30)) == {other.address}
         gate.set()
@@ -100,7 +99,7 @@ def test_least_requests_spreads_what_is_in_flight(start, upstreams):
     clients = [gateway.client() for _ in range(40)]
     for n, client in enumerate(clients):
         client.send(request_bytes())
-        gateway.wait_metric(lambda m, n=n: m.get("sluice_upstream_connections", upstream="app", state="active") == n + 1)
+        wait_until(lambda n=n: sum(len(fake.requests) for fake in fakes) == n + 1, what=f"request {n} at an upstream")
     counts = [len(fake.requests) for fake in fakes]
     gate.set()
     for client in clients:

@@ -47,7 +47,8 @@ def test_an_early_answer_survives_the_reset_that_follows_it(gateway, upstream):
 def test_an_early_answer_of_an_upstream_that_reads_on_keeps_everything_whole(gateway, upstream):
     data = b"y" * MIB
     sizes = []
-    upstream.on("/up", lambda ex: (ex.reply(202, b"taken"), ex.read_body(sink=lambda piece: sizes.append(len(piece)))))
+    upstream.on("/up",
+                lambda ex: (ex.reply(202, b"taken"), ex.read_body(sink=lambda piece: sizes.append(len(piece)))))
     with gateway.client() as client:
         client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(data))
         assert client.read_response().body == b"taken"
@@ -78,7 +79,8 @@ def test_an_upstream_that_closes_before_the_head_is_502(gateway, upstream):
         expect_problem(client.ask(), 502, "upstream_closed")
         assert client.is_open(), "the client's connection has done nothing wrong"
     gateway.expect_end("upstream_closed")
-    gateway.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app", reason="upstream_closed") == 1)
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app",
+                                        reason="upstream_closed") == 1)
 
 
 def test_an_upstream_that_resets_before_the_head_is_502(gateway, upstream):
@@ -145,7 +147,9 @@ def test_an_answer_until_close_that_is_reset_never_looks_whole(gateway, upstream
 
 def test_a_cut_body_for_a_1_0_client_ends_by_reset_or_short_of_its_length(gateway, upstream):
     gate = threading.Event()
-    upstream.on("/", lambda ex: (ex.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello"), gate.wait(10), ex.close()))
+    upstream.on("/",
+                lambda ex: (ex.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello"), gate.wait(10),
+                            ex.close()))
     with gateway.client() as client:
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         response = client.read_head()

@@ -25,7 +25,8 @@ def everything(exchange):
 
 def parse_forwarded(value):
     """The elements of one Forwarded field as dicts."""
-    return [{name.strip().lower(): text.strip('"') for name, _, text in (pair.partition("=") for pair in element.split(";"))}
+    return [{name.strip().lower(): text.strip('"') for name, _,
+             text in (pair.partition("=") for pair in element.split(";"))}
             for element in value.split(",")]
 
 
@@ -54,13 +55,15 @@ def test_without_any_forwarded_key_nobody_is_trusted(gateway, upstream):
 
 def test_forged_fields_split_over_many_lines_are_replaced_too(start, upstream):
     gateway = start(plain(upstream, listeners=forwarded()))
-    gateway.ask(fields=[("X-Forwarded-For", "1.1.1.1"), ("x-forwarded-FOR", "2.2.2.2"), ("X-FORWARDED-FOR", "3.3.3.3")])
+    gateway.ask(fields=[("X-Forwarded-For", "1.1.1.1"), ("x-forwarded-FOR", "2.2.2.2"),
+                        ("X-FORWARDED-FOR", "3.3.3.3")])
     assert upstream.last.all("x-forwarded-for") == ["127.0.0.1"]
 
 
 def test_a_trusted_peer_is_appended_to(start, upstream):
     gateway = start(plain(upstream, listeners=forwarded(trust=["127.0.0.0/8"])))
-    gateway.ask(fields={"X-Forwarded-For": "1.2.3.4, 5.6.7.8", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "front.example"})
+    gateway.ask(fields={"X-Forwarded-For": "1.2.3.4, 5.6.7.8", "X-Forwarded-Proto": "https",
+                        "X-Forwarded-Host": "front.example"})
     assert ", ".join(upstream.last.all("x-forwarded-for")) == "1.2.3.4, 5.6.7.8, 127.0.0.1"
     assert upstream.last.all("x-forwarded-proto") == ["https"]
     assert upstream.last.all("x-forwarded-host") == ["front.example"]
@@ -144,7 +147,8 @@ def test_a_1_0_request_without_host_gets_one_for_the_upstream(gateway, upstream)
 
 
 def test_hop_by_hop_fields_of_the_request_stop_here(gateway, upstream):
-    gateway.ask(fields={"Connection": "keep-alive, X-Private ,x-other", "X-Private": "1", "X-Other": "2", "Keep-Alive": "timeout=5",
+    gateway.ask(fields={"Connection": "keep-alive, X-Private ,x-other", "X-Private": "1", "X-Other": "2",
+                        "Keep-Alive": "timeout=5",
                         "Proxy-Connection": "keep-alive", "TE": "gzip", "Upgrade": "websocket", "X-Public": "3"})
     for name in ("x-private", "x-other", "keep-alive", "proxy-connection", "upgrade"):
         assert upstream.last.all(name) == [], name
@@ -167,7 +171,8 @@ def test_hop_by_hop_fields_of_the_answer_stop_here(gateway, upstream):
     assert answer.all("x-public") == ["3"]
 
 
-@pytest.mark.parametrize("named", ["Content-Length", "Transfer-Encoding", "Host", "X-Forwarded-For", "X-Forwarded-Proto",
+@pytest.mark.parametrize("named",
+                         ["Content-Length", "Transfer-Encoding", "Host", "X-Forwarded-For", "X-Forwarded-Proto",
                                    "Forwarded", "Via", "Connection", "X-Forwarded-Host"])
 def test_a_client_cannot_strip_what_matters_by_naming_it_in_connection(start, upstream, named):
     gateway = start(plain(upstream, listeners=forwarded(send="both")))
@@ -184,8 +189,10 @@ def test_a_client_cannot_strip_what_matters_by_naming_it_in_connection(start, up
 
 
 def test_end_to_end_fields_pass_in_order_and_unchanged(gateway, upstream):
-    fields = [("X-B", "1"), ("X-A", "2"), ("X-B", "3"), ("Cookie", "a=b; c=d"), ("Cookie", "e=f"), ("Authorization", "Basic Zm9v"),
-              ("Accept", "*/*"), ("User-Agent", "odd/1.0 (\xe9)"), ("X-Empty", ""), ("Range", "bytes=0-1"), ("If-Match", '"x"')]
+    fields = [("X-B", "1"), ("X-A", "2"), ("X-B", "3"), ("Cookie", "a=b; c=d"), ("Cookie", "e=f"),
+              ("Authorization", "Basic Zm9v"),
+              ("Accept", "*/*"), ("User-Agent", "odd/1.0 (\xe9)"), ("X-Empty", ""), ("Range", "bytes=0-1"),
+              ("If-Match", '"x"')]
     gateway.ask(fields=fields)
     passed = [(name, value) for name, value in upstream.last.fields if name in {n.lower() for n, _ in fields}]
     assert passed == [(name.lower(), value) for name, value in fields]

@@ -352,7 +352,8 @@ def test_a_bad_answer_of_the_upstream_becomes_502_and_its_connection_ends(shared
     assert line["status"] == 502 and line["upstream"] == "app"
     exchange = next(e for e in shared.upstream.requests if e.path == path)
     wait_until(lambda: exchange.conn.closed, what="the upstream connection is ended")
-    shared.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app", reason="upstream_protocol") >= 1)
+    shared.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app",
+                                       reason="upstream_protocol") >= 1)
 
 
 BAD_ANSWER_CHUNKS = [

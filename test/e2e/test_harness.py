@@ -97,7 +97,8 @@ def test_the_client_notices_a_cut_answer(upstream, answer):
 
 
 def test_interim_answers_are_kept_apart(upstream):
-    upstream.answer("/", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    upstream.answer("/",
+                    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     answer = ask(upstream.address)
     assert [hint.status for hint in answer.interim] == [103]
     assert answer.status == 200 and answer.body == b""

@@ -72,7 +72,8 @@ def test_an_answer_of_the_gateway_comes_without_100(start, upstream):
 
 
 def test_103_is_passed_on(gateway, upstream):
-    upstream.answer("/", b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-h\r\nX-H: 1\r\n\r\n"
+    upstream.answer("/",
+                    b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-h\r\nX-H: 1\r\n\r\n"
                          b"HTTP/1.1 103 Early Hints\r\nLink: </b.css>\r\n\r\n"
                          b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     with gateway.client() as client:
@@ -88,7 +89,8 @@ def test_103_is_passed_on(gateway, upstream):
 
 def test_103_comes_before_the_final_answer_is_there(gateway, upstream):
     gate = threading.Event()
-    upstream.on("/", lambda ex: (ex.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), gate.wait(10), ex.reply()))
+    upstream.on("/",
+                lambda ex: (ex.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), gate.wait(10), ex.reply()))
     with gateway.client() as client:
         client.send(request_bytes())
         assert client.read_head().status == 103
@@ -133,7 +135,8 @@ def test_an_upstream_that_closes_after_an_interim_answer_is_told(gateway, upstre
 def test_a_request_for_another_protocol_is_answered_in_http_1_1(gateway, upstream):
     """Upgrades are not offered yet: the fields stop here and the answer is an ordinary one."""
     with gateway.client() as client:
-        answer = client.ask(fields={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"})
+        answer = client.ask(fields={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c",
+                                    "HTTP2-Settings": "AAMAAABk"})
         assert answer.status == 200
     wait_until(lambda: upstream.requests)
     assert upstream.last.all("upgrade") == [] and upstream.last.all("http2-settings") == []

@@ -23,7 +23,8 @@ def test_pipelined_requests_are_answered_in_order(gateway, upstream):
     upstream.on("/0", lambda ex: (gate.wait(10), ex.reply(200, b"/0")))
     upstream.script = lambda ex: (ex.read_body(), ex.reply(200, ex.path.encode() + ex.body))
     with gateway.client() as client:
-        client.send(b"".join(request_bytes("GET" if n % 2 else "POST", f"/{n}", body=None if n % 2 or n == 0 else b"x" * n)
+        client.send(b"".join(request_bytes("GET" if n % 2 else "POST", f"/{n}",
+                                           body=None if n % 2 or n == 0 else b"x" * n)
                              for n in range(20)))
         upstream.wait_requests()
         gate.set()
@@ -67,7 +68,8 @@ def test_a_1_0_client_is_closed_unless_it_asks(gateway):
 
 
 def test_an_idle_connection_is_closed_in_silence(start, upstream):
-    gateway = start(plain(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "timeout": {"idle": "100ms"}}]))
+    gateway = start(plain(upstream,
+                          listeners=[{"name": "main", "bind": "127.0.0.1:0", "timeout": {"idle": "100ms"}}]))
     with gateway.client() as client:
         client.ask()
         client.expect_close()

@@ -89,7 +89,8 @@ def test_a_route_overrides_the_body_limit(start, upstream):
     config["routes"] = [{"match": {"path": "/big"}, "upstream": "app", "limits": {"body": "1MiB"}},
                         {"match": {"path": "/small"}, "upstream": "app", "limits": {"body": 10}}, {"upstream": "app"}]
     gateway = start(config)
-    for path, size, status in (("/big", 5000, 200), ("/small", 11, 413), ("/small", 10, 200), ("/", 101, 413), ("/", 100, 200)):
+    for path, size, status in (("/big", 5000, 200), ("/small", 11, 413), ("/small", 10, 200), ("/", 101, 413),
+                               ("/", 100, 200)):
         assert gateway.ask("POST", path, body=b"x" * size).status == status, (path, size)
 
 

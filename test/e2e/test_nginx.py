@@ -20,7 +20,8 @@ def server(nginx):
 
 @pytest.fixture
 def through(server, start):
-    gateway = start({"upstreams": {"app": {"endpoints": [server.address]}}, "routes": [{"name": "all", "upstream": "app"}]})
+    gateway = start({"upstreams": {"app": {"endpoints": [server.address]}},
+                     "routes": [{"name": "all", "upstream": "app"}]})
     wait_until(lambda: gateway.ask(target="/who").status == 200)
     return gateway
 
@@ -32,8 +33,10 @@ def same(direct, proxied):
 
 
 @pytest.mark.parametrize("target, fields", [
-    ("/a.txt", {}), ("/big.bin", {}), ("/empty.txt", {}), ("/nowhere", {}), ("/moved", {}), ("/empty", {}), ("/auth", {}),
-    ("/text.txt", {"Accept-Encoding": "gzip"}), ("/big.bin", {"Range": "bytes=100-199"}), ("/big.bin", {"Range": "bytes=-10"}),
+    ("/a.txt", {}), ("/big.bin", {}), ("/empty.txt", {}), ("/nowhere", {}), ("/moved", {}), ("/empty", {}),
+                                            ("/auth", {}),
+    ("/text.txt", {"Accept-Encoding": "gzip"}), ("/big.bin", {"Range": "bytes=100-199"}),
+                                            ("/big.bin", {"Range": "bytes=-10"}),
     ("/big.bin", {"Range": "bytes=99999999-"}), ("/a.txt", {"If-None-Match": '"nope"'}),
     ("/a.txt", {"If-Modified-Since": "Fri, 31 Dec 2066 23:59:59 GMT"}),
 ])
@@ -102,14 +105,16 @@ def test_curl_is_content_with_everything(through, tmp_path):
                  ["-f", "--http1.0", f"{base}/big.bin"], ["-f", "-C", "1000", f"{base}/big.bin"],
                  ["-f", "-H", "Expect: 100-continue", "-T", str(tmp_path / "big"), f"{base}/upload/curl3.bin"],
                  ["-f", f"{base}/a.txt", f"{base}/a.txt", f"{base}/a.txt"]):
-        run = subprocess.run(["curl", "-sS", "--max-time", "20", "-o", str(tmp_path / "out"), *args], capture_output=True, text=True, check=False)
+        run = subprocess.run(["curl", "-sS", "--max-time", "20", "-o", str(tmp_path / "out"), *args],
+                             capture_output=True, text=True, check=False)
         assert run.returncode == 0, (args, run.stderr)
     assert through.ask(target="/upload/curl3.bin").body == BIG
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_second_of_wrk_has_no_error(through):
-    run = subprocess.run(["wrk", "-t1", "-c32", "-d1s", f"http://{through.address}/a.txt"], capture_output=True, text=True, check=True)
+    run = subprocess.run(["wrk", "-t1", "-c32", "-d1s", f"http://{through.address}/a.txt"], capture_output=True,
+                         text=True, check=True)
     assert "Socket errors" not in run.stdout and "Non-2xx" not in run.stdout, run.stdout
     reading = through.wait_metric(lambda m: m.get("sluice_downstream_connections") == 0)
     ends = {labels["reason"]: value for _, labels, value in reading.find("sluice_request_ends_total") if value}
@@ -120,4 +125,5 @@ def test_a_second_of_wrk_has_no_error(through):
 def test_an_nginx_that_has_stopped_is_502_and_counted(through, server):
     server.stop()
     assert through.ask(target="/a.txt").status == 502
-    through.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app", reason="connect_failed") >= 1)
+    through.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app",
+                                        reason="connect_failed") >= 1)

@@ -158,7 +158,8 @@ def test_a_listener_is_added_and_removed(start):
 def test_a_new_listener_on_an_address_in_use_refuses_the_reload(start, upstream):
     one = [{"name": "one", "bind": "127.0.0.1:0"}]
     gateway = start({"listeners": one, "routes": [says("old")]})
-    status, told = gateway.reload({"listeners": one + [{"name": "two", "bind": upstream.address}], "routes": [says("new")]})
+    status, told = gateway.reload({"listeners": one + [{"name": "two", "bind": upstream.address}],
+                                   "routes": [says("new")]})
     assert status == 422 and upstream.address in told["text"], told
     assert gateway.ask(listener="one").body == b"old"
 
@@ -200,7 +201,8 @@ def test_fifty_reloads_under_traffic_fail_nothing(start, upstreams):
         try:
             with gateway.client() as client:
                 while not stop.is_set():
-                    answer = client.ask("POST" if number % 2 else "GET", f"/{number}", body=b"x" * 100 if number % 2 else None)
+                    answer = client.ask("POST" if number % 2 else "GET", f"/{number}",
+                                        body=b"x" * 100 if number % 2 else None)
                     assert answer.status == 200, answer
                     done += 1
         except (AssertionError, OSError) as failure:

@@ -132,7 +132,8 @@ def test_explain_agrees_with_the_actual_routing(sluice, start):
             assert run.returncode == 0 and want in run.stdout, (method, host, target, run)
         else:
             assert "not_found" in run.stdout or "no route" in run.stdout, (host, target, run)
-        told = json.loads(sluice("explain", "-c", gateway.file, method, f"http://{host}{target}", *args, "--json").stdout)
+        told = json.loads(sluice("explain", "-c", gateway.file, method, f"http://{host}{target}", *args,
+                                 "--json").stdout)
         route = told["route"]["name"] if isinstance(told.get("route"), dict) else told.get("route")
         assert route == want, (method, host, target, told)
 
@@ -167,7 +168,8 @@ def test_a_route_of_one_listener_is_not_on_the_other(start):
 
 
 def test_a_path_that_matches_but_for_its_method_is_405_with_allow(start):
-    gateway = start({"routes": [says("r", path="/x", methods=["GET", "PUT"]), says("d", path="/x", methods=["DELETE"])]})
+    gateway = start({"routes": [says("r", path="/x", methods=["GET", "PUT"]),
+                                says("d", path="/x", methods=["DELETE"])]})
     answer = gateway.ask("POST", "/x", body=b"")
     expect_problem(answer, 405, "method_not_allowed")
     allowed = {method.strip() for method in ",".join(answer.all("allow")).split(",")}
@@ -213,7 +215,8 @@ def test_rewrite_changes_the_host(start, upstream):
 @pytest.mark.parametrize("redirect, asked, status, want", [
     ({"scheme": "https"}, "/a?b=c", 308, "https://www.example/a?b=c"),
     ({"status": 301, "host": "new.example"}, "/a", 301, "http://new.example/a"),
-    ({"status": 302, "scheme": "https", "host": "new.example", "port": 8443}, "/a?b", 302, "https://new.example:8443/a?b"),
+    ({"status": 302, "scheme": "https", "host": "new.example", "port": 8443}, "/a?b", 302,
+     "https://new.example:8443/a?b"),
     ({"status": 307, "scheme": "https", "port": 443}, "/a", 307, "https://www.example/a"),
     ({"status": 303, "path": "/new"}, "/old?b=c", 303, "/new?b=c"),
 ])
@@ -231,7 +234,8 @@ def test_redirect_replaces_a_prefix(start):
     assert gateway.ask(target="/old/a/b?c=d").get("location").endswith("/new/a/b?c=d")
 
 
-@pytest.mark.parametrize("target", ["//evil.example/a", "/\\evil.example", "/%0d%0aSet-Cookie:%20a=b", "//evil.example/%2e%2e"])
+@pytest.mark.parametrize("target",
+                         ["//evil.example/a", "/\\evil.example", "/%0d%0aSet-Cookie:%20a=b", "//evil.example/%2e%2e"])
 def test_a_redirect_cannot_be_bent_elsewhere(start, target):
     gateway = start({"routes": [{"redirect": {"scheme": "https"}}]})
     answer = gateway.ask(target=target, host="www.example")
@@ -241,7 +245,9 @@ def test_a_redirect_cannot_be_bent_elsewhere(start, target):
 
 
 def test_respond_answers_as_told(start):
-    gateway = start({"routes": [{"name": "own", "respond": {"status": 418, "body": "short\nand stout\n", "content_type": "text/teapot",
+    gateway = start({"routes": [{"name": "own",
+                                 "respond": {"status": 418, "body": "short\nand stout\n",
+                                             "content_type": "text/teapot",
                                                             "fields": {"x-a": "b"}}}]})
     answer = gateway.ask("POST", body=b"ignored")
     assert (answer.status, answer.body) == (418, b"short\nand stout\n")
@@ -251,7 +257,8 @@ def test_respond_answers_as_told(start):
 
 
 def test_respond_without_a_body_has_length_0_or_none(start):
-    gateway = start({"routes": [{"match": {"path": "/none"}, "respond": {"status": 204}}, {"respond": {"status": 403}}]})
+    gateway = start({"routes": [{"match": {"path": "/none"}, "respond": {"status": 204}},
+                                {"respond": {"status": 403}}]})
     with gateway.client() as client:
         assert client.ask(target="/none").status == 204
         assert client.ask().body == b""
@@ -270,16 +277,19 @@ def test_echo_tells_about_the_request_in_json(start):
 
 
 def test_request_fields_are_set_added_and_removed(start, upstream):
-    gateway = start({"upstreams": {"app": {"endpoints": [upstream.address]}}, "routes": [{"upstream": "app", "request_fields": {
+    gateway = start({"upstreams": {"app": {"endpoints": [upstream.address]}},
+                     "routes": [{"upstream": "app", "request_fields": {
         "set": {"x-set": "new", "x-also": "1"}, "add": {"x-add": "second"}, "remove": ["x-gone", "X-Case-Gone"]}}]})
-    gateway.ask(fields=[("X-Set", "old"), ("X-Set", "older"), ("X-Add", "first"), ("X-Gone", "1"), ("x-gone", "2"), ("x-case-GONE", "3")])
+    gateway.ask(fields=[("X-Set", "old"), ("X-Set", "older"), ("X-Add", "first"), ("X-Gone", "1"), ("x-gone", "2"),
+                        ("x-case-GONE", "3")])
     assert upstream.last.all("x-set") == ["new"] and upstream.last.all("x-also") == ["1"]
     assert upstream.last.all("x-add") == ["first", "second"]
     assert upstream.last.all("x-gone") == [] and upstream.last.all("x-case-gone") == []
 
 
 def test_response_fields_are_set_added_and_removed(start, upstream):
-    gateway = start({"upstreams": {"app": {"endpoints": [upstream.address]}}, "routes": [{"upstream": "app", "response_fields": {
+    gateway = start({"upstreams": {"app": {"endpoints": [upstream.address]}},
+                     "routes": [{"upstream": "app", "response_fields": {
         "set": {"strict-transport-security": "max-age=1"}, "add": {"x-add": "second"}, "remove": ["server"]}}]})
     upstream.answer("/", b"HTTP/1.1 200 OK\r\nServer: odd\r\nX-Add: first\r\nContent-Length: 2\r\n\r\nok")
     answer = gateway.ask()
@@ -292,7 +302,8 @@ def test_a_split_keeps_its_ratio(start, upstreams, balance):
     stable, canary = upstreams(), upstreams()
     gateway = start({"upstreams": {"stable": {"endpoints": [stable.address], "balance": balance},
                                    "canary": {"endpoints": [canary.address], "balance": balance}},
-                     "routes": [{"split": [{"upstream": "stable", "weight": 90}, {"upstream": "canary", "weight": 10}]}]})
+                     "routes": [{"split": [{"upstream": "stable", "weight": 90},
+                                           {"upstream": "canary", "weight": 10}]}]})
     count = 1000
     with gateway.client() as client:
         for _ in range(count):

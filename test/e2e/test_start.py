@@ -84,7 +84,8 @@ def test_the_first_curl_lines_work(start):
     gateway = start({"routes": [{"echo": True}]})
 
     def curl(*args):
-        return subprocess.run(["curl", "-sS", "--max-time", "10", *args], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(["curl", "-sS", "--max-time", "10", *args], capture_output=True, text=True,
+                              check=True).stdout
     seen = json.loads(curl(f"http://{gateway.address}/hello?name=you"))
     assert seen["method"] == "GET"
     seen = json.loads(curl("-d", "some=form", f"http://{gateway.address}/form"))
@@ -94,7 +95,8 @@ def test_the_first_curl_lines_work(start):
 
 
 def test_ready_is_logged_with_the_real_addresses(start, upstream):
-    gateway = start(plain(upstream, listeners=[{"name": "a", "bind": "127.0.0.1:0"}, {"name": "b", "bind": "127.0.0.1:0"}]))
+    gateway = start(plain(upstream,
+                          listeners=[{"name": "a", "bind": "127.0.0.1:0"}, {"name": "b", "bind": "127.0.0.1:0"}]))
     addresses = gateway.addresses()
     assert set(addresses) == {"a", "b"}
     assert all(re.fullmatch(r"127\.0\.0\.1:[1-9][0-9]*", address) for address in addresses.values())
@@ -106,7 +108,8 @@ def test_ready_is_logged_with_the_real_addresses(start, upstream):
 def test_a_listener_may_be_a_unix_socket_or_version_6(start, upstream):
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/edge.sock"
-        gateway = start(plain(upstream, listeners=[{"name": "u", "bind": f"unix:{path}"}, {"name": "six", "bind": "[::1]:0"}]))
+        gateway = start(plain(upstream,
+                              listeners=[{"name": "u", "bind": f"unix:{path}"}, {"name": "six", "bind": "[::1]:0"}]))
         assert ask(f"unix:{path}").status == 200
         assert gateway.ask(listener="six").status == 200
         gateway.stop()
@@ -143,7 +146,8 @@ def test_a_missing_configuration_file_is_told(sluice):
 
 
 @pytest.mark.parametrize("args", [["frobnicate"], ["run", "--frobnicate"], ["run", "-c"], ["check", "a", "b", "c"],
-                                  ["explain"], ["explain", "GET"], ["completion", "tcsh"], ["completion"], ["help", "frobnicate"]])
+                                  ["explain"], ["explain", "GET"], ["completion", "tcsh"], ["completion"],
+                                  ["help", "frobnicate"]])
 def test_wrong_usage_exits_with_2_and_points_to_help(sluice, args):
     run = sluice(*args)
     assert run.returncode == 2, run
@@ -204,7 +208,8 @@ def test_the_schema_accepts_what_check_accepts(sluice, tmp_path):
     jsonschema.validators.validator_for(schema).check_schema(schema)
     good = {
         "workers": 2, "admin": "off", "log": {"level": "debug"},
-        "listeners": [{"name": "edge", "bind": "127.0.0.1:0", "limits": {"line": "8KiB"}, "timeout": {"head": "10s"}}],
+        "listeners": [{"name": "edge", "bind": "127.0.0.1:0", "limits": {"line": "8KiB"},
+                       "timeout": {"head": "10s"}}],
         "upstreams": {"app": {"endpoints": ["127.0.0.1:9000", {"address": "127.0.0.1:9001", "weight": 5}]}},
         "routes": [{"name": "a", "match": {"host": "a.example", "path": "/x/", "methods": ["GET"],
                                            "fields": {"x-version": "2", "x-debug": {"present": True}}},
@@ -247,7 +252,8 @@ def test_the_reference_describes_every_key_of_the_schema(sluice):
 
 def test_check_opens_no_socket(sluice, tmp_path, upstream):
     """The address is in use and the admin's too: a check does not notice."""
-    config = {"routes": [{"echo": True}], "admin": {"bind": upstream.address}, "listeners": [{"bind": upstream.address}]}
+    config = {"routes": [{"echo": True}], "admin": {"bind": upstream.address},
+              "listeners": [{"bind": upstream.address}]}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     run = sluice("check", "c.yaml")
     assert run.returncode == 0, run

@@ -110,12 +110,14 @@ def full_endpoint():
 
 def test_a_connect_that_hangs_is_504(start):
     sock, fillers = full_endpoint()
-    config = {"upstreams": {"app": {"endpoints": ["127.0.0.1:%d" % sock.getsockname()[1]], "timeout": {"connect": SHORT}}},
+    config = {"upstreams": {"app": {"endpoints": ["127.0.0.1:%d" % sock.getsockname()[1]],
+                                    "timeout": {"connect": SHORT}}},
               "routes": [{"upstream": "app"}]}
     gateway = start(config)
     expect_problem(gateway.ask(), 504, "connect_timeout")
     gateway.expect_end("connect_timeout")
-    gateway.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app", reason="connect_timeout") >= 1)
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app",
+                                        reason="connect_timeout") >= 1)
     for filler in [sock, *fillers]:
         filler.close()
 

@@ -27,18 +27,21 @@ FLAT_KIB = 4096  # allowed difference of PSS between the warm state and the end
 
 def config(server, number):
     """A configuration that differs from its neighbours in every part that matters to a request."""
-    extra = [{"name": f"extra-{n}", "match": {"path": f"/extra/{n}"}, "respond": {"status": 200}} for n in range(number % 7)]
+    extra = [{"name": f"extra-{n}", "match": {"path": f"/extra/{n}"},
+              "respond": {"status": 200}} for n in range(number % 7)]
     return {
         "workers": "auto",
         "access_log": {"path": "access.log", "fields": ["reason", "status"]},
         "drain": {"pause": "0s", "timeout": "20s", "idle": "1s"},
-        "upstreams": {"app": {"endpoints": [server.address], "balance": ["round_robin", "least_requests"][number % 2]}},
+        "upstreams": {"app": {"endpoints": [server.address],
+                              "balance": ["round_robin", "least_requests"][number % 2]}},
         "routes": extra + [{"name": f"all-{number % 3}", "match": {"path": "/"}, "upstream": "app"}],
     }
 
 
 def wrk(address, options):
-    return subprocess.Popen(["wrk", "-t2", f"-c{options.connections}", f"-d{options.seconds}s", "--latency", "--timeout", "10s",
+    return subprocess.Popen(["wrk", "-t2", f"-c{options.connections}", f"-d{options.seconds}s", "--latency",
+                             "--timeout", "10s",
                              f"http://{address}/1k.bin"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -65,7 +68,8 @@ def reload_at_rate(gateway, server, options, stop, told):
 
 
 def ends_of(gateway):
-    return {labels["reason"]: int(value) for _, labels, value in gateway.metrics().find("sluice_request_ends_total") if value}
+    return {labels["reason"]: int(value) for _, labels,
+            value in gateway.metrics().find("sluice_request_ends_total") if value}
 
 
 def run_reloads(options, folder, server):

@@ -109,8 +109,7 @@ const struct route_target *route_pick(const struct route *route, uint64_t random
 /*
  * The target to send upstream: rewritten path, '?' and query. Returns request->target itself
  * when nothing changed (origin-form whose path was already normal), else a span in the arena.
- * ERR_MEMORY, ERR_LIMIT when a
- * regex gave up, or ERR_PROTOCOL when it made something that is no path.
+ * ERR_MEMORY, ERR_LIMIT when a regex gave up, or ERR_PROTOCOL when it made what is no path.
  */
 CHECKED enum err route_rewrite_target(const struct route *route, const struct request *request,
                                       struct route_scratch *scratch, struct arena *arena,

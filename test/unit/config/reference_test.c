@@ -1,0 +1,124 @@
+#include "sample.h"
+#include "unit.h"
+
+START_TEST(reference_has_a_section_a_struct_with_links)
+{
+    struct text out;
+
+    text_init(&out, 1 << 20);
+    reference_print(&sample_shape, "Configuration", &out);
+    ck_assert_str_eq(
+        out.ptr,
+        "# Configuration\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `workers` | number, 1 to 65535 | `4` | Threads. |\n"
+        "| `body` | size | `64KiB` | The largest body. |\n"
+        "| `share` | ratio | `50%` | How much \\| of it. |\n"
+        "| `port` | a port such as 8080 | `8080` | Where. |\n"
+        "| `note` | text | `'a: b'` | |\n"
+        "| `timeout` | [map](#timeout) | | Deadlines of all. |\n"
+        "| `upstreams` | map from names to [upstream](#upstreamsname) | | Services by name. |\n"
+        "| `routes` | list of [route](#routes) | `[ { echo: true } ]` | What goes where. |\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "```yaml\n"
+        "workers: 8\n"
+        "upstreams:\n"
+        "  app:\n"
+        "    endpoints: 127.0.0.1:9000\n"
+        "```\n"
+        "\n"
+        "## `timeout`\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `connect` | duration | `2s` | Until connected. |\n"
+        "| `response` | duration | `60s` | Until the head of the response. |\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "```yaml\n"
+        "response: 15s\n"
+        "```\n"
+        "\n"
+        "## `upstreams.NAME`\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `endpoints` | list of [endpoint](#upstreamsnameendpoints), or its `address` alone | "
+        "required | Its addresses. |\n"
+        "| `balance` | `round_robin`, `least_requests` | `least_requests` | Who is next. |\n"
+        "| `timeout` | [map](#timeout) | `{ connect: 1s }` | Its deadlines. |\n"
+        "| `token` | secret | | What it asks for. |\n"
+        "\n"
+        "`balance`:\n"
+        "\n"
+        "- `round_robin`: In turn.\n"
+        "- `least_requests`: The idlest.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "```yaml\n"
+        "endpoints: [ 127.0.0.1:9000 ]\n"
+        "```\n"
+        "\n"
+        "## `routes[]`\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `name` | text | | How logs call it. |\n"
+        "| `upstream` | text | | Who answers. |\n"
+        "| `hosts` | list of text | | For these hosts. |\n"
+        "| `fields` | map from names to [field](#routesfieldsname), or its `value` alone | | "
+        "Fields to set. |\n"
+        "| `echo` | boolean | `false` | Answer ourselves. |\n"
+        "\n"
+        "## `upstreams.NAME.endpoints[]`\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `address` | text | required | Where it is. |\n"
+        "| `weight` | number, 1 to 65535 | `1` | Its share. |\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "```yaml\n"
+        "address: 127.0.0.1:9000\n"
+        "```\n"
+        "\n"
+        "## `routes[].fields.NAME`\n"
+        "\n"
+        "| key | type | default | meaning |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `value` | text | required | Its value. |\n");
+    text_fini(&out);
+}
+END_TEST
+
+START_TEST(reference_tells_bounds_in_units)
+{
+    static const struct shape duration = {
+        .kind = SHAPE_DURATION, .size = sizeof(uint64_t), .min = 1000, .max = 3600000};
+    static const struct shape size = {.kind = SHAPE_SIZE, .size = sizeof(uint64_t), .min = 1024};
+    static const struct field fields[] = {
+        {"d", &duration, 0, NULL, false, "D.", NULL}, {"s", &size, 8, "", false, "S.", NULL}, {0}};
+    static const struct shape shape = {.kind = SHAPE_STRUCT, .size = 16, .fields = fields};
+    struct text out;
+
+    text_init(&out, 1 << 20);
+    reference_print(&shape, "T", &out);
+    ck_assert_str_eq(out.ptr, "# T\n"
+                              "\n"
+                              "| key | type | default | meaning |\n"
+                              "| --- | --- | --- | --- |\n"
+                              "| `d` | duration, 1s to 1h | | D. |\n"
+                              "| `s` | size, at least 1KiB | `\"\"` | S. |\n");
+    text_fini(&out);
+}
+END_TEST
+
+UNIT_MAIN("config/reference", reference_has_a_section_a_struct_with_links,
+          reference_tells_bounds_in_units)

@@ -83,7 +83,7 @@ static uint64_t total_lines(const struct writer_file *file)
 /* Where the first line of the buffer is taken to come from: exact unless a file has both. */
 static enum writer_source first_source(const struct writer_file *file)
 {
-    return file->lines[WRITER_LANES] ? WRITER_LANES : WRITER_SHARED;
+    return file->lines[WRITER_SHARED] ? WRITER_SHARED : WRITER_LANES;
 }
 
 /* Say that n lines are lost, seldom. The main log goes through the writer too, but only
@@ -173,7 +173,7 @@ static ssize_t put(const struct writer_file *file, const char *bytes, size_t len
     return write(file->fd, bytes, len);
 }
 
-/* The first sent bytes are out. Lines are counted off from lanes first: that is their order. */
+/* The first sent bytes are out. Lines are counted off in the order of sources. */
 static void advance(struct writer_file *file, size_t sent)
 {
     uint64_t lines = 0;

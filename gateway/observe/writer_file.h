@@ -16,8 +16,8 @@
 #include "base/list.h"
 #include "base/span.h"
 
-/* Where a line came from; drops are counted by it. */
-enum writer_source { WRITER_LANES, WRITER_SHARED, WRITER_SOURCES };
+/* Where a line came from, in the order of a turn; drops are counted by it. */
+enum writer_source { WRITER_SHARED, WRITER_LANES, WRITER_SOURCES };
 
 enum { WRITER_FILE_BYTES = 65536 }; /* of the buffer, so of a line too */
 

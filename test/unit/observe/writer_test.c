@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,7 +56,7 @@ static char *content(const char *path, size_t *len)
     return text;
 }
 
-/* Check that each line is "<producer> <number> xxx...\n", numbers of a producer rising; count them. */
+/* Count the lines: each is "<producer> <number> xxx...\n", numbers of a producer rise. */
 static size_t check_lines(const char *text, size_t len)
 {
     long last[4] = {-1, -1, -1, -1};
@@ -430,6 +431,50 @@ START_TEST(full_disk_drops_counts_and_warns_once)
 }
 END_TEST
 
+START_TEST(line_cut_by_a_full_disk_is_finished_when_there_is_room)
+{
+    struct place place = place_new();
+    struct writer *writer = writer_new();
+    struct writer_lane *lane = writer_lane_new(writer, 1 << 20);
+    struct rlimit limit, before;
+    struct writer_file *file;
+    char room[512];
+    uint64_t dropped;
+    size_t n = 0, n_queued = 0, arrived;
+
+    log_set_sink(count_warning, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit fails as a full disk does */
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 100000;
+    open_file(writer, place.file, &file);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        n_queued += writer_line(lane, file, make_line(room, 0, i));
+        n_queued += writer_share(writer, file, make_line(room, 1, i));
+    }
+    while ((dropped = writer_dropped_lanes(writer)) == 0 && n++ < 5000)
+        poll(NULL, 0, 2);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0); /* Check writes a file, too */
+    ck_assert_uint_gt(dropped, 0);
+    ck_assert_uint_eq(n_queued, 4000);
+    ck_assert(writer_line(lane, file, make_line(room, 0, 2000)));
+    writer_close(writer, &file);
+    open_file(writer, place.other, &file);
+    ck_assert(writer_share(writer, file, make_line(room, 0, 1)));
+    for (n = 0; lines_of(place.other) == 0 && n < 5000;
+         n++) /* after the order to close the first */
+        poll(NULL, 0, 2);
+    arrived = lines_of(place.file);
+    dropped = writer_dropped_lanes(writer) + writer_dropped_shared(writer);
+    ck_assert_uint_eq(arrived + dropped, 4001);
+    ck_assert_uint_ge(arrived, 100);
+    writer_free(&writer);
+    log_set_sink(NULL, NULL);
+    place_free(&place);
+}
+END_TEST
+
 /* Read what a pipe holds until its writers are gone. */
 static size_t drain_pipe(int fd, char *room, size_t bytes)
 {
@@ -571,6 +616,7 @@ UNIT_MAIN("observe/writer", lines_of_a_lane_arrive_whole_and_in_order,
           same_path_is_the_same_file_until_the_last_close, lines_queued_before_close_are_written,
           path_that_cannot_be_opened_is_told_with_errno, failed_reopen_keeps_the_old_file,
           stdout_is_written_and_left_open, full_disk_drops_counts_and_warns_once,
+          line_cut_by_a_full_disk_is_finished_when_there_is_room,
           pipe_that_nobody_reads_does_not_stop_other_files,
           slow_pipe_gets_whole_lines_and_drops_are_exact, reader_that_is_gone_costs_lines_only,
           free_accepts_null)

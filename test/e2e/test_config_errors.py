@@ -207,16 +207,16 @@ def test_a_refused_reload_leaves_the_running_gateway_untouched(start, upstream):
 
 
 def test_environment_variables_are_filled_in(start, upstream):
-    text = f"""\
+    text = """\
 workers: 1
 admin: 127.0.0.1:0
-log: {{ format: json }}
-drain: {{ timeout: 1s, idle: 20ms }}
-listeners: [ {{ name: main, bind: "127.0.0.1:${{TEST_PORT:-0}}" }} ]
-upstreams: {{ app: {{ endpoints: [ "${{TEST_UPSTREAM}}" ] }} }}
+log: { format: json }
+drain: { timeout: 1s, idle: 20ms }
+listeners: [ { name: main, bind: "127.0.0.1:${TEST_PORT:-0}" } ]
+upstreams: { app: { endpoints: [ "${TEST_UPSTREAM}" ] } }
 routes:
   - upstream: app
-    request_fields: {{ set: {{ x-env: "${{TEST_VALUE:-fallback}}", x-empty: "<${{TEST_EMPTY:-}}>" }} }}
+    request_fields: { set: { x-env: "${TEST_VALUE:-fallback}", x-empty: "<${TEST_EMPTY:-}>" } }
 """
     gateway = start(text, env={"TEST_UPSTREAM": upstream.address})
     assert gateway.ask().status == 200

@@ -266,6 +266,22 @@ enum err conn_settle(struct conn *conn)
     return err;
 }
 
+void conn_yield(struct conn *conn)
+{
+    loop_soon(conn->loop, &conn->soon);
+}
+
+void conn_look(struct conn *conn)
+{
+    conn->state |= READABLE;
+    conn_yield(conn);
+}
+
+bool conn_is_read_out(const struct conn *conn)
+{
+    return (conn->state & (SHORT | GONE)) == SHORT || !(conn->state & READABLE);
+}
+
 void conn_hold(struct conn *conn, enum conn_hold why)
 {
     conn->holds |= (uint8_t)why;
@@ -276,7 +292,7 @@ void conn_release(struct conn *conn, enum conn_hold why)
     if (!(conn->holds & why))
         return;
     conn->holds &= (uint8_t)~why;
-    if (conn->holds == 0 && ((conn->state & READABLE) || conn_peek(conn).len > 0))
+    if (conn->holds == 0 && (!conn_is_read_out(conn) || conn_peek(conn).len > 0))
         loop_soon(conn->loop, &conn->soon);
 }
 
@@ -285,7 +301,7 @@ bool conn_is_spoilt(const struct conn *conn)
     return (conn->state & (READABLE | GONE)) != 0 || conn_peek(conn).len > 0;
 }
 
-static enum err look(struct conn *conn)
+static enum err peek_socket(struct conn *conn)
 {
     char byte;
     ssize_t n = recv(conn_fd(conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -297,7 +313,7 @@ static enum err look(struct conn *conn)
 
 bool conn_is_stale(struct conn *conn)
 {
-    return look(conn) != ERR_AGAIN;
+    return peek_socket(conn) != ERR_AGAIN;
 }
 
 /* -- writing ---------------------------------------------------------- */
@@ -489,7 +505,7 @@ static void on_event(evutil_socket_t fd, short what, void *conn_)
         return;
     }
     if ((conn->holds & CONN_HOLD_TURN) && (what & (EV_READ | EV_CLOSED))) {
-        err = look(conn);
+        err = peek_socket(conn);
         if (err == ERR_AGAIN)
             conn->state &= (uint8_t)~READABLE;
         else if (err)

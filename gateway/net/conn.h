@@ -100,6 +100,16 @@ void conn_consume(struct conn *conn, size_t n);
 /* Call before on_readable returns: what is still unread moves to a block of our own. ERR_MEMORY loses it. */
 CHECKED enum err conn_settle(struct conn *conn);
 
+/* Come back to on_readable in the next turn: others are to be served meanwhile. */
+void conn_yield(struct conn *conn);
+
+/* The same, and ask the socket again even if no event came: sending has failed, and reading tells why. */
+void conn_look(struct conn *conn);
+
+/* Nothing more can be there now: the last read did not fill its buffer, and no end was announced. Who waits for the
+ * rest of a message reads on all the same: a reset that came together with data is not announced. */
+bool conn_is_read_out(const struct conn *conn);
+
 /* Stop and go on reading for a reason. Going on may call on_readable at the end of this turn. */
 void conn_hold(struct conn *conn, enum conn_hold why);
 void conn_release(struct conn *conn, enum conn_hold why);

@@ -1,0 +1,518 @@
+#include "proxy/attempt.h"
+
+#include "base/check.h"
+#include "http/h1_parse.h"
+#include "http/h1_write.h"
+#include "http/rules.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+enum {
+    READS_MAX = 8,     /* of one connection in a turn, then others get theirs */
+    INTERIM_MAX = 100, /* 1xx heads before the final one */
+};
+
+static const struct conn_ops attempt_conn_ops;
+static const struct leg_ops attempt_leg_ops;
+
+static struct attempt *attempt_of(struct conn *conn)
+{
+    struct lease *lease = lease_of(conn);
+
+    return list_entry(lease, struct attempt, lease);
+}
+
+static struct attempt *attempt_of_leg(struct leg *leg)
+{
+    return list_entry(leg, struct attempt, leg);
+}
+
+/* -- ends ------------------------------------------------------------- */
+
+void attempt_end(struct attempt *attempt)
+{
+    bool whole = attempt->whole && attempt->write_over && !attempt->unusable;
+
+    attempt->state = ATTEMPT_NONE;
+    attempt->whole = false;
+    if (whole)
+        lease_return(&attempt->lease);
+    else
+        lease_discard(&attempt->lease);
+}
+
+static enum reason reason_of(enum endpoint_failure failure)
+{
+    static const enum reason reasons[] = {
+        [ENDPOINT_CONNECT] = REASON_CONNECT_FAILED,
+        [ENDPOINT_CONNECT_TIMEOUT] = REASON_CONNECT_TIMEOUT,
+        [ENDPOINT_RESET] = REASON_UPSTREAM_RESET,
+        [ENDPOINT_CLOSED] = REASON_UPSTREAM_CLOSED,
+        [ENDPOINT_PROTOCOL] = REASON_UPSTREAM_PROTOCOL,
+        [ENDPOINT_RESPONSE_TIMEOUT] = REASON_RESPONSE_TIMEOUT,
+        [ENDPOINT_IDLE_TIMEOUT] = REASON_UPSTREAM_IDLE_TIMEOUT,
+    };
+
+    return reasons[failure];
+}
+
+static void fail(struct attempt *attempt, enum endpoint_failure failure, const char *detail)
+{
+    bool unsent = failure == ENDPOINT_CONNECT || failure == ENDPOINT_CONNECT_TIMEOUT;
+    bool ended = failure == ENDPOINT_RESET || failure == ENDPOINT_CLOSED;
+    enum attempt_loss loss = ATTEMPT_SENT;
+
+    if (unsent)
+        loss = ATTEMPT_UNSENT;
+    else if (ended && attempt->lease.reused && !attempt->started)
+        loss = ATTEMPT_STALE;
+    if (loss == ATTEMPT_STALE)
+        counter_add(&attempt->lease.upstream->counters->retries, 1);
+    else
+        counter_add(&attempt->lease.endpoint->counters->failures[failure], 1);
+    if (unsent)
+        lease_mark_tried(&attempt->lease);
+    attempt->state = ATTEMPT_NONE;
+    lease_discard(&attempt->lease);
+    exchange_on_attempt_failed(attempt->ex, reason_of(failure), detail, loss);
+}
+
+static enum endpoint_failure failure_of(enum err err)
+{
+    return err == ERR_CLOSED ? ENDPOINT_CLOSED : ENDPOINT_RESET;
+}
+
+/* -- getting a connection ----------------------------------------------- */
+
+static void on_ready(struct lease *lease, enum err err);
+
+void attempt_init(struct attempt *attempt, struct exchange *ex)
+{
+    attempt->leg.ops = &attempt_leg_ops;
+    attempt->ex = ex;
+    attempt->state = ATTEMPT_NONE;
+    attempt->whole = false;
+    lease_init(&attempt->lease, &attempt_conn_ops, on_ready);
+}
+
+static enum reason reason_of_lease(enum err err)
+{
+    if (err == ERR_LIMIT)
+        return REASON_UPSTREAM_FULL;
+    if (err == ERR_TIMEOUT)
+        return REASON_QUEUE_TIMEOUT;
+    if (err == ERR_MISSING)
+        return REASON_NO_ENDPOINT;
+    return err == ERR_MEMORY ? REASON_OVERLOAD : REASON_CONNECT_FAILED;
+}
+
+/* Content that is sent cannot be sent again, and what is not idempotent must not be: look before using a kept connection. */
+static bool must_look(const struct exchange *ex)
+{
+    return ex->request.framing != FRAMING_NONE || !method_is_idempotent(ex->request.method);
+}
+
+/* The lease holds a connection now: OK when it stands, ERR_AGAIN while it is being dialled. */
+static enum err hold(struct attempt *attempt)
+{
+    struct exchange *ex = attempt->ex;
+
+    attempt->scan = (struct h1_scan){0};
+    attempt->chunked = attempt->in_trailers = attempt->whole = false;
+    attempt->write_over = attempt->unusable = attempt->started = false;
+    ex->endpoint = attempt->lease.endpoint->member.text;
+    ex->endpoint = arena_copy(&ex->arena, ex->endpoint);
+    ex->tries++;
+    ex->reused = attempt->lease.reused;
+    if (attempt->lease.connecting) {
+        attempt->state = ATTEMPT_CONNECTING;
+        conn_set_alarm(attempt->lease.conn,
+                       ex->view->snapshot->upstreams[ex->target->index].conf->timeout.connect_ms);
+        return ERR_AGAIN;
+    }
+    attempt->state = ATTEMPT_AWAITING;
+    return OK;
+}
+
+enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason)
+{
+    for (;;) {
+        enum err err = upstream_lease(upstream, &attempt->lease);
+
+        if (err == ERR_AGAIN) {
+            attempt->state = ATTEMPT_WAITING;
+            return err;
+        }
+        if (err == OK) {
+            if (!attempt->lease.reused || !must_look(attempt->ex) || !conn_is_stale(attempt->lease.conn))
+                return hold(attempt);
+            lease_discard(&attempt->lease);
+            continue; /* each turn takes one from the pool, so this ends */
+        }
+        *reason = reason_of_lease(err);
+        if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
+            return err;
+        /* The chosen endpoint cannot be dialled at all: try another. */
+        counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
+        lease_mark_tried(&attempt->lease);
+        attempt->ex->reason = *reason;
+        if (attempt->lease.n_tried == LEASE_TRIES)
+            return err;
+    }
+}
+
+static void on_ready(struct lease *lease, enum err err)
+{
+    struct attempt *attempt = list_entry(lease, struct attempt, lease);
+    struct exchange *ex = attempt->ex;
+
+    exchange_enter(ex);
+    if (err) {
+        attempt->state = ATTEMPT_NONE;
+        exchange_refuse(ex, reason_of_lease(err), NULL);
+    } else if (hold(attempt) == OK) {
+        exchange_on_connected(ex);
+    }
+    exchange_leave(ex);
+}
+
+/* -- sending -------------------------------------------------------------- */
+
+static enum err send_head(struct leg *leg, const struct leg_head *head)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+    struct conn *conn = attempt->lease.conn;
+    char *out;
+    size_t room = conn_reserve(conn, &out);
+    size_t n = h1_write_request(out, room, head->request, head->target, head->host, head->framing, head->body_bytes,
+                                H1_CONNECTION_NONE);
+
+    if (n == 0)
+        return ERR_LIMIT;
+    conn_wrote(conn, n);
+    attempt->chunked = head->framing == FRAMING_CHUNKED;
+    conn_set_alarm(conn, attempt->ex->times.idle_ms);
+    return OK;
+}
+
+static void send_body(struct leg *leg, struct sluice_span piece)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+    struct conn *conn = attempt->lease.conn;
+    char line[24];
+
+    if (piece.len == 0)
+        return;
+    if (attempt->chunked)
+        conn_put(conn, span_make(line, h1_write_chunk_head(line, sizeof(line), piece.len)));
+    conn_lend(conn, piece);
+    if (attempt->chunked)
+        conn_put(conn, SPAN("\r\n"));
+    conn_set_alarm(conn, attempt->ex->times.idle_ms);
+}
+
+static void send_end(struct leg *leg, const struct fields *trailers)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+    struct conn *conn = attempt->lease.conn;
+    char *out;
+    size_t room;
+
+    attempt->write_over = true;
+    conn_set_alarm(conn, attempt->ex->times.response_ms);
+    if (!attempt->chunked)
+        return;
+    room = conn_reserve(conn, &out);
+    if (room < 8)
+        conn_put(conn, SPAN("0\r\n\r\n"));
+    else
+        conn_wrote(conn, h1_write_last_chunk(out, room, trailers));
+}
+
+static enum err flush(struct leg *leg)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+    enum err err = conn_flush(attempt->lease.conn);
+
+    /* It cannot take more, but it may have answered before it ended: reading tells. */
+    if (err && err != ERR_AGAIN)
+        conn_look(attempt->lease.conn);
+    return err;
+}
+
+static void leg_hold(struct leg *leg)
+{
+    conn_hold(attempt_of_leg(leg)->lease.conn, CONN_HOLD_PEER);
+}
+
+static void leg_release(struct leg *leg)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    conn_set_alarm(attempt->lease.conn, attempt->ex->times.idle_ms);
+    conn_release(attempt->lease.conn, CONN_HOLD_PEER);
+}
+
+static const struct leg_ops attempt_leg_ops = {
+    .name = "h1",
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .flush = flush,
+    .hold = leg_hold,
+    .release = leg_release,
+};
+
+/* -- receiving -------------------------------------------------------------- */
+
+/* True when there may be more to take from what is unread. */
+typedef bool take_fn(struct attempt *attempt, struct sluice_span bytes);
+
+static void malformed(struct attempt *attempt, enum h1_rule rule)
+{
+    fail(attempt, ENDPOINT_PROTOCOL, h1_rule_text(rule));
+}
+
+static void begin_response(struct attempt *attempt, struct response *response)
+{
+    attempt->state = ATTEMPT_RESPONDING;
+    attempt->unusable = !response->keep_alive || response->framing == FRAMING_CLOSE;
+    h1_body_init(&attempt->body, response->framing, response->body_bytes);
+    conn_set_alarm(attempt->lease.conn, attempt->ex->times.idle_ms);
+    exchange_on_response(attempt->ex, response);
+}
+
+static bool take_head(struct attempt *attempt, struct sluice_span bytes)
+{
+    struct exchange *ex = attempt->ex;
+    struct h1_limits limits = {.line_bytes = 8192,
+                               .head_bytes = (uint32_t)ex->from.port->conf->limits.head_bytes,
+                               .field_count = WORKER_LINES - 64};
+    struct response response;
+    size_t used;
+
+    response.fields.line = ex->worker->response_lines;
+    response.fields.cap = WORKER_LINES;
+    response.fields.arena = NULL;
+    attempt->started = true;
+    switch (h1_parse_response(&attempt->scan, bytes, &limits, ex->request.method, &response, &used)) {
+    case H1_AGAIN:
+        return false;
+    case H1_WRONG:
+        malformed(attempt, attempt->scan.rule);
+        return false;
+    case H1_DONE:
+        break;
+    }
+    attempt->scan = (struct h1_scan){0};
+    if (response.status == 101) {
+        fail(attempt, ENDPOINT_PROTOCOL, "101 without being asked to switch");
+        return false;
+    }
+    rules_drop_hop_by_hop(&response.fields);
+    if (response.status < 200) {
+        exchange_on_interim(ex, &response);
+    } else {
+        begin_response(attempt, &response);
+    }
+    /* The exchange may have ended the attempt. */
+    if (attempt->state == ATTEMPT_NONE)
+        return false;
+    conn_consume(attempt->lease.conn, used);
+    return true;
+}
+
+static bool take_trailers(struct attempt *attempt, struct sluice_span bytes)
+{
+    struct exchange *ex = attempt->ex;
+    struct h1_limits limits = {.line_bytes = 8192,
+                               .head_bytes = (uint32_t)ex->from.port->conf->limits.head_bytes,
+                               .field_count = WORKER_LINES - 64};
+    struct fields trailers = {.line = ex->worker->response_lines, .cap = WORKER_LINES};
+    size_t used;
+
+    switch (h1_parse_trailers(&attempt->scan, bytes, &limits, &trailers, &used)) {
+    case H1_AGAIN:
+        return false;
+    case H1_WRONG:
+        malformed(attempt, attempt->scan.rule);
+        return false;
+    case H1_DONE:
+        break;
+    }
+    attempt->whole = true;
+    exchange_on_response_end(ex, &trailers);
+    conn_consume(attempt->lease.conn, used);
+    return false;
+}
+
+static bool take_body(struct attempt *attempt, struct sluice_span bytes)
+{
+    struct exchange *ex = attempt->ex;
+    struct sluice_span piece;
+    size_t used;
+    enum h1_result result;
+
+    if (attempt->in_trailers)
+        return take_trailers(attempt, bytes);
+    result = h1_body_next(&attempt->body, bytes, &used, &piece);
+    if (result == H1_WRONG) {
+        malformed(attempt, attempt->body.rule);
+        return false;
+    }
+    if (piece.len > 0)
+        exchange_on_response_body(ex, piece);
+    conn_consume(attempt->lease.conn, used);
+    if (result == H1_AGAIN)
+        return used > 0;
+    if (attempt->body.framing == FRAMING_CHUNKED) {
+        attempt->in_trailers = true;
+        return true;
+    }
+    attempt->whole = true;
+    exchange_on_response_end(ex, NULL);
+    return false;
+}
+
+/* Take all that can be taken from the unread bytes. */
+static void take(struct attempt *attempt)
+{
+    bool more = true;
+
+    while (more && attempt->state != ATTEMPT_NONE && !attempt->whole) {
+        struct sluice_span bytes = conn_peek(attempt->lease.conn);
+
+        if (attempt->state == ATTEMPT_RESPONDING)
+            more = take_body(attempt, bytes);
+        else
+            more = bytes.len > 0 && take_head(attempt, bytes);
+    }
+}
+
+/* Nothing more is to be read for this exchange. */
+static bool is_over(const struct attempt *attempt)
+{
+    return attempt->state == ATTEMPT_NONE || attempt->whole || attempt->ex->state == EX_DONE;
+}
+
+/* The connection ended (err) while the answer was not whole. */
+static void on_end(struct attempt *attempt, enum err err)
+{
+    if (err == ERR_CLOSED && attempt->state == ATTEMPT_RESPONDING && attempt->body.framing == FRAMING_CLOSE) {
+        attempt->whole = true;
+        exchange_on_response_end(attempt->ex, NULL);
+        return;
+    }
+    if (err == ERR_LIMIT || err == ERR_MEMORY)
+        fail(attempt, ENDPOINT_PROTOCOL, "the response head is too large");
+    else
+        fail(attempt, failure_of(err), NULL);
+}
+
+static void read_on(struct attempt *attempt)
+{
+    struct conn *conn = attempt->lease.conn;
+    struct sluice_span bytes = conn_peek(conn);
+    enum err err = OK;
+
+    if (bytes.len > 0)
+        take(attempt);
+    for (unsigned i = 0; i < READS_MAX && !is_over(attempt); i++) {
+        err = conn_read(conn, &bytes);
+        if (err)
+            break;
+        if (attempt->state == ATTEMPT_RESPONDING)
+            conn_set_alarm(conn, attempt->ex->times.idle_ms);
+        take(attempt);
+        exchange_flush(attempt->ex);
+    }
+    if (attempt->state == ATTEMPT_NONE)
+        return;
+    if (err && err != ERR_AGAIN) {
+        on_end(attempt, err);
+    } else if (conn_settle(conn) != OK) {
+        fail(attempt, ENDPOINT_RESET, "out of memory");
+    } else if (err == OK && !is_over(attempt)) {
+        conn_yield(conn);
+    }
+}
+
+/* -- events ------------------------------------------------------------------ */
+
+static void on_readable(struct conn *conn)
+{
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    exchange_enter(ex);
+    read_on(attempt);
+    exchange_leave(ex);
+}
+
+static void on_hangup(struct conn *conn, enum err err)
+{
+    (void)err; /* only held for CONN_HOLD_PEER: the bytes before the end come first */
+    (void)conn;
+}
+
+static void on_drained(struct conn *conn)
+{
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    exchange_enter(ex);
+    if (attempt->state == ATTEMPT_CONNECTING) {
+        attempt->state = ATTEMPT_AWAITING;
+        exchange_on_connected(ex);
+    } else {
+        conn_set_alarm(conn, attempt->write_over ? ex->times.response_ms : ex->times.idle_ms);
+        exchange_on_up_drained(ex);
+    }
+    exchange_leave(ex);
+}
+
+static void on_failed(struct conn *conn, enum err err)
+{
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    exchange_enter(ex);
+    if (attempt->state == ATTEMPT_CONNECTING)
+        fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, NULL);
+    else
+        conn_look(conn);
+    exchange_leave(ex);
+}
+
+static void on_alarm(struct conn *conn)
+{
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+    enum endpoint_failure failure = ENDPOINT_IDLE_TIMEOUT;
+
+    if (ex->up_held)
+        return; /* it is the client who is slow, and has a deadline of its own */
+    if (attempt->state == ATTEMPT_AWAITING && !attempt->write_over && !ex->down_held)
+        return; /* the same */
+    if (attempt->state == ATTEMPT_CONNECTING)
+        failure = ENDPOINT_CONNECT_TIMEOUT;
+    else if (attempt->state == ATTEMPT_AWAITING && attempt->write_over)
+        failure = ENDPOINT_RESPONSE_TIMEOUT;
+    exchange_enter(ex);
+    fail(attempt, failure, NULL);
+    exchange_leave(ex);
+}
+
+static void on_closed(struct conn *conn)
+{
+    CHECK(conn == NULL); /* a lease is discarded, never closed by its holder */
+}
+
+static const struct conn_ops attempt_conn_ops = {
+    .on_readable = on_readable,
+    .on_hangup = on_hangup,
+    .on_drained = on_drained,
+    .on_failed = on_failed,
+    .on_alarm = on_alarm,
+    .on_closed = on_closed,
+};

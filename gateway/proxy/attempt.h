@@ -1,0 +1,65 @@
+/*
+ * attempt.h - one try of an exchange on one upstream connection that speaks HTTP/1.1.
+ *
+ *   WAITING > CONNECTING > AWAITING > RESPONDING > ended
+ *       \__________________/  a kept connection needs no connecting
+ *
+ *   from         to           by
+ *   WAITING      CONNECTING   hold, when the leased connection is being dialled
+ *   WAITING      AWAITING     hold, when it stands
+ *   CONNECTING   AWAITING     on_drained
+ *   AWAITING     RESPONDING   take_head, with the final head
+ *   any          ended        attempt_end, or fail
+ *
+ * An attempt tells its exchange what arrives (exchange_on_ functions). It is used again for the next try.
+ *
+ * Owns:    its lease.
+ * Threads: the worker's.
+ */
+#ifndef PROXY_ATTEMPT_H
+#define PROXY_ATTEMPT_H
+
+#include "http/h1_body.h"
+#include "proxy/leg.h"
+#include "proxy/reason.h"
+#include "upstream/upstream.h"
+
+struct exchange;
+
+enum attempt_state { ATTEMPT_NONE, ATTEMPT_WAITING, ATTEMPT_CONNECTING, ATTEMPT_AWAITING, ATTEMPT_RESPONDING };
+
+/* What a failed attempt may have done upstream. */
+enum attempt_loss {
+    ATTEMPT_UNSENT, /* no byte left: surely not processed */
+    ATTEMPT_STALE,  /* a kept connection ended without a byte of an answer: most likely not processed */
+    ATTEMPT_SENT,   /* may have been processed */
+};
+
+/* Fields are private to attempt.c, but for leg. */
+struct attempt {
+    struct leg leg;
+    struct lease lease;
+    struct exchange *ex; /* borrowed, owns us */
+    enum attempt_state state;
+    struct h1_scan scan;
+    struct h1_body body;
+    bool chunked;    /* the request's content goes out in chunks */
+    bool in_trailers; /* the response's content is whole, its trailer section is awaited */
+    bool whole;      /* the response has been read to its end */
+    bool write_over; /* the request was sent whole */
+    bool unusable;   /* the connection must not be used again */
+    bool started;    /* a byte of the answer has come */
+};
+
+void attempt_init(struct attempt *attempt, struct exchange *ex);
+
+/*
+ * Lease a connection. OK: exchange_on_connected() was not called, go on at once. ERR_AGAIN: exchange_on_connected() or
+ * exchange_on_attempt_failed() follows. Others: the reason is in *reason.
+ */
+CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason);
+
+/* Stop whatever it is doing. A connection is kept when the exchange on it is whole, else closed. Safe at any time. */
+void attempt_end(struct attempt *attempt);
+
+#endif /* PROXY_ATTEMPT_H */

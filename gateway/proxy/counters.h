@@ -1,0 +1,31 @@
+/*
+ * counters.h - what the data path counts, per worker; summed when asked.
+ */
+#ifndef PROXY_COUNTERS_H
+#define PROXY_COUNTERS_H
+
+#include "base/count.h"
+#include "proxy/reason.h"
+
+#define ROUTE_TALLY "route" /* kinds of tally blocks; their keys are the names */
+#define PORT_TALLY  "listener"
+
+/* By the first digit of the final status; 0: none was sent. */
+enum { STATUS_CLASSES = 6 };
+
+struct route_counters {
+    struct counter requests[STATUS_CLASSES];
+    struct counter request_bytes, response_bytes;
+    struct histogram duration;
+};
+
+struct port_counters {
+    struct counter open, accepted, refused_limit, refused_descriptors;
+};
+
+struct worker_counters {
+    struct counter connections, exchanges, accepted, handed_off;
+    struct counter ends[REASON_COUNT];
+};
+
+#endif /* PROXY_COUNTERS_H */

@@ -1,0 +1,615 @@
+/*
+ * exchange.c - the life of one request.
+ *
+ *   MATCH > AIM > LEASE > SEND_HEAD > FORWARD > ANSWER > DRAIN > DONE
+ *      \______\______\________\__________\___> REPLY ____/
+ *
+ *   from              to          by
+ *   MATCH             AIM         step_match, when the route forwards
+ *   MATCH             REPLY       step_match, when the route answers itself
+ *   AIM               LEASE       step_aim, while a connection is dialled or queued for
+ *   AIM               SEND_HEAD   step_aim, with a kept connection
+ *   LEASE             SEND_HEAD   exchange_on_connected
+ *   SEND_HEAD         FORWARD     step_send_head
+ *   FORWARD           ANSWER      exchange_on_response
+ *   ANSWER            DRAIN       exchange_on_response_end
+ *   LEASE, FORWARD    AIM         exchange_on_attempt_failed, when it may be repeated
+ *   all before ANSWER REPLY       exchange_refuse
+ *   REPLY             DRAIN       step_reply
+ *   DRAIN             DONE        step_drain, when the client has taken everything
+ *   any               DONE        cut
+ *
+ * A step never blocks and never calls another step. It sets the next state and
+ * returns NEXT, or returns WAIT: an event then changes the state and exchange_leave() runs the story on.
+ */
+#include "proxy/exchange.h"
+
+#include "base/log.h"
+#include "http/target.h"
+#include "proxy/worker.h"
+
+#include <string.h>
+
+enum progress { NEXT, WAIT };
+
+typedef enum progress step_fn(struct exchange *ex);
+
+static step_fn step_match, step_aim, step_wait, step_send_head, step_reply, step_drain;
+
+static const struct {
+    const char *name;
+    step_fn *step;
+} story[] = {
+    [EX_MATCH] = {"matching", step_match},
+    [EX_AIM] = {"choosing an endpoint", step_aim},
+    [EX_LEASE] = {"waiting for a connection", step_wait},
+    [EX_SEND_HEAD] = {"sending the head", step_send_head},
+    [EX_FORWARD] = {"forwarding", step_wait},
+    [EX_ANSWER] = {"answering", step_wait},
+    [EX_REPLY] = {"replying", step_reply},
+    [EX_DRAIN] = {"draining", step_drain},
+    [EX_DONE] = {"done", step_wait},
+};
+
+/* -- life ------------------------------------------------------------- */
+
+static void on_total(struct alarm *alarm);
+
+struct exchange *exchange_new(struct worker *worker)
+{
+    struct arena arena;
+    struct exchange *ex;
+
+    arena_init(&arena, &worker->chunks, 1024 * 1024);
+    ex = arena_try_raw(&arena, sizeof(*ex));
+    if (!ex) {
+        arena_fini(&arena);
+        return NULL;
+    }
+    memset(ex, 0, sizeof(*ex));
+    ex->arena = arena;
+    ex->worker = worker;
+    ex->view = worker_use_view(worker);
+    ex->begun_us = loop_now_us(worker->loop);
+    ex->id[0] = rng_next(&worker->rng);
+    ex->id[1] = rng_next(&worker->rng);
+    alarm_init(&ex->total, on_total);
+    counter_add(&worker->counters.exchanges, 1);
+    return ex;
+}
+
+static void release(struct exchange *ex)
+{
+    struct arena arena = ex->arena; /* ex lives in it */
+
+    counter_sub(&ex->worker->counters.exchanges, 1);
+    view_unuse(&ex->view);
+    arena_fini(&arena);
+}
+
+void exchange_forget(struct exchange *ex)
+{
+    release(ex);
+}
+
+static void finish(struct exchange *ex)
+{
+    if (ex->attempt)
+        attempt_end(ex->attempt);
+    alarm_disarm(&ex->total);
+    exchange_record(ex);
+    ex->from.leg->ops->end(ex->from.leg, ex->down_end);
+    release(ex);
+}
+
+void exchange_enter(struct exchange *ex)
+{
+    ex->entered++;
+}
+
+static void run(struct exchange *ex)
+{
+    enum progress progress = NEXT;
+
+    while (progress == NEXT && ex->state != EX_DONE) {
+        progress = story[ex->state].step(ex);
+    }
+}
+
+void exchange_begin(struct exchange *ex, const struct exchange_from *from, const struct request *request,
+                    struct sluice_span head)
+{
+    ex->from = *from;
+    ex->request = *request;
+    ex->request_done = request->framing == FRAMING_NONE;
+    ex->state = EX_MATCH;
+    if (request_keep(&ex->request, head, &ex->arena))
+        exchange_refuse(ex, REASON_OVERLOAD, NULL);
+    run(ex);
+}
+
+void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from, enum reason reason,
+                            const char *detail)
+{
+    ex->from = *from;
+    ex->request.minor = 1;
+    ex->request.fields.arena = &ex->arena;
+    ex->request_done = true;
+    exchange_refuse(ex, reason, detail);
+    run(ex);
+}
+
+static void flush_up(struct exchange *ex)
+{
+    struct leg *up = &ex->attempt->leg;
+
+    if (up->ops->flush(up) == ERR_AGAIN && !ex->down_held && !ex->request_done) {
+        ex->down_held = true;
+        ex->from.leg->ops->hold(ex->from.leg);
+    }
+}
+
+static void flush_down(struct exchange *ex)
+{
+    struct leg *down = ex->from.leg;
+    enum err err = down->ops->flush(down);
+
+    if (err == ERR_AGAIN && !ex->up_held && ex->state == EX_ANSWER) {
+        ex->up_held = true;
+        ex->attempt->leg.ops->hold(&ex->attempt->leg);
+    }
+    if (err && err != ERR_AGAIN)
+        exchange_on_client_gone(ex, REASON_CLIENT_RESET);
+}
+
+void exchange_flush(struct exchange *ex)
+{
+    if (ex->attempt && ex->attempt->lease.conn && ex->state > EX_SEND_HEAD && ex->state < EX_REPLY)
+        flush_up(ex);
+    if (ex->state >= EX_FORWARD && ex->state <= EX_ANSWER)
+        flush_down(ex);
+}
+
+bool exchange_leave(struct exchange *ex)
+{
+    if (ex->entered > 1) {
+        ex->entered--;
+        return false;
+    }
+    run(ex);
+    exchange_flush(ex);
+    run(ex);
+    ex->entered--;
+    if (ex->state != EX_DONE)
+        return false;
+    finish(ex);
+    return true;
+}
+
+/* -- the story --------------------------------------------------------- */
+
+static enum progress refuse(struct exchange *ex, enum reason reason, const char *detail)
+{
+    exchange_refuse(ex, reason, detail);
+    return NEXT;
+}
+
+static const struct listener_conf *listener_of(const struct exchange *ex)
+{
+    return ex->from.port->conf;
+}
+
+/* Say which limits hold for this exchange: the route's where it has its own. */
+static void settle_limits(struct exchange *ex)
+{
+    const struct route *route = ex->route;
+
+    ex->body_max = route->body_bytes ? route->body_bytes : listener_of(ex)->limits.body_bytes;
+    ex->times = route->times;
+}
+
+static enum progress normalise(struct exchange *ex)
+{
+    struct request *request = &ex->request;
+    enum target_slashes slashes = listener_of(ex)->merge_slashes ? TARGET_MERGE_SLASHES : TARGET_KEEP_SLASHES;
+
+    if (request->method == METHOD_CONNECT)
+        return refuse(ex, REASON_TUNNEL_UNSUPPORTED, NULL);
+    if (request->form == TARGET_ASTERISK)
+        return WAIT;
+    if (target_normalise(request->path, slashes, &ex->arena, &request->path))
+        return refuse(ex, REASON_BAD_REQUEST, "malformed path");
+    if (request->has_query && !target_query_is_valid(request->query))
+        return refuse(ex, REASON_BAD_REQUEST, "malformed query");
+    return WAIT;
+}
+
+static enum progress step_match(struct exchange *ex)
+{
+    const struct snapshot *snapshot = ex->view->snapshot;
+    enum route_answer answer;
+
+    if (normalise(ex) == NEXT)
+        return NEXT;
+    answer = route_find(snapshot->routes, ex->from.port->index, &ex->request, ex->worker->scratch, &ex->route,
+                        &ex->allowed_methods);
+    if (answer != ROUTE_FOUND) {
+        ex->route = NULL;
+        return refuse(ex, answer == ROUTE_NONE ? REASON_NOT_FOUND : REASON_METHOD_NOT_ALLOWED, NULL);
+    }
+    settle_limits(ex);
+    if (ex->body_max && ex->request.framing == FRAMING_LENGTH && (uint64_t)ex->request.body_bytes > ex->body_max)
+        return refuse(ex, REASON_BODY_TOO_LARGE, NULL);
+    if (ex->route->action == ROUTE_FORWARD) {
+        ex->state = EX_AIM;
+        return NEXT;
+    }
+    ex->reason = ex->route->action == ROUTE_REDIRECT ? REASON_REDIRECTED : REASON_RESPONDED;
+    ex->state = EX_REPLY;
+    return NEXT;
+}
+
+/* Before the first try: which upstream, what it gets to see, how long it may take. */
+static enum err aim_first(struct exchange *ex)
+{
+    const struct upstream_times *times;
+
+    ex->attempt = arena_try_raw(&ex->arena, sizeof(*ex->attempt));
+    if (!ex->attempt)
+        return ERR_MEMORY;
+    attempt_init(ex->attempt, ex);
+    ex->target = ex->route->n_targets == 1 ? ex->route->targets : route_pick(ex->route, rng_next(&ex->worker->rng));
+    times = &ex->view->snapshot->upstreams[ex->target->index].conf->timeout;
+    if (ex->times.response_ms == 0)
+        ex->times.response_ms = times->response_ms;
+    if (ex->times.idle_ms == 0)
+        ex->times.idle_ms = times->idle_ms;
+    if (ex->times.total_ms == 0)
+        ex->times.total_ms = times->total_ms;
+    if (ex->times.total_ms)
+        alarm_arm(ex->worker->loop, &ex->total, ex->times.total_ms);
+    if (!ex->request_done) {
+        ex->down_held = true; /* until somebody is there to take the content */
+        ex->from.leg->ops->hold(ex->from.leg);
+    }
+    return forwarded_apply(ex);
+}
+
+static enum progress step_aim(struct exchange *ex)
+{
+    enum reason reason = REASON_INTERNAL;
+    enum err err;
+
+    if (!ex->attempt && aim_first(ex) != OK)
+        return refuse(ex, REASON_OVERLOAD, NULL);
+    err = attempt_start(ex->attempt, ex->view->upstreams[ex->target->index], &reason);
+    if (err && err != ERR_AGAIN) {
+        /* After a failed try, that failure says more than "nobody left". */
+        if (reason == REASON_NO_ENDPOINT && ex->reason != REASON_NONE)
+            reason = ex->reason;
+        return refuse(ex, reason, NULL);
+    }
+    ex->state = err == OK ? EX_SEND_HEAD : EX_LEASE;
+    return NEXT;
+}
+
+static enum progress step_wait(struct exchange *ex)
+{
+    (void)ex;
+    return WAIT;
+}
+
+static struct sluice_span host_to_send(const struct exchange *ex)
+{
+    struct sluice_span rule = ex->view->snapshot->upstreams[ex->target->index].conf->host;
+
+    if (ex->route->host.len > 0)
+        return ex->route->host;
+    if (span_equal(rule, SPAN("preserve")))
+        return ex->request.authority;
+    if (span_equal(rule, SPAN("endpoint")))
+        return ex->endpoint;
+    return rule;
+}
+
+static enum progress step_send_head(struct exchange *ex)
+{
+    const struct request *request = &ex->request;
+    struct leg *up = &ex->attempt->leg;
+    struct leg_head head = {.request = request,
+                            .host = host_to_send(ex),
+                            .framing = request->framing,
+                            .body_bytes = request->body_bytes,
+                            .keep_length = BODY_UNKNOWN};
+    enum err err = route_rewrite_target(ex->route, request, ex->worker->scratch, &ex->arena, &head.target);
+
+    if (err == OK)
+        err = up->ops->send_head(up, &head);
+    if (err)
+        return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
+    ex->state = EX_FORWARD;
+    if (request->framing == FRAMING_NONE) {
+        ex->upload_sent = true;
+        up->ops->send_end(up, NULL);
+    } else if (ex->down_held) {
+        ex->down_held = false;
+        ex->from.leg->ops->release(ex->from.leg);
+    }
+    return NEXT;
+}
+
+static enum progress step_reply(struct exchange *ex)
+{
+    if (reply_send(ex) != OK) {
+        ex->reason = REASON_INTERNAL;
+        ex->down_end = LEG_CUT;
+        ex->state = EX_DONE;
+        return NEXT;
+    }
+    ex->head_sent = ex->response_done = true;
+    ex->state = EX_DRAIN;
+    return NEXT;
+}
+
+static enum progress step_drain(struct exchange *ex)
+{
+    struct leg *down = ex->from.leg;
+    enum err err;
+
+    if (ex->attempt)
+        attempt_end(ex->attempt);
+    err = down->ops->flush(down);
+    if (err == ERR_AGAIN)
+        return WAIT;
+    if (err) {
+        exchange_on_client_gone(ex, REASON_CLIENT_RESET);
+        return NEXT;
+    }
+    if (!ex->request_done && down->ops->can_skip(down)) {
+        ex->skipping = true;
+        if (ex->down_held) {
+            ex->down_held = false;
+            down->ops->release(down);
+        }
+        return WAIT;
+    }
+    ex->state = EX_DONE;
+    return NEXT;
+}
+
+/* -- ends out of order ----------------------------------------------------- */
+
+static void cut(struct exchange *ex, enum reason reason)
+{
+    ex->reason = reason;
+    ex->down_end = LEG_CUT;
+    ex->state = EX_DONE;
+}
+
+void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail)
+{
+    if (ex->state == EX_DONE)
+        return;
+    if (ex->response_done) {
+        /* What the client sends after its answer is no longer of interest. */
+        ex->state = EX_DONE;
+        ex->down_end = LEG_CUT;
+        return;
+    }
+    if (ex->attempt)
+        attempt_end(ex->attempt);
+    if (ex->head_sent) {
+        cut(ex, reason);
+        return;
+    }
+    ex->reason = reason;
+    ex->detail = detail;
+    ex->state = EX_REPLY;
+}
+
+void exchange_on_client_gone(struct exchange *ex, enum reason reason)
+{
+    if (ex->state == EX_DONE)
+        return;
+    if (ex->response_done && ex->skipping)
+        reason = ex->reason; /* it had its answer */
+    cut(ex, reason);
+}
+
+static void on_total(struct alarm *alarm)
+{
+    struct exchange *ex = list_entry(alarm, struct exchange, total);
+
+    exchange_enter(ex);
+    exchange_refuse(ex, REASON_TOTAL_TIMEOUT, NULL);
+    exchange_leave(ex);
+}
+
+/* -- the request's content ------------------------------------------------ */
+
+void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
+{
+    struct leg *up;
+
+    if (ex->state == EX_DONE || ex->skipping || ex->response_done)
+        return;
+    ex->request_bytes += (int64_t)piece.len;
+    if (ex->body_max && (uint64_t)ex->request_bytes > ex->body_max) {
+        exchange_refuse(ex, REASON_BODY_TOO_LARGE, NULL);
+        return;
+    }
+    if (!ex->attempt || !ex->attempt->lease.conn)
+        return;
+    up = &ex->attempt->leg;
+    up->ops->send_body(up, piece);
+}
+
+void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
+{
+    struct leg *up;
+
+    ex->request_done = true;
+    if (ex->skipping) {
+        ex->state = EX_DONE;
+        return;
+    }
+    if (ex->state == EX_DONE || ex->response_done || !ex->attempt || !ex->attempt->lease.conn)
+        return;
+    up = &ex->attempt->leg;
+    ex->upload_sent = true;
+    up->ops->send_end(up, trailers);
+}
+
+void exchange_on_request_failed(struct exchange *ex, enum reason reason, const char *detail)
+{
+    ex->request_done = true; /* nothing of it can be read any more */
+    exchange_refuse(ex, reason, detail);
+}
+
+void exchange_on_up_drained(struct exchange *ex)
+{
+    if (!ex->down_held)
+        return;
+    ex->down_held = false;
+    ex->from.leg->ops->release(ex->from.leg);
+}
+
+void exchange_on_down_drained(struct exchange *ex)
+{
+    if (!ex->up_held)
+        return;
+    ex->up_held = false;
+    if (ex->attempt && ex->attempt->lease.conn)
+        ex->attempt->leg.ops->release(&ex->attempt->leg);
+}
+
+/* -- the attempt ------------------------------------------------------------ */
+
+void exchange_on_connected(struct exchange *ex)
+{
+    if (ex->state == EX_LEASE)
+        ex->state = EX_SEND_HEAD;
+}
+
+static bool may_repeat(const struct exchange *ex, enum attempt_loss loss)
+{
+    if (ex->request_bytes > 0 || ex->head_sent)
+        return false; /* content that has left cannot be sent again */
+    switch (loss) {
+    case ATTEMPT_UNSENT:
+        return ex->tries < LEASE_TRIES;
+    case ATTEMPT_STALE:
+        return !ex->stale_retried && method_is_idempotent(ex->request.method);
+    case ATTEMPT_SENT:
+        return false;
+    }
+    return false;
+}
+
+void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail, enum attempt_loss loss)
+{
+    if (ex->state == EX_DONE || ex->response_done)
+        return;
+    if (!may_repeat(ex, loss)) {
+        exchange_refuse(ex, reason, detail);
+        return;
+    }
+    if (loss == ATTEMPT_STALE) {
+        ex->stale_retried = true;
+        ex->attempt->lease.fresh = true; /* its neighbours in the pool may be as old */
+        ex->tries--;
+    } else {
+        ex->reason = reason;
+    }
+    ex->upload_sent = false;
+    if (!ex->request_done && !ex->down_held) {
+        ex->down_held = true;
+        ex->from.leg->ops->hold(ex->from.leg);
+    }
+    ex->state = EX_AIM;
+}
+
+/* -- the response -------------------------------------------------------------- */
+
+/* How content goes downstream, given how it comes. */
+static void frame(const struct exchange *ex, const struct response *response, struct leg_head *head)
+{
+    head->framing = response->framing;
+    head->body_bytes = response->body_bytes;
+    head->keep_length = BODY_UNKNOWN;
+    if (response->status == 304 || ex->request.method == METHOD_HEAD)
+        head->keep_length = response->body_bytes;
+    if (response->framing == FRAMING_CHUNKED || response->framing == FRAMING_CLOSE)
+        head->framing = ex->request.minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
+}
+
+void exchange_on_interim(struct exchange *ex, const struct response *response)
+{
+    struct leg *down = ex->from.leg;
+    struct leg_head head = {
+        .response = response, .framing = FRAMING_NONE, .body_bytes = BODY_UNKNOWN, .keep_length = BODY_UNKNOWN};
+
+    if (ex->state != EX_FORWARD || ex->request.minor == 0)
+        return;
+    /* An interim head that does not fit is left out: the final one tells all. */
+    if (down->ops->send_head(down, &head) == OK)
+        log_debug("interim response passed on", F_UINT("status", response->status));
+}
+
+void exchange_on_response(struct exchange *ex, const struct response *response)
+{
+    struct leg *down = ex->from.leg;
+    struct leg_head head = {.response = &ex->response};
+    enum err err = OK;
+
+    if (ex->state != EX_FORWARD)
+        return;
+    ex->response = *response;
+    ex->response.fields.arena = &ex->arena;
+    ex->answered_us = loop_now_us(ex->worker->loop);
+    if (!fields_find(&ex->response.fields, FIELD_DATE))
+        err = fields_add(&ex->response.fields, SPAN("date"), worker_date(ex->worker));
+    if (err == OK && ex->route->response_edits.n > 0)
+        err = route_edit_fields(&ex->route->response_edits, &ex->response.fields);
+    frame(ex, response, &head);
+    if (err == OK)
+        err = down->ops->send_head(down, &head);
+    if (err) {
+        exchange_refuse(ex, REASON_INTERNAL, "the response head cannot be sent");
+        return;
+    }
+    ex->head_sent = true;
+    ex->reason = REASON_COMPLETED;
+    ex->state = EX_ANSWER;
+}
+
+void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
+{
+    struct leg *down = ex->from.leg;
+
+    if (ex->state != EX_ANSWER)
+        return;
+    ex->response_bytes += (int64_t)piece.len;
+    down->ops->send_body(down, piece);
+}
+
+void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)
+{
+    struct leg *down = ex->from.leg;
+
+    if (ex->state != EX_ANSWER)
+        return;
+    down->ops->send_end(down, trailers);
+    ex->response_done = true;
+    ex->state = EX_DRAIN;
+}
+
+void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (unsigned i = 0; i < EXCHANGE_ID_TEXT - 1; i++) {
+        out[i] = digits[(ex->id[i / 16] >> (60 - 4 * (i % 16))) & 15];
+    }
+    out[EXCHANGE_ID_TEXT - 1] = '\0';
+}

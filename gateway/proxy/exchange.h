@@ -1,0 +1,165 @@
+/*
+ * exchange.h - one request and its response, told as a story.
+ *
+ * (the diagram and the states live in exchange.c)
+ *
+ * Whoever calls an exchange_on_ function brackets a batch of such calls by
+ * exchange_enter() and exchange_leave(): the story goes on in leave, which sends
+ * what was added to the legs and may free the exchange.
+ *
+ * Owns:    its arena, and through it everything made for this request; its attempt.
+ * Borrows: the downstream leg.
+ * Threads: the worker that read the request, from birth to death.
+ */
+#ifndef PROXY_EXCHANGE_H
+#define PROXY_EXCHANGE_H
+
+#include "core/alarm.h"
+#include "http/h1_parse.h"
+#include "proxy/attempt.h"
+#include "proxy/leg.h"
+#include "proxy/reason.h"
+#include "route/route.h"
+
+struct addr;
+struct port;
+struct view;
+struct worker;
+
+enum exchange_state {
+    EX_MATCH,     /* which route? */
+    EX_AIM,       /* which upstream and endpoint? */
+    EX_LEASE,     /* waiting for a connection to it */
+    EX_SEND_HEAD, /* connected */
+    EX_FORWARD,   /* the request is on its way, the head of the response is awaited */
+    EX_ANSWER,    /* the head of the response went out, its content follows */
+    EX_REPLY,     /* we answer ourselves */
+    EX_DRAIN,     /* everything is said; the client still takes it, or sends content nobody wants */
+    EX_DONE,
+};
+
+/* Where a request came from. */
+struct exchange_from {
+    struct leg *leg;          /* borrowed */
+    struct port *port;        /* borrowed */
+    const struct addr *peer;  /* borrowed, outlives the exchange */
+    const char *protocol;     /* "HTTP/1.1" */
+    const char *scheme;       /* "http" */
+    uint64_t connection;      /* id */
+    uint32_t requests;        /* of this connection, this one included */
+};
+
+/* The fields are for the files of proxy/. */
+struct exchange {
+    struct arena arena; /* in whose first chunk we live */
+    struct worker *worker;
+    struct view *view; /* one user */
+    struct exchange_from from;
+    enum exchange_state state;
+    unsigned entered; /* depth of enter and leave: nobody may free us now */
+    enum reason reason;
+    const char *detail; /* static: what exactly was wrong, or NULL */
+    enum leg_end down_end;
+
+    struct request request;
+    struct response response; /* fields are only valid while it is being answered, unless kept for the log */
+    const struct route *route; /* borrowed from the snapshot; NULL before EX_AIM */
+    const struct route_target *target;
+    uint32_t allowed_methods;
+    struct route_times times; /* in force */
+    uint64_t body_max;        /* 0: none */
+
+    struct attempt *attempt; /* in the arena; NULL before EX_AIM */
+    struct alarm total;
+    bool request_done;  /* its last byte has been read */
+    bool upload_sent;   /* its end has been sent upstream */
+    bool head_sent;     /* the final head went downstream */
+    bool response_done; /* its end went downstream */
+    bool down_held, up_held;
+    bool stale_retried;
+    bool skipping; /* reading content nobody wants */
+
+    uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
+    uint64_t id[2];
+    int64_t request_bytes, response_bytes;
+    struct sluice_span endpoint; /* the last one tried; in the members of the view's or newer sets: copied into the arena */
+    unsigned tries;
+    bool reused;
+    struct sluice_span client; /* address as text, in the arena; empty: not made yet */
+};
+
+/* -- life, for downstream legs ------------------------------------------- */
+
+/* NULL when out of memory. */
+struct exchange *exchange_new(struct worker *worker);
+
+/* Release one that has not begun. */
+void exchange_forget(struct exchange *ex);
+
+/*
+ * Begin with a whole head whose bytes are copied, and go on until there is something to wait for; nothing is
+ * flushed yet. from->leg may live in ex->arena. The exchange must be entered.
+ */
+void exchange_begin(struct exchange *ex, const struct exchange_from *from, const struct request *request,
+                    struct sluice_span head);
+
+/* Begin with a head that was refused or did not come in time. */
+void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from, enum reason reason, const char *detail);
+
+void exchange_enter(struct exchange *ex);
+
+/* Send what was added to the legs: before the memory that pieces were borrowed from is used again. */
+void exchange_flush(struct exchange *ex);
+
+/* True when the exchange is over and gone. */
+bool exchange_leave(struct exchange *ex);
+
+/* -- from the downstream leg ---------------------------------------------- */
+
+void exchange_on_request_body(struct exchange *ex, struct sluice_span piece);
+void exchange_on_request_end(struct exchange *ex, const struct fields *trailers);
+void exchange_on_down_drained(struct exchange *ex);
+
+/* The content is malformed, too slow, ...: answered if that is still possible. */
+void exchange_on_request_failed(struct exchange *ex, enum reason reason, const char *detail);
+
+/* Nobody is there to be answered. */
+void exchange_on_client_gone(struct exchange *ex, enum reason reason);
+
+/* -- from the upstream leg -------------------------------------------------- */
+
+void exchange_on_connected(struct exchange *ex);
+void exchange_on_interim(struct exchange *ex, const struct response *response);
+void exchange_on_response(struct exchange *ex, const struct response *response);
+void exchange_on_response_body(struct exchange *ex, struct sluice_span piece);
+void exchange_on_response_end(struct exchange *ex, const struct fields *trailers);
+void exchange_on_up_drained(struct exchange *ex);
+
+/* The attempt has ended itself. may_repeat: surely nothing was processed, so another endpoint may be asked. */
+void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail, enum attempt_loss loss);
+
+/* -- for the other files of proxy/ -------------------------------------------- */
+
+/* Answer with a reason's status, or cut when a head is out already. */
+void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail);
+
+/* 32 hexadecimal digits and a NUL. */
+enum { EXCHANGE_ID_TEXT = 33 };
+void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT]);
+
+/* The client's address as text: the peer's, or what a trusted peer says. */
+struct sluice_span exchange_client(struct exchange *ex);
+
+/* Count and log the end (record.c). */
+void exchange_record(struct exchange *ex);
+
+/* Make and send our own answer by route or reason (reply.c). ERR_LIMIT, ERR_MEMORY when that is not possible. */
+CHECKED enum err reply_send(struct exchange *ex);
+
+/* JSON about the request, for the echo action (echo.c). */
+CHECKED enum err echo_body(struct exchange *ex, struct text *out);
+
+/* Rewrite the request's fields for the upstream: hop-by-hop, Forwarded, Via (forwarded.c). */
+CHECKED enum err forwarded_apply(struct exchange *ex);
+
+#endif /* PROXY_EXCHANGE_H */

@@ -1,0 +1,169 @@
+/*
+ * forwarded.c - what the upstream gets to see of a request's fields: nothing that belongs to the
+ * hop before, and the truth about who sent it.
+ */
+#include "http/rules.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+static bool is_trusted(const struct forwarded_conf *conf, const struct addr *addr)
+{
+    const struct addr_range *range = conf->trust.first;
+
+    for (size_t i = 0; i < conf->trust.n; i++) {
+        if (addr_range_has(&range[i], addr))
+            return true;
+    }
+    return false;
+}
+
+/* The last piece of a comma-separated list, cut off. */
+static struct sluice_span cut_last(struct sluice_span *list)
+{
+    size_t at = list->len;
+    struct sluice_span last;
+
+    while (at > 0 && list->ptr[at - 1] != ',') {
+        at--;
+    }
+    last = span_trim(span_make(list->ptr + at, list->len - at));
+    list->len = at > 0 ? at - 1 : 0;
+    return last;
+}
+
+/* Who a trusted peer says the client is: the last address that is not trusted itself. */
+static struct sluice_span told_client(struct exchange *ex, const struct forwarded_conf *conf)
+{
+    const struct field_line *line = fields_find(&ex->request.fields, FIELD_X_FORWARDED_FOR);
+    struct sluice_span list = line ? field_value(line) : (struct sluice_span){NULL, 0};
+    struct sluice_span client = {NULL, 0};
+
+    while (list.len > 0) {
+        struct addr_range range;
+
+        client = cut_last(&list);
+        if (addr_range_parse(client, &range) != OK || span_find(client, '/') < client.len)
+            return (struct sluice_span){NULL, 0};
+        if (!is_trusted(conf, &range.base))
+            break;
+    }
+    return client;
+}
+
+struct sluice_span exchange_client(struct exchange *ex)
+{
+    const struct forwarded_conf *conf = &ex->from.port->conf->forwarded;
+    char text[ADDR_TEXT];
+
+    if (ex->client.len > 0)
+        return ex->client;
+    if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
+        ex->client = told_client(ex, conf);
+    if (ex->client.len == 0)
+        ex->client = arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    return ex->client;
+}
+
+/* Several lines of a name, if any, and one more value, as one list. */
+static enum err append(struct exchange *ex, enum field_id id, struct sluice_span value)
+{
+    struct fields *fields = &ex->request.fields;
+    struct field_line *line = fields_find(fields, id);
+
+    while (line) {
+        struct sluice_span before = field_value(line);
+
+        line->mark |= FIELD_DROPPED;
+        value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len, value.ptr);
+        if (!value.ptr)
+            return ERR_MEMORY;
+        line = fields_find(fields, id);
+    }
+    return fields_add(fields, name_text(id), value);
+}
+
+static enum err set_if_missing(struct fields *fields, enum field_id id, struct sluice_span value)
+{
+    if (value.len == 0 || fields_find(fields, id))
+        return OK;
+    return fields_add(fields, name_text(id), value);
+}
+
+static enum err add_x_forwarded(struct exchange *ex, struct sluice_span peer)
+{
+    struct fields *fields = &ex->request.fields;
+    enum err err = append(ex, FIELD_X_FORWARDED_FOR, peer);
+
+    if (err == OK)
+        err = set_if_missing(fields, FIELD_X_FORWARDED_PROTO, span_of(ex->from.scheme));
+    if (err == OK)
+        err = set_if_missing(fields, FIELD_X_FORWARDED_HOST, ex->request.authority);
+    return err;
+}
+
+/* RFC 7239: IPv6 addresses stand in brackets and quotes; so does a host with a port. */
+static enum err add_forwarded(struct exchange *ex, struct sluice_span peer)
+{
+    bool is_v6 = span_find(peer, ':') < peer.len;
+    struct sluice_span host = ex->request.authority;
+    struct sluice_span value =
+        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)peer.len, peer.ptr,
+                     is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "", (int)host.len,
+                     host.ptr ? host.ptr : "", host.len ? "\"" : "");
+
+    return value.ptr ? append(ex, FIELD_FORWARDED, value) : ERR_MEMORY;
+}
+
+static void drop_untrusted(struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct field_line *line = &fields->line[i];
+
+        if (line->id >= FIELD_FORWARDED && line->id <= FIELD_X_REAL_IP)
+            line->mark |= FIELD_DROPPED;
+    }
+}
+
+static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
+{
+    bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
+    char text[ADDR_TEXT];
+    struct sluice_span peer;
+    enum err err = OK;
+
+    exchange_client(ex); /* before the fields change */
+    peer = arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    if (!peer.ptr)
+        return ERR_MEMORY;
+    if (!trusted)
+        drop_untrusted(&ex->request.fields);
+    if (conf->send == FORWARDED_X || conf->send == FORWARDED_BOTH)
+        err = add_x_forwarded(ex, peer);
+    if (err == OK && (conf->send == FORWARDED_STANDARD || conf->send == FORWARDED_BOTH))
+        err = add_forwarded(ex, peer);
+    return err;
+}
+
+enum err forwarded_apply(struct exchange *ex)
+{
+    const struct listener_conf *listener = ex->from.port->conf;
+    struct fields *fields = &ex->request.fields;
+    struct field_line *line;
+    enum err err;
+
+    rules_drop_hop_by_hop(fields);
+    if (ex->request.minor == 0) {
+        line = fields_find(fields, FIELD_EXPECT);
+        if (line)
+            line->mark |= FIELD_DROPPED; /* an HTTP/1.0 client cannot mean it (RFC 9110 10.1.1) */
+    }
+    err = tell_client(ex, &listener->forwarded);
+    if (err == OK && listener->via)
+        err = fields_add(fields, SPAN("via"), ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
+    if (err == OK && ex->route->request_edits.n > 0)
+        err = route_edit_fields(&ex->route->request_edits, fields);
+    while ((line = fields_find(fields, FIELD_HOST)) != NULL) {
+        line->mark |= FIELD_DROPPED; /* the leg writes the one that was decided on */
+    }
+    return err;
+}

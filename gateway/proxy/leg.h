@@ -1,0 +1,56 @@
+/*
+ * leg.h - one side of an exchange: its stream on a downstream or an upstream connection.
+ *
+ * The exchange knows neither sockets nor protocol versions: it sends heads, pieces
+ * of content and ends to a leg, and the leg's owner (session.c for HTTP/1 downstream,
+ * attempt.c for HTTP/1 upstream) calls the exchange_on_ functions with what arrives.
+ *
+ * Pieces are borrowed until flush(). Everything is accepted whole: what cannot be
+ * sent at once is queued, flush() says ERR_AGAIN, and a drained call follows;
+ * meanwhile the exchange holds the other leg, so a queue stays small.
+ */
+#ifndef PROXY_LEG_H
+#define PROXY_LEG_H
+
+#include "http/message.h"
+
+struct leg;
+
+/* A head to send, and how its content will be delimited. */
+struct leg_head {
+    const struct request *request; /* upstream legs; else NULL */
+    struct sluice_span target, host;
+    const struct response *response; /* downstream legs; else NULL */
+    enum framing framing;            /* FRAMING_NONE: no content follows */
+    int64_t body_bytes;              /* FRAMING_LENGTH */
+    int64_t keep_length; /* a Content-Length that describes no content (HEAD, 304), or BODY_UNKNOWN */
+};
+
+/* How an exchange leaves a leg. */
+enum leg_end {
+    LEG_KEEP, /* in order: the connection may serve the next exchange */
+    LEG_CUT,  /* in the middle of a message: the peer must notice */
+};
+
+struct leg_ops {
+    const char *name; /* "h1" */
+    /* ERR_LIMIT when the head is too large to send. */
+    enum err (*send_head)(struct leg *leg, const struct leg_head *head);
+    void (*send_body)(struct leg *leg, struct sluice_span piece);
+    void (*send_end)(struct leg *leg, const struct fields *trailers); /* trailers may be NULL */
+    /* OK: all is sent. ERR_AGAIN: some is queued. Others: the peer cannot be reached any more. */
+    enum err (*flush)(struct leg *leg);
+    /* Stop and go on handing over content. */
+    void (*hold)(struct leg *leg);
+    void (*release)(struct leg *leg);
+    /* Downstream: is what is left of the request's content short enough to be read and forgotten? Upstream: NULL. */
+    bool (*can_skip)(const struct leg *leg);
+    /* The exchange is over and is freed when this has returned; the leg may be in its arena. */
+    void (*end)(struct leg *leg, enum leg_end how);
+};
+
+struct leg {
+    const struct leg_ops *ops;
+};
+
+#endif /* PROXY_LEG_H */

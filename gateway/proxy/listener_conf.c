@@ -1,0 +1,221 @@
+#include "proxy/listener_conf.h"
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* -- forwarded -------------------------------------------------------------- */
+
+static enum err parse_range(struct bind *bind, const struct tree *node, void *out)
+{
+    if (node->kind == TREE_SCALAR && addr_range_parse(node->text, out) == OK)
+        return OK;
+    notes_error(bind->notes, node->at, "write an address or a network such as 10.0.0.0/8",
+                "expected a network to trust");
+    return ERR_CONFIG;
+}
+
+static const struct shape range_shape = {.kind = SHAPE_CUSTOM,
+                                         .size = sizeof(struct addr_range),
+                                         .parse = parse_range,
+                                         .what = "a network such as 10.0.0.0/8",
+                                         .pattern = "^[0-9a-fA-F:.]+(/[0-9]+)?$"};
+
+static const struct shape ranges_shape = {
+    .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &range_shape, .what = "a list of networks"};
+
+static const struct choice send_choices[] = {
+    {"x-forwarded", FORWARDED_X, "X-Forwarded-For, -Proto and -Host."},
+    {"forwarded", FORWARDED_STANDARD, "Forwarded (RFC 7239)."},
+    {"both", FORWARDED_BOTH, "Both forms."},
+    {"none", FORWARDED_NONE, "Neither."},
+    {NULL, 0, NULL},
+};
+
+static const struct shape send_shape = {.kind = SHAPE_CHOICE, .size = sizeof(int), .choices = send_choices};
+
+static const struct field forwarded_fields[] = {
+    {.name = "trust",
+     .shape = &ranges_shape,
+     .offset = offsetof(struct forwarded_conf, trust),
+     .preset = "[]",
+     .help = "Peers whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed and added to; from all "
+             "others they are replaced.",
+     .example = "[ 10.0.0.0/8, \"fd00::/8\" ]"},
+    {.name = "send",
+     .shape = &send_shape,
+     .offset = offsetof(struct forwarded_conf, send),
+     .preset = "x-forwarded",
+     .help = "How upstreams are told of the client."},
+    {0},
+};
+
+static const struct shape forwarded_shape = {
+    .kind = SHAPE_STRUCT, .size = sizeof(struct forwarded_conf), .fields = forwarded_fields, .title = "forwarded"};
+
+/* -- limits and timeouts ---------------------------------------------------- */
+
+static const struct shape line_shape = {.kind = SHAPE_SIZE,
+                                        .size = sizeof(uint64_t),
+                                        .min = 64,
+                                        .max = 65536,
+                                        .what = "a size from 64 to 64KiB"};
+static const struct shape count_shape = {
+    .kind = SHAPE_UINT, .size = sizeof(uint64_t), .min = 1, .max = 1000, .what = "a number from 1 to 1000"};
+
+#define AT(member) offsetof(struct listener_limits, member)
+
+static const struct field limits_fields[] = {
+    {.name = "line",
+     .shape = &line_shape,
+     .offset = AT(line_bytes),
+     .preset = "8KiB",
+     .help = "The request's start line; beyond it the answer is 414."},
+    {.name = "fields",
+     .shape = &count_shape,
+     .offset = AT(fields),
+     .preset = "100",
+     .help = "Field lines of a head; beyond it the answer is 431."},
+    {.name = "head",
+     .shape = &line_shape,
+     .offset = AT(head_bytes),
+     .preset = "16KiB",
+     .help = "A whole head, of requests and of responses; beyond it the answer is 431, or 502."},
+    {.name = "body",
+     .shape = &shape_size,
+     .offset = AT(body_bytes),
+     .preset = "0",
+     .help = "The content of a request; beyond it the answer is 413. 0: no limit (content is streamed, never "
+             "collected)."},
+    {0},
+};
+
+#undef AT
+#define AT(member) offsetof(struct listener_times, member)
+
+static const struct shape limits_shape = {
+    .kind = SHAPE_STRUCT, .size = sizeof(struct listener_limits), .fields = limits_fields, .title = "limits"};
+
+static const struct shape wait_shape = {.kind = SHAPE_DURATION,
+                                        .size = sizeof(uint64_t),
+                                        .min = 1,
+                                        .what = "a duration such as 10s, above 0"};
+
+static const struct field times_fields[] = {
+    {.name = "head",
+     .shape = &wait_shape,
+     .offset = AT(head_ms),
+     .preset = "10s",
+     .help = "For a whole request head, from its first byte (or from connecting)."},
+    {.name = "body",
+     .shape = &wait_shape,
+     .offset = AT(body_ms),
+     .preset = "30s",
+     .help = "Between two pieces of a request's content."},
+    {.name = "idle",
+     .shape = &wait_shape,
+     .offset = AT(idle_ms),
+     .preset = "75s",
+     .help = "Between two requests of one connection."},
+    {.name = "write",
+     .shape = &wait_shape,
+     .offset = AT(write_ms),
+     .preset = "30s",
+     .help = "For the client to take more of a response."},
+    {0},
+};
+
+#undef AT
+
+static const struct shape times_shape = {
+    .kind = SHAPE_STRUCT, .size = sizeof(struct listener_times), .fields = times_fields, .title = "timeout"};
+
+/* -- the listener ------------------------------------------------------------- */
+
+static const struct choice half_close_choices[] = {
+    {"abort", HALF_CLOSE_ABORT, "It has gone away: its exchange is ended."},
+    {"allow", HALF_CLOSE_ALLOW, "It may still read: its exchange goes on."},
+    {NULL, 0, NULL},
+};
+
+static const struct shape half_close_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = half_close_choices};
+
+static const struct shape backlog_shape = {
+    .kind = SHAPE_UINT, .size = sizeof(uint64_t), .min = 1, .max = 65535, .what = "a number from 1 to 65535"};
+
+static void listener_check(struct bind *bind, const struct tree *node, void *out)
+{
+    struct listener_conf *conf = out;
+
+    conf->at = node ? node->at : (struct mark){0};
+    if (addr_parse(conf->bind, bind->arena, &conf->addr))
+        notes_error(bind->notes, conf->at, "write ADDRESS:PORT, [V6]:PORT or unix:PATH; 0.0.0.0:8080 listens everywhere",
+                    "'%s' is not an address to listen on", conf->bind.ptr);
+    if (conf->name.len == 0)
+        conf->name = conf->bind;
+    if (conf->limits.line_bytes > conf->limits.head_bytes)
+        notes_error(bind->notes, conf->at, "raise limits.head or lower limits.line",
+                    "limits.line of listener '%s' is above limits.head", conf->name.ptr);
+}
+
+#define AT(member) offsetof(struct listener_conf, member)
+
+static const struct field listener_fields[] = {
+    {.name = "name",
+     .shape = &shape_text,
+     .offset = AT(name),
+     .help = "What routes, logs and metrics call it. The bind text when not given."},
+    {.name = "bind",
+     .shape = &shape_text,
+     .offset = AT(bind),
+     .required = true,
+     .help = "Where to listen: ADDRESS:PORT, [V6]:PORT or unix:PATH. Port 0 chooses a free one.",
+     .example = "\"0.0.0.0:8080\""},
+    {.name = "connections",
+     .shape = &shape_uint,
+     .offset = AT(connections),
+     .preset = "0",
+     .help = "Connections at most; further ones wait in the backlog. 0: only limits.connections holds."},
+    {.name = "backlog",
+     .shape = &backlog_shape,
+     .offset = AT(backlog),
+     .preset = "4096",
+     .help = "Connections that may wait to be accepted, per worker."},
+    {.name = "limits", .shape = &limits_shape, .offset = AT(limits), .help = "How large a request may be."},
+    {.name = "timeout",
+     .shape = &times_shape,
+     .offset = AT(timeout),
+     .help = "How long clients may take. body and write measure inactivity, not the whole.",
+     .example = "{ head: 5s, idle: 2m }"},
+    {.name = "forwarded",
+     .shape = &forwarded_shape,
+     .offset = AT(forwarded),
+     .help = "What upstreams are told of the client, and whom to believe."},
+    {.name = "via", .shape = &shape_bool, .offset = AT(via), .preset = "true", .help = "Add Via to requests (RFC 9110 7.6.3)."},
+    {.name = "merge_slashes",
+     .shape = &shape_bool,
+     .offset = AT(merge_slashes),
+     .preset = "true",
+     .help = "Treat several slashes in a path as one."},
+    {.name = "half_close",
+     .shape = &half_close_shape,
+     .offset = AT(half_close),
+     .preset = "abort",
+     .help = "What it means when a client ends its side before it has its answer."},
+    {0},
+};
+
+#undef AT
+
+static const struct shape listener_shape = {.kind = SHAPE_STRUCT,
+                                            .size = sizeof(struct listener_conf),
+                                            .fields = listener_fields,
+                                            .scalar = "bind",
+                                            .check = listener_check,
+                                            .title = "listener"};
+
+const struct shape listener_list_shape = {.kind = SHAPE_LIST,
+                                          .size = sizeof(struct items),
+                                          .element = &listener_shape,
+                                          .max = 64,
+                                          .what = "a list of listeners"};

@@ -1,0 +1,44 @@
+/*
+ * listener_conf.h - a listener as configured: the "listeners:" list bound to memory.
+ */
+#ifndef PROXY_LISTENER_CONF_H
+#define PROXY_LISTENER_CONF_H
+
+#include "config/shape.h"
+#include "net/addr.h"
+
+enum forwarded_send { FORWARDED_X, FORWARDED_STANDARD, FORWARDED_BOTH, FORWARDED_NONE };
+enum half_close { HALF_CLOSE_ABORT, HALF_CLOSE_ALLOW };
+
+struct listener_limits {
+    uint64_t line_bytes, fields, head_bytes, body_bytes; /* body_bytes 0: no limit */
+};
+
+struct listener_times {
+    uint64_t head_ms, body_ms, idle_ms, write_ms;
+};
+
+struct forwarded_conf {
+    struct items trust; /* of struct addr_range */
+    int send;           /* enum forwarded_send */
+};
+
+struct listener_conf {
+    struct mark at;
+    struct sluice_span name;
+    struct sluice_span bind; /* as written */
+    struct addr addr;
+    uint64_t connections; /* 0: no cap of its own */
+    uint64_t backlog;
+    struct listener_limits limits;
+    struct listener_times timeout;
+    struct forwarded_conf forwarded;
+    bool via;
+    bool merge_slashes;
+    int half_close; /* enum half_close */
+};
+
+/* The list: a SHAPE_LIST of struct listener_conf. Without one, "127.0.0.1:8080" is bound. */
+extern const struct shape listener_list_shape;
+
+#endif /* PROXY_LISTENER_CONF_H */

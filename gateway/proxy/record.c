@@ -1,0 +1,101 @@
+/*
+ * record.c - every exchange leaves its numbers, and a line in the access log if there is one.
+ */
+#include "observe/access_log.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+static unsigned status_of(const struct exchange *ex)
+{
+    return ex->head_sent ? ex->response.status : 0;
+}
+
+static void count(const struct exchange *ex, uint64_t duration_us)
+{
+    struct route_counters *counters;
+
+    counter_add(&ex->worker->counters.ends[ex->reason], 1);
+    if (!ex->route)
+        return;
+    counters = tally_slot(ex->view->snapshot->route_tally[ex->route->index], ex->worker->index);
+    counter_add(&counters->requests[status_of(ex) / 100 % STATUS_CLASSES], 1);
+    if (ex->request_bytes > 0)
+        counter_add(&counters->request_bytes, (uint64_t)ex->request_bytes);
+    counter_add(&counters->response_bytes, (uint64_t)ex->response_bytes);
+    histogram_add(&counters->duration, duration_us);
+}
+
+static bool find_field(const struct access_record *record, bool of_response, struct sluice_span name,
+                       struct sluice_span *value)
+{
+    const struct exchange *ex = record->owner;
+    const struct fields *fields = of_response ? &ex->response.fields : &ex->request.fields;
+
+    for (unsigned i = 0; i < fields->n; i++) {
+        if (span_equal_nocase(field_name(&fields->line[i]), name)) {
+            *value = field_value(&fields->line[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
+{
+    const struct request *request = &ex->request;
+    uint64_t now_us = loop_now_us(ex->worker->loop);
+    bool tried = ex->answered_us > 0;
+
+    return (struct access_record){
+        .wall_us = worker_wall_us(ex->worker) - (now_us - ex->begun_us),
+        .duration_us = duration_us,
+        .upstream_us = tried ? (int64_t)(ex->answered_us - ex->begun_us) : ACCESS_NONE,
+        .bytes_in = ex->request_bytes,
+        .bytes_out = ex->response_bytes,
+        .status = status_of(ex) ? (int64_t)status_of(ex) : ACCESS_NONE,
+        .reason = reason_name(ex->reason),
+        .client = exchange_client(ex),
+        .method = request->method_text,
+        .scheme = span_of(ex->from.scheme),
+        .host = request->authority,
+        .path = request->path,
+        .query = request->query,
+        .target = request->target,
+        .protocol = span_of(ex->from.protocol),
+        .route = ex->route ? ex->route->name : (struct sluice_span){NULL, 0},
+        .upstream = ex->target ? ex->target->upstream : (struct sluice_span){NULL, 0},
+        .endpoint = ex->endpoint,
+        .listener = ex->from.port->conf->name,
+        .client_port = ex->from.peer->port,
+        .worker = ex->worker->index,
+        .tries = ex->tries,
+        .connection = ex->from.connection,
+        .connection_requests = ex->from.requests,
+        .generation = ex->view->snapshot->generation,
+        .has_query = request->has_query,
+        .reused = ex->reused,
+        .find_field = find_field,
+        .owner = ex,
+    };
+}
+
+void exchange_record(struct exchange *ex)
+{
+    const struct snapshot *snapshot = ex->view->snapshot;
+    struct worker *worker = ex->worker;
+    uint64_t duration_us = loop_now_us(worker->loop) - ex->begun_us;
+    struct access_record record;
+    char id[EXCHANGE_ID_TEXT];
+
+    count(ex, duration_us);
+    if (!snapshot->access_file)
+        return;
+    record = record_of(ex, duration_us);
+    exchange_id_format(ex, id);
+    record.request_id = span_make(id, EXCHANGE_ID_TEXT - 1);
+    text_reset(&worker->line);
+    access_format_write(snapshot->access_log.format, &record, &worker->line);
+    /* A full ring drops the line and counts it: a worker never waits for a disk. */
+    if (!worker->line.cut)
+        writer_line(worker->lane, snapshot->access_file, text_span(&worker->line));
+}

@@ -1,0 +1,167 @@
+/*
+ * reply.c - the answers that the gateway makes itself: responses of routes, redirects, problems (RFC 9457).
+ */
+#include "http/message.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+
+enum { FIELDS_MAX = 8 /* of our own; edits of the route come on top and grow the table */ };
+
+struct reply {
+    struct response response;
+    struct sluice_span body;
+};
+
+static enum err add(struct reply *reply, struct sluice_span name, struct sluice_span value)
+{
+    return fields_add(&reply->response.fields, name, value);
+}
+
+static enum err respond(struct exchange *ex, struct reply *reply)
+{
+    const struct route_respond *respond = ex->route->respond;
+    enum err err = OK;
+
+    reply->response.status = (uint16_t)respond->status;
+    reply->body = respond->body;
+    if (respond->body.len > 0)
+        err = add(reply, SPAN("content-type"), respond->content_type);
+    return err ? err : route_edit_fields(&respond->fields, &reply->response.fields);
+}
+
+static enum err redirect(struct exchange *ex, struct reply *reply)
+{
+    struct sluice_span location;
+    enum err err = route_location(ex->route, &ex->request, span_of(ex->from.scheme), &ex->arena, &location);
+
+    reply->response.status = (uint16_t)route_redirect_status(ex->route);
+    return err ? err : add(reply, SPAN("location"), location);
+}
+
+static enum err echo(struct exchange *ex, struct reply *reply)
+{
+    struct text text;
+    enum err err;
+
+    text_init(&text, 256 * 1024);
+    err = echo_body(ex, &text);
+    reply->response.status = 200;
+    reply->body = arena_copy(&ex->arena, text_span(&text));
+    text_fini(&text);
+    if (err || !reply->body.ptr)
+        return ERR_MEMORY;
+    return add(reply, SPAN("content-type"), SPAN("application/json"));
+}
+
+static enum err problem_body(struct exchange *ex, const char *id, struct sluice_span *body)
+{
+    char bytes[1024];
+    struct text text;
+    unsigned status = reason_status(ex->reason);
+
+    text_init_fixed(&text, bytes, sizeof(bytes));
+    text_format(&text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"reason\":\"%s\",\"detail\":\"%s",
+                status_reason(status), status, reason_name(ex->reason), reason_text(ex->reason));
+    if (ex->detail) {
+        text_add(&text, SPAN(" ("));
+        text_add_json(&text, span_of(ex->detail));
+        text_add(&text, SPAN(")"));
+    }
+    text_format(&text, "\",\"request_id\":\"%s\"}\n", id);
+    *body = arena_copy(&ex->arena, text_span(&text));
+    return body->ptr ? OK : ERR_MEMORY;
+}
+
+/* The field of which nobody may be left in doubt after a 405. */
+static enum err add_allow(struct exchange *ex, struct reply *reply)
+{
+    char bytes[128];
+    struct text text;
+    struct sluice_span allow;
+
+    text_init_fixed(&text, bytes, sizeof(bytes));
+    route_methods_print(ex->allowed_methods, &text);
+    allow = arena_copy(&ex->arena, text_span(&text));
+    return allow.ptr ? add(reply, SPAN("allow"), allow) : ERR_MEMORY;
+}
+
+static enum err problem(struct exchange *ex, struct reply *reply)
+{
+    char id[EXCHANGE_ID_TEXT];
+    struct sluice_span kept;
+    enum err err;
+
+    exchange_id_format(ex, id);
+    kept = arena_copy(&ex->arena, span_make(id, sizeof(id) - 1));
+    reply->response.status = (uint16_t)reason_status(ex->reason);
+    err = kept.ptr ? problem_body(ex, id, &reply->body) : ERR_MEMORY;
+    if (err == OK)
+        err = add(reply, SPAN("content-type"), SPAN("application/problem+json"));
+    if (err == OK)
+        err = add(reply, SPAN("x-request-id"), kept);
+    if (err == OK && ex->reason == REASON_METHOD_NOT_ALLOWED)
+        err = add_allow(ex, reply);
+    return err;
+}
+
+static enum err compose(struct exchange *ex, struct reply *reply)
+{
+    enum err err = add(reply, SPAN("date"), worker_date(ex->worker));
+
+    if (err)
+        return err;
+    if (reason_status(ex->reason) != 0)
+        return problem(ex, reply);
+    switch (ex->route->action) {
+    case ROUTE_RESPOND:
+        err = respond(ex, reply);
+        break;
+    case ROUTE_REDIRECT:
+        err = redirect(ex, reply);
+        break;
+    case ROUTE_ECHO:
+        err = echo(ex, reply);
+        break;
+    case ROUTE_FORWARD:
+        return ERR_MISSING;
+    }
+    return err ? err : route_edit_fields(&ex->route->response_edits, &reply->response.fields);
+}
+
+static bool may_have_content(unsigned status)
+{
+    return status != 204 && status != 304;
+}
+
+enum err reply_send(struct exchange *ex)
+{
+    struct leg *down = ex->from.leg;
+    struct reply reply = {.response = {.minor = 1, .fields = {.cap = FIELDS_MAX, .arena = &ex->arena}}};
+    struct leg_head head = {.response = &ex->response, .keep_length = BODY_UNKNOWN, .framing = FRAMING_NONE};
+    bool is_head = ex->request.method == METHOD_HEAD;
+    enum err err;
+
+    reply.response.fields.line = arena_try_raw(&ex->arena, FIELDS_MAX * sizeof(struct field_line));
+    if (!reply.response.fields.line)
+        return ERR_MEMORY;
+    err = compose(ex, &reply);
+    if (err)
+        return err;
+    ex->response = reply.response;
+    if (is_head) {
+        head.keep_length = (int64_t)reply.body.len;
+    } else if (may_have_content(reply.response.status)) {
+        head.framing = FRAMING_LENGTH;
+        head.body_bytes = (int64_t)reply.body.len;
+    }
+    err = down->ops->send_head(down, &head);
+    if (err)
+        return err;
+    if (head.framing == FRAMING_LENGTH) {
+        ex->response_bytes = (int64_t)reply.body.len;
+        down->ops->send_body(down, reply.body);
+    }
+    down->ops->send_end(down, NULL);
+    return OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * session.h - one downstream connection that speaks HTTP/1.1.
+ *
+ *   IDLE > HEAD > EXCHANGE > IDLE ...
+ *     \______\_______\______> LINGER > closed
+ *
+ *   from       to         by
+ *   IDLE       HEAD       take_head, with the first bytes of a request
+ *   HEAD       EXCHANGE   begin, once the head is whole (or refused: the exchange answers)
+ *   EXCHANGE   IDLE       leg_end, when the connection is kept
+ *   EXCHANGE   LINGER     leg_end, when it is not and the client may still be sending
+ *   any        closed     conn_close
+ *
+ * A session never looks at what a request means: it hands heads and content to its
+ * exchange and sends what it is given. While an exchange has its whole request,
+ * pipelined bytes wait unread.
+ *
+ * Owns:    its connection, and the exchange in progress.
+ * Threads: the worker's.
+ */
+#ifndef PROXY_SESSION_H
+#define PROXY_SESSION_H
+
+#include "base/list.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct addr;
+struct port;
+
+/* Serve fd, which came in by port from peer. The session frees itself when it ends. */
+void session_open(struct port *port, int fd, const struct addr *peer);
+
+/* For the worker's list of all sessions: close this one when it has been idle for quiet_us; with 0, in any case. */
+void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us);
+
+/* What a worker's slab must hold. */
+size_t session_bytes(void);
+
+#endif /* PROXY_SESSION_H */

@@ -1,0 +1,143 @@
+#include "proxy/snapshot.h"
+
+#include "base/alloc.h"
+#include "proxy/counters.h"
+#include "upstream/upstream.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf *conf, struct notes *notes)
+{
+    snapshot->listeners = conf->listeners.first;
+    snapshot->n_listeners = conf->listeners.n;
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        struct listener_conf *listener = &snapshot->listeners[i];
+
+        for (size_t j = 0; j < i; j++) {
+            const struct listener_conf *other = &snapshot->listeners[j];
+
+            if (span_equal(listener->name, other->name))
+                notes_error(notes, listener->at, "give each listener a name of its own", "two listeners are called '%s'",
+                            listener->name.ptr);
+            else if (listener->addr.port != 0 && addr_equal(&listener->addr, &other->addr))
+                notes_error(notes, listener->at, "remove one of them", "listeners '%s' and '%s' have the same address",
+                            other->name.ptr, listener->name.ptr);
+        }
+    }
+}
+
+static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
+                          struct notes *notes)
+{
+    const struct upstream_conf *upstream = conf->upstreams.first;
+
+    snapshot->n_upstreams = conf->upstreams.n;
+    snapshot->upstreams = arena_new(&snapshot->arena, (conf->upstreams.n + 1) * sizeof(*snapshot->upstreams));
+    for (size_t i = 0; i < conf->upstreams.n; i++) {
+        snapshot->upstreams[i].conf = &upstream[i];
+        snapshot->upstreams[i].members = members_from_conf(&upstream[i], parts->shares, notes);
+        snapshot->upstreams[i].tally =
+            tally_get(parts->tally, UPSTREAM_TALLY, upstream[i].named.name, sizeof(struct upstream_counters));
+    }
+}
+
+static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
+                       struct notes *notes)
+{
+    struct sluice_span *listeners = arena_new(&snapshot->arena, (snapshot->n_listeners + 1) * sizeof(*listeners));
+    struct sluice_span *upstreams = arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*upstreams));
+    struct mark *marks = arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*marks));
+    struct route_names names = {.listeners = listeners,
+                                .n_listeners = snapshot->n_listeners,
+                                .upstreams = upstreams,
+                                .n_upstreams = snapshot->n_upstreams,
+                                .upstream_marks = marks};
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        listeners[i] = snapshot->listeners[i].name;
+    }
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        upstreams[i] = snapshot->upstreams[i].conf->named.name;
+        marks[i] = snapshot->upstreams[i].conf->named.at;
+    }
+    snapshot->routes = route_table_new(&conf->routes, &names, &snapshot->arena, notes);
+    if (!snapshot->routes)
+        return;
+    snapshot->route_tally =
+        arena_new(&snapshot->arena, (route_table_count(snapshot->routes) + 1) * sizeof(*snapshot->route_tally));
+    for (size_t i = 0; i < route_table_count(snapshot->routes); i++) {
+        const struct route *route = route_table_get(snapshot->routes, i);
+
+        snapshot->route_tally[route->index] =
+            tally_get(parts->tally, ROUTE_TALLY, route->name, sizeof(struct route_counters));
+    }
+}
+
+static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf *conf, struct notes *notes,
+                           bool check_only)
+{
+    struct sluice_span path = conf->access_log.path;
+
+    snapshot->access_log = conf->access_log;
+    if (check_only || span_equal(path, SPAN("off")))
+        return;
+    if (writer_open(snapshot->writer, path, &snapshot->access_file))
+        notes_error(notes, (struct mark){0}, "check the folder and its rights", "access_log.path '%s' cannot be opened: %s",
+                    path.ptr, strerror(errno));
+}
+
+struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
+                              struct notes *notes, bool check_only)
+{
+    struct snapshot *snapshot = alloc_new(sizeof(*snapshot));
+
+    snapshot->arena = *arena;
+    arena_init(arena, NULL, 0);
+    snapshot->refs = 1;
+    snapshot->writer = parts->writer;
+    snapshot->retire = parts->retire;
+    snapshot->retire_arg = parts->retire_arg;
+    add_listeners(snapshot, conf, notes);
+    add_upstreams(snapshot, conf, parts, notes);
+    add_routes(snapshot, conf, parts, notes);
+    if (notes_errors(notes) == 0)
+        add_access_log(snapshot, conf, notes, check_only);
+    if (notes_errors(notes) > 0) {
+        *arena = snapshot->arena;
+        arena_init(&snapshot->arena, NULL, 0);
+        snapshot_free(&snapshot);
+    }
+    return snapshot;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+    __atomic_add_fetch(&snapshot->refs, 1, __ATOMIC_RELAXED);
+    return snapshot;
+}
+
+void snapshot_unref(struct snapshot **snapshot_)
+{
+    struct snapshot *snapshot = *snapshot_;
+
+    *snapshot_ = NULL;
+    if (snapshot && __atomic_sub_fetch(&snapshot->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        snapshot->retire(snapshot->retire_arg, snapshot);
+}
+
+void snapshot_free(struct snapshot **snapshot_)
+{
+    struct snapshot *snapshot = *snapshot_;
+
+    *snapshot_ = NULL;
+    if (!snapshot)
+        return;
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        members_unref(&snapshot->upstreams[i].members);
+    }
+    if (snapshot->access_file)
+        writer_close(snapshot->writer, &snapshot->access_file);
+    arena_fini(&snapshot->arena);
+    alloc_free(snapshot);
+}

@@ -1,0 +1,68 @@
+/*
+ * gateway_conf.h - the whole configuration: the top level, whose parts belong to the layers below.
+ */
+#ifndef SERVER_GATEWAY_CONF_H
+#define SERVER_GATEWAY_CONF_H
+
+#include "net/addr.h"
+#include "observe/access_log.h"
+#include "proxy/snapshot.h"
+
+struct log_conf {
+    int level; /* enum log_level */
+    int form;  /* enum log_form */
+    struct sluice_span path; /* stderr, stdout or a file */
+};
+
+struct admin_conf {
+    struct sluice_span bind; /* as written; "off": none */
+    struct addr addr;        /* parsed, unless off */
+    bool off;
+};
+
+struct drain_conf {
+    uint64_t pause_ms, timeout_ms, idle_ms;
+};
+
+struct limits_conf {
+    uint64_t connections; /* 0: by the descriptors the process may open */
+};
+
+struct gateway_conf {
+    uint64_t workers; /* 0: auto */
+    struct log_conf log;
+    struct admin_conf admin;
+    struct drain_conf drain;
+    struct limits_conf limits;
+    struct snapshot_conf serving; /* listeners, upstreams, routes, access_log */
+};
+
+extern const struct shape gateway_shape;
+
+/* Where a configuration comes from. */
+struct gateway_source {
+    const char *path;   /* a file; NULL: made from the two below, or built in */
+    const char *to;     /* --to URL: "http://HOST:PORT"; NULL: none */
+    const char *listen; /* --listen ADDR:PORT; NULL: the default */
+};
+
+/* A configuration that was read and bound; it lives in its arena. */
+struct gateway_loaded {
+    struct arena arena;
+    struct tree *tree;
+    struct gateway_conf conf;
+    struct origins *origins;
+};
+
+/* The file to use when none is named: ./sluice.yaml, /etc/sluice/sluice.yaml, or NULL for the built-in default. */
+const char *gateway_find_file(void);
+
+/* The built-in default configuration, and the one that --to and --listen stand for, as YAML (for --print-config). */
+void gateway_print_source(const struct gateway_source *source, struct text *out);
+
+/* Read and bind; everything that is wrong goes to notes. On an error *loaded holds nothing. The caller ends it with gateway_unload(),
+ * unless snapshot_new() has taken the arena. */
+CHECKED enum err gateway_load(const struct gateway_source *source, struct notes *notes, struct gateway_loaded *loaded);
+void gateway_unload(struct gateway_loaded *loaded);
+
+#endif /* SERVER_GATEWAY_CONF_H */

@@ -159,11 +159,6 @@ enum err regex_new(struct sluice_span pattern, struct arena *arena, struct text 
     return OK;
 }
 
-struct sluice_span regex_pattern(const struct route_regex *regex)
-{
-    return regex->pattern;
-}
-
 unsigned regex_groups(const struct route_regex *regex)
 {
     return regex->groups;

@@ -28,8 +28,7 @@ enum regex_answer {
 CHECKED enum err regex_new(struct sluice_span pattern, struct arena *arena, struct text *why,
                            struct route_regex **regex);
 
-/* The pattern as written; highest group number in it. */
-struct sluice_span regex_pattern(const struct route_regex *regex);
+/* The highest group number in the pattern. */
 unsigned regex_groups(const struct route_regex *regex);
 
 /*

@@ -20,10 +20,10 @@ static enum err parse_text(struct bind *bind, const struct tree *node, void *out
     return OK;
 }
 
-#define TEXT_SHAPE(description)                                                                    \
+#define TEXT_SHAPE(description, form)                                                              \
     {                                                                                              \
         .kind = SHAPE_CUSTOM, .size = sizeof(struct draft_text), .parse = parse_text,              \
-        .what = (description)                                                                      \
+        .what = (description), .pattern = (form)                                                   \
     }
 #define LIST_SHAPE(of)                                                                             \
     {                                                                                              \
@@ -38,15 +38,19 @@ static enum err parse_text(struct bind *bind, const struct tree *node, void *out
         .kind = SHAPE_STRUCT, .size = sizeof(struct type), .fields = (table), .title = (name)      \
     }
 
-static const struct shape text_shape = TEXT_SHAPE("text");
-static const struct shape name_shape = TEXT_SHAPE("a name");
+static const struct shape text_shape = TEXT_SHAPE("text", "^");
+static const struct shape name_shape = TEXT_SHAPE("a name", "^.{1,128}$");
 static const struct shape host_shape =
-    TEXT_SHAPE("a host such as api.example.com, *.example.com or [::1]");
-static const struct shape authority_shape = TEXT_SHAPE("a host, with a port if needed");
-static const struct shape path_shape = TEXT_SHAPE("a path such as /orders");
-static const struct shape regex_shape = TEXT_SHAPE("a regular expression (PCRE2)");
-static const struct shape method_shape = TEXT_SHAPE("a method such as GET");
-static const struct shape field_name_shape = TEXT_SHAPE("a field name");
+    TEXT_SHAPE("a host such as api.example.com, *.example.com or [::1]", "^[^/?#@ ]+$");
+static const struct shape authority_shape =
+    TEXT_SHAPE("a host, with a port if needed", "^[^/?#@* ]+$");
+static const struct shape plain_host_shape = TEXT_SHAPE("a host without port", "^[^/?#@* ]+$");
+static const struct shape path_shape = TEXT_SHAPE("a path such as /orders", "^/[^?#]*$");
+static const struct shape regex_shape = TEXT_SHAPE("a regular expression (PCRE2)", "^");
+static const struct shape method_shape =
+    TEXT_SHAPE("a method such as GET", "^(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH)$");
+static const struct shape field_name_shape =
+    TEXT_SHAPE("a field name", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
 
 static const struct shape names_shape = LIST_SHAPE(name_shape);
 static const struct shape hosts_shape = LIST_SHAPE(host_shape);
@@ -232,7 +236,7 @@ static const struct field redirect_fields[] = {
      .help = "New scheme; default the listener's.",
      .example = "https"},
     {.name = "host",
-     .shape = &authority_shape,
+     .shape = &plain_host_shape,
      .offset = offsetof(struct draft_redirect, host),
      .help = "New host; default the request's.",
      .example = "www.example.com"},

@@ -161,8 +161,9 @@ def test_a_reload_may_change_the_log(start, upstream):
     lines_of(gateway.access_path, 1)
     gateway.must_reload(logging(upstream, path="other.log", fields=["path", "status"]))
     gateway.ask(target="/two")
-    wait_until(lambda: '"/two"' in read_text(os.path.join(gateway.dir, "other.log")))
-    assert read_text(gateway.access_path).splitlines() == ['{"path":"/one"}']
+    [line] = lines_of(os.path.join(gateway.dir, "other.log"), 1)
+    assert json.loads(line) == {"path": "/two", "status": 200}
+    assert [json.loads(line) for line in read_text(gateway.access_path).splitlines()] == [{"path": "/one"}]
 
 
 def test_nothing_is_lost_at_the_end(start, upstream):

@@ -54,55 +54,69 @@ static enum h1_rule size_digit(struct h1_body *body, char octet)
     return body->left > INT64_MAX ? H1_RULE_CHUNK_SIZE : H1_RULE_NONE;
 }
 
-/* Where a byte of the extension leads; STATE_FINISHED where it may not stand. */
-static enum state extension_next(enum state state, char octet)
-{
-    bool is_blank = octet == ' ' || octet == '\t';
-    bool is_token = octet_is(octet, OCTET_TOKEN);
+/* What the grammar of extensions tells apart. */
+enum octet_kind { TOKEN, BLANK, EQUALS, SEMICOLON, QUOTE, BACKSLASH, TEXT, STOP, N_KINDS };
 
-    switch ((unsigned)state) {
-    case STATE_EXT_START:
-        return is_blank ? state : is_token ? STATE_EXT_NAME : STATE_FINISHED;
-    case STATE_EXT_NAME:
-        if (is_token)
-            return state;
-        __attribute__((fallthrough));
-    case STATE_EXT_NAME_END:
-        if (is_blank)
-            return STATE_EXT_NAME_END;
-        if (octet == '=')
-            return STATE_EXT_VALUE_START;
-        return octet == ';' ? STATE_EXT_START : STATE_FINISHED;
-    case STATE_EXT_VALUE_START:
-        if (octet == '"')
-            return STATE_EXT_QUOTED;
-        return is_blank ? state : is_token ? STATE_EXT_VALUE : STATE_FINISHED;
-    case STATE_EXT_QUOTED:
-        if (octet == '"')
-            return STATE_EXT_QUOTED_END;
-        if (octet == '\\')
-            return STATE_EXT_PAIR;
-        return octet_is(octet, OCTET_QUOTED) ? state : STATE_FINISHED;
-    case STATE_EXT_PAIR:
-        return octet_is(octet, OCTET_STOP) ? STATE_FINISHED : STATE_EXT_QUOTED;
-    case STATE_EXT_VALUE:
-        if (is_token)
-            return state;
-        __attribute__((fallthrough));
-    default: /* after a value */
-        if (is_blank)
-            return STATE_EXT_END;
-        return octet == ';' ? STATE_EXT_START : STATE_FINISHED;
+static enum octet_kind kind_of(char octet)
+{
+    switch (octet) {
+    case ' ':
+    case '\t':
+        return BLANK;
+    case '=':
+        return EQUALS;
+    case ';':
+        return SEMICOLON;
+    case '"':
+        return QUOTE;
+    case '\\':
+        return BACKSLASH;
+    default:
+        if (octet_is(octet, OCTET_TOKEN))
+            return TOKEN;
+        return octet_is(octet, OCTET_STOP) ? STOP : TEXT;
     }
 }
 
+/* Where an octet leads; STATE_SIZE, which none leads to: it may not stand here. */
+static const uint8_t extension_next[STATE_EXT_END + 1][N_KINDS] = {
+    [STATE_EXT_START] = {[TOKEN] = STATE_EXT_NAME, [BLANK] = STATE_EXT_START},
+    [STATE_EXT_NAME] = {[TOKEN] = STATE_EXT_NAME,
+                        [BLANK] = STATE_EXT_NAME_END,
+                        [EQUALS] = STATE_EXT_VALUE_START,
+                        [SEMICOLON] = STATE_EXT_START},
+    [STATE_EXT_NAME_END] = {[BLANK] = STATE_EXT_NAME_END,
+                            [EQUALS] = STATE_EXT_VALUE_START,
+                            [SEMICOLON] = STATE_EXT_START},
+    [STATE_EXT_VALUE_START] =
+        {[TOKEN] = STATE_EXT_VALUE, [BLANK] = STATE_EXT_VALUE_START, [QUOTE] = STATE_EXT_QUOTED},
+    [STATE_EXT_VALUE] =
+        {[TOKEN] = STATE_EXT_VALUE, [BLANK] = STATE_EXT_END, [SEMICOLON] = STATE_EXT_START},
+    [STATE_EXT_QUOTED] = {[TOKEN] = STATE_EXT_QUOTED,
+                          [BLANK] = STATE_EXT_QUOTED,
+                          [EQUALS] = STATE_EXT_QUOTED,
+                          [SEMICOLON] = STATE_EXT_QUOTED,
+                          [QUOTE] = STATE_EXT_QUOTED_END,
+                          [BACKSLASH] = STATE_EXT_PAIR,
+                          [TEXT] = STATE_EXT_QUOTED},
+    [STATE_EXT_PAIR] = {[TOKEN] = STATE_EXT_QUOTED,
+                        [BLANK] = STATE_EXT_QUOTED,
+                        [EQUALS] = STATE_EXT_QUOTED,
+                        [SEMICOLON] = STATE_EXT_QUOTED,
+                        [QUOTE] = STATE_EXT_QUOTED,
+                        [BACKSLASH] = STATE_EXT_QUOTED,
+                        [TEXT] = STATE_EXT_QUOTED},
+    [STATE_EXT_QUOTED_END] = {[BLANK] = STATE_EXT_END, [SEMICOLON] = STATE_EXT_START},
+    [STATE_EXT_END] = {[BLANK] = STATE_EXT_END, [SEMICOLON] = STATE_EXT_START},
+};
+
 static enum h1_rule extension_octet(struct h1_body *body, char octet)
 {
-    enum state next = extension_next((enum state)body->state, octet);
+    uint8_t next = extension_next[body->state][kind_of(octet)];
 
-    if (next == STATE_FINISHED)
+    if (next == STATE_SIZE)
         return octet == '\n' ? H1_RULE_BARE_LF : H1_RULE_CHUNK_EXTENSION;
-    body->state = (uint8_t)next;
+    body->state = next;
     return H1_RULE_NONE;
 }
 

@@ -59,7 +59,7 @@ struct reading {
 
 const char *h1_rule_text(enum h1_rule rule)
 {
-#define RULE_TEXT(symbol, text) [H1_RULE_##symbol] = text,
+#define RULE_TEXT(symbol, text) [H1_RULE_##symbol] = (text),
     static const char *const texts[] = {H1_RULES(RULE_TEXT)};
 #undef RULE_TEXT
 
@@ -138,16 +138,15 @@ static enum h1_result line_open(struct h1_scan *scan, const struct reading *in, 
     return H1_AGAIN;
 }
 
-/* DONE: a line from in->begin + scan->line to *line_end, where CR LF is. */
-static enum h1_result line_find(struct h1_scan *scan, const struct reading *in,
-                                const char **line_end)
+/* The CR LF that ends the line at in->begin + scan->line; NULL: *result says why there is none. */
+static const char *line_find(struct h1_scan *scan, const struct reading *in, enum h1_result *result)
 {
     const char *stop = in->find->line_end(in->begin + scan->at, in->end, in->begin);
 
-    if (in->end - stop < 2 || stop[0] != '\r' || stop[1] != '\n')
-        return line_open(scan, in, stop);
-    *line_end = stop;
-    return H1_DONE;
+    if (in->end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n')
+        return stop;
+    *result = line_open(scan, in, stop);
+    return NULL;
 }
 
 static void line_next(struct h1_scan *scan, const struct reading *in, const char *line_end)
@@ -303,12 +302,12 @@ static enum h1_rule field_read(struct h1_scan *scan, struct reading *in, const c
 static enum h1_result fields_read(struct h1_scan *scan, struct reading *in)
 {
     for (;;) {
-        const char *line_end;
-        enum h1_result result = line_find(scan, in, &line_end);
+        enum h1_result result = H1_AGAIN;
+        const char *line_end = line_find(scan, in, &result);
         bool is_empty;
         enum h1_rule rule;
 
-        if (result != H1_DONE)
+        if (line_end == NULL)
             return result;
         is_empty = line_end == in->begin + scan->line;
         rule = is_empty ? H1_RULE_NONE : field_read(scan, in, line_end);
@@ -514,12 +513,12 @@ static enum h1_result request_start(struct h1_scan *scan, const struct reading *
                                     struct request *request)
 {
     for (;;) {
-        const char *line_end;
-        enum h1_result result = line_find(scan, in, &line_end);
+        enum h1_result result = H1_AGAIN;
+        const char *line_end = line_find(scan, in, &result);
         const char *line = in->begin + scan->line;
         enum h1_rule rule = H1_RULE_NONE;
 
-        if (result != H1_DONE)
+        if (line_end == NULL)
             return result;
         if (line_end == line && scan->skipped < SKIPPED_MAX) {
             scan->skipped++;
@@ -633,11 +632,11 @@ static enum h1_result response_read(struct h1_scan *scan, struct reading *in,
                                     struct response *response)
 {
     if (!(scan->seen & SEEN_START)) {
-        const char *line_end;
-        enum h1_result result = line_find(scan, in, &line_end);
+        enum h1_result result = H1_AGAIN;
+        const char *line_end = line_find(scan, in, &result);
         enum h1_rule rule;
 
-        if (result != H1_DONE)
+        if (line_end == NULL)
             return result;
         rule = line_end - (in->begin + scan->line) > (ptrdiff_t)in->limits->line_bytes
                    ? H1_RULE_LINE_BYTES

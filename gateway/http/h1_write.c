@@ -140,6 +140,10 @@ static void put_connection(struct out *out, enum h1_connection connection, bool 
 
 /* -- heads ------------------------------------------------------------ */
 
+/* More parameters than six: each is a decision of the caller, and a struct of them would be
+ * filled at its one call and read here. */
+
+/* NOLINTNEXTLINE(readability-function-size) */
 size_t h1_write_request(char *out, size_t room, const struct request *request,
                         struct sluice_span target, struct sluice_span host, enum framing framing,
                         int64_t body_bytes, enum h1_connection connection)
@@ -164,6 +168,7 @@ size_t h1_write_request(char *out, size_t room, const struct request *request,
     return written(&to, out);
 }
 
+/* NOLINTNEXTLINE(readability-function-size) */
 size_t h1_write_response(char *out, size_t room, const struct response *response,
                          enum framing framing, int64_t body_bytes, int64_t keep_length,
                          enum h1_connection connection)

@@ -29,7 +29,9 @@ static char triplet_octet(const char *at)
 
 static char upper(char digit)
 {
-    return digit >= 'a' ? (char)(digit - 0x20) : digit;
+    if (digit >= 'a')
+        return (char)(digit - 0x20);
+    return digit;
 }
 
 /* -- paths ------------------------------------------------------------ */
@@ -75,13 +77,11 @@ static enum shape path_shape(struct sluice_span path, enum target_slashes slashe
     if (path.len == 0 || *at != '/')
         return SHAPE_MALFORMED;
     while (at < end) {
-        here = SHAPE_NORMAL;
+        here = octet_is(*at, OCTET_PATH) ? SHAPE_NORMAL : SHAPE_MALFORMED;
         if (*at == '/')
             here = slash_shape(at, end, slashes);
-        else if (*at == '%')
+        if (*at == '%')
             here = triplet_shape(at, end);
-        else if (!octet_is(*at, OCTET_PATH))
-            return SHAPE_MALFORMED;
         if (here == SHAPE_MALFORMED)
             return here;
         if (here == SHAPE_OTHER)
@@ -119,9 +119,9 @@ static bool segment_pop(const char *path, size_t *len)
 {
     if (*len == 0)
         return false;
-    do
+    do {
         (*len)--;
-    while (path[*len] != '/');
+    } while (path[*len] != '/');
     return true;
 }
 
@@ -278,6 +278,17 @@ static bool is_ipv4(const char *at, const char *end)
     return at == end;
 }
 
+/* Up to four hex digits from *at on; false when there is none. */
+static bool group_skip(const char **at, const char *end)
+{
+    const char *begin = *at;
+
+    while (*at < end && octet_is(**at, OCTET_HEX) && *at - begin < 4)
+        (*at)++;
+    return *at != begin;
+}
+
+/* Groups and colons, "::" once, an IPv4 address in the place of the last two groups. */
 static bool is_ipv6(const char *at, const char *end)
 {
     unsigned groups = 0;
@@ -288,23 +299,21 @@ static bool is_ipv6(const char *at, const char *end)
     while (at < end && groups < 8) {
         const char *group = at;
 
-        while (at < end && octet_is(*at, OCTET_HEX) && at - group < 4)
-            at++;
+        if (!group_skip(&at, end))
+            return false;
         if (at < end && *at == '.')
             return is_ipv4(group, end) && (has_gap ? groups < 6 : groups == 6);
         groups++;
-        if (at == group)
-            return false;
         if (at == end)
             break;
         if (*at++ != ':' || at == end)
             return false;
-        if (*at == ':') {
-            if (has_gap)
-                return false;
-            has_gap = true;
-            at++;
-        }
+        if (*at != ':')
+            continue;
+        if (has_gap)
+            return false;
+        has_gap = true;
+        at++;
     }
     return at == end && (has_gap ? groups < 8 : groups == 8);
 }

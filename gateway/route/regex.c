@@ -1,8 +1,11 @@
 /*
- * Limits: a pattern is the operator's, a subject the peer's, and some pairs take exponential
- * time. So each match may take MATCH_STEPS backtracking points, DEPTH_MAX nested ones and
- * HEAP_KIB of heap; beyond that it did not match. Compiled to machine code where the system
- * allows it (no writable and executable memory: interpreted, same answers).
+ * Limits: a pattern is the operator's, a subject the peer's, and some pairs take exponential time.
+ * So each match may take MATCH_STEPS backtracking points, DEPTH_MAX nested ones and HEAP_KIB of
+ * heap; beyond that it did not match. PCRE2 counts the points anew for each place in the subject
+ * that a match may begin at, so a pattern that is not anchored gets fewer on a long subject.
+ *
+ * Patterns are compiled to machine code where the system allows it (not where memory cannot be
+ * both written and run); without, only the limits are met a little earlier or later.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "route/regex.h"
@@ -14,7 +17,8 @@
 #include <pcre2.h>
 #include <string.h>
 
-#define MATCH_STEPS   10000 /* below 1 ms */
+#define MATCH_STEPS   10000
+#define SUBJECT_STEPS 4000000 /* over all places a match may begin at: some ms */
 #define DEPTH_MAX     1000
 #define HEAP_KIB      1024
 #define PATTERN_BYTES 4096
@@ -25,6 +29,7 @@ struct route_regex {
     struct sluice_span pattern;
     struct sluice_span literal;
     unsigned groups;
+    bool is_anchored; /* a match can only begin at the beginning */
 };
 
 struct route_scratch {
@@ -57,7 +62,6 @@ struct route_scratch *route_scratch_new(void)
     scratch->limits = pcre2_match_context_create(scratch->memory);
     scratch->match = pcre2_match_data_create(REGEX_GROUPS, scratch->memory);
     CHECK(scratch->limits && scratch->match);
-    pcre2_set_match_limit(scratch->limits, MATCH_STEPS);
     pcre2_set_depth_limit(scratch->limits, DEPTH_MAX);
     pcre2_set_heap_limit(scratch->limits, HEAP_KIB);
     return scratch;
@@ -138,7 +142,7 @@ enum err regex_new(struct sluice_span pattern, struct arena *arena, struct text 
 {
     struct route_regex *made;
     pcre2_code *code;
-    uint32_t groups = 0;
+    uint32_t groups = 0, options = 0;
 
     if (pattern.len > PATTERN_BYTES) {
         text_format(why, "it is longer than %d bytes", PATTERN_BYTES);
@@ -150,11 +154,13 @@ enum err regex_new(struct sluice_span pattern, struct arena *arena, struct text 
     arena_on_fini(arena, free_code, code);
     (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* interpreted when it cannot be */
     (void)pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    (void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
     made = arena_new(arena, sizeof(*made));
     made->code = code;
     made->pattern = pattern;
     made->literal = literal_start(pattern);
     made->groups = groups;
+    made->is_anchored = (options & PCRE2_ANCHORED) != 0;
     *regex = made;
     return OK;
 }
@@ -171,13 +177,22 @@ struct sluice_span regex_literal(const struct route_regex *regex)
 
 /* -- matching ----------------------------------------------------------- */
 
+static uint32_t steps_for(const struct route_regex *regex, size_t len)
+{
+    if (regex->is_anchored || len <= SUBJECT_STEPS / MATCH_STEPS)
+        return MATCH_STEPS;
+    return len < SUBJECT_STEPS ? (uint32_t)(SUBJECT_STEPS / len) : 1;
+}
+
 enum regex_answer regex_match(const struct route_regex *regex, struct sluice_span subject,
                               struct route_scratch *scratch)
 {
     const char *bytes = subject.len ? subject.ptr : "";
-    int rc = pcre2_match(regex->code, (PCRE2_SPTR)bytes, subject.len, 0, 0, scratch->match,
-                         scratch->limits);
+    int rc;
 
+    pcre2_set_match_limit(scratch->limits, steps_for(regex, subject.len));
+    rc = pcre2_match(regex->code, (PCRE2_SPTR)bytes, subject.len, 0, 0, scratch->match,
+                     scratch->limits);
     if (rc >= 0)
         return REGEX_YES;
     if (rc == PCRE2_ERROR_NOMATCH)

@@ -72,6 +72,25 @@ START_TEST(costly_matches_are_given_up)
 }
 END_TEST
 
+START_TEST(long_subjects_leave_unanchored_patterns_fewer_steps)
+{
+    static char subject[4000];
+    struct regex_case it;
+
+    memset(subject, 'a', sizeof subject);
+    memcpy(subject + sizeof subject - 3, "1cb", 3);
+    ck_assert_int_eq(regex_open(&it, "(?:a|b)*1b"), OK);
+    ck_assert_int_eq(regex_match(it.regex, span_make(subject, sizeof subject), it.scratch),
+                     REGEX_GAVE_UP);
+    ck_assert_int_eq(regex_match(it.regex, SPAN("aaaaaaaa1cb"), it.scratch), REGEX_NO);
+    regex_close(&it);
+    ck_assert_int_eq(regex_open(&it, "^(?:a|b)*1b"), OK);
+    ck_assert_int_eq(regex_match(it.regex, span_make(subject, sizeof subject), it.scratch),
+                     REGEX_NO);
+    regex_close(&it);
+}
+END_TEST
+
 START_TEST(deep_recursion_is_given_up)
 {
     struct regex_case it;
@@ -144,6 +163,7 @@ END_TEST
 
 UNIT_MAIN("route/regex", groups_are_parts_of_the_subject,
           dollar_is_the_very_end_and_empty_subjects_match, costly_matches_are_given_up,
-          deep_recursion_is_given_up, malformed_patterns_are_told_with_the_offset,
+          long_subjects_leave_unanchored_patterns_fewer_steps, deep_recursion_is_given_up,
+          malformed_patterns_are_told_with_the_offset,
           patterns_cannot_switch_to_utf_or_raise_limits,
           literal_start_promises_no_more_than_the_pattern)

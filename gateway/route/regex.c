@@ -21,6 +21,7 @@
 #define SUBJECT_STEPS 4000000 /* over all places a match may begin at: some ms */
 #define DEPTH_MAX     1000
 #define HEAP_KIB      1024
+#define STACK_BYTES   32768 /* at first; grows up to HEAP_KIB */
 #define PATTERN_BYTES 4096
 #define DECODE_BYTES  65536 /* a head is never larger */
 
@@ -36,6 +37,7 @@ struct route_scratch {
     pcre2_general_context *memory;
     pcre2_match_context *limits;
     pcre2_match_data *match;
+    pcre2_jit_stack *stack; /* of the machine code; NULL where there is none */
     char bytes[DECODE_BYTES];
 };
 
@@ -62,6 +64,9 @@ struct route_scratch *route_scratch_new(void)
     scratch->limits = pcre2_match_context_create(scratch->memory);
     scratch->match = pcre2_match_data_create(REGEX_GROUPS, scratch->memory);
     CHECK(scratch->limits && scratch->match);
+    scratch->stack = pcre2_jit_stack_create(STACK_BYTES, (size_t)HEAP_KIB * 1024, scratch->memory);
+    if (scratch->stack)
+        pcre2_jit_stack_assign(scratch->limits, NULL, scratch->stack);
     pcre2_set_depth_limit(scratch->limits, DEPTH_MAX);
     pcre2_set_heap_limit(scratch->limits, HEAP_KIB);
     return scratch;
@@ -74,6 +79,7 @@ void route_scratch_free(struct route_scratch **scratch)
     *scratch = NULL;
     if (!old)
         return;
+    pcre2_jit_stack_free(old->stack);
     pcre2_match_data_free(old->match);
     pcre2_match_context_free(old->limits);
     pcre2_general_context_free(old->memory);

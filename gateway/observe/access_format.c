@@ -302,3 +302,12 @@ void access_format_write(const struct access_format *format, const struct access
     add(&line, format->last);
     flush(&line);
 }
+
+bool access_format_wants_response(const struct access_format *format)
+{
+    for (size_t i = 0; format && i < format->n_steps; i++) {
+        if (format->steps[i].kind == ACCESS_FIELD && format->steps[i].of_response)
+            return true;
+    }
+    return false;
+}

@@ -47,6 +47,9 @@ struct access_log_conf {
 enum access_form { ACCESS_JSON, ACCESS_PATTERN };
 extern const struct shape access_log_shape;
 
+/* Does a line hold fields of the response? They must then be kept until its end. NULL: no. */
+bool access_format_wants_response(const struct access_format *format);
+
 /* Append one line, '\n' included. NULL writes nothing. */
 void access_format_write(const struct access_format *format, const struct access_record *record,
                          struct text *out);

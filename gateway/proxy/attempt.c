@@ -144,7 +144,8 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
             return err;
         }
         if (err == OK) {
-            if (!attempt->lease.reused || !must_look(attempt->ex) || !conn_is_stale(attempt->lease.conn))
+            if (!attempt->lease.reused || !must_look(attempt->ex) ||
+                !conn_is_stale(attempt->lease.conn))
                 return hold(attempt);
             lease_discard(&attempt->lease);
             continue; /* each turn takes one from the pool, so this ends */
@@ -184,8 +185,8 @@ static enum err send_head(struct leg *leg, const struct leg_head *head)
     struct conn *conn = attempt->lease.conn;
     char *out;
     size_t room = conn_reserve(conn, &out);
-    size_t n = h1_write_request(out, room, head->request, head->target, head->host, head->framing, head->body_bytes,
-                                H1_CONNECTION_NONE);
+    size_t n = h1_write_request(out, room, head->request, head->target, head->host, head->framing,
+                                head->body_bytes, H1_CONNECTION_NONE);
 
     if (n == 0)
         return ERR_LIMIT;
@@ -295,7 +296,8 @@ static bool take_head(struct attempt *attempt, struct sluice_span bytes)
     response.fields.cap = WORKER_LINES;
     response.fields.arena = NULL;
     attempt->started = true;
-    switch (h1_parse_response(&attempt->scan, bytes, &limits, ex->request.method, &response, &used)) {
+    switch (
+        h1_parse_response(&attempt->scan, bytes, &limits, ex->request.method, &response, &used)) {
     case H1_AGAIN:
         return false;
     case H1_WRONG:
@@ -398,7 +400,8 @@ static bool is_over(const struct attempt *attempt)
 /* The connection ended (err) while the answer was not whole. */
 static void on_end(struct attempt *attempt, enum err err)
 {
-    if (err == ERR_CLOSED && attempt->state == ATTEMPT_RESPONDING && attempt->body.framing == FRAMING_CLOSE) {
+    if (err == ERR_CLOSED && attempt->state == ATTEMPT_RESPONDING &&
+        attempt->body.framing == FRAMING_CLOSE) {
         attempt->whole = true;
         exchange_on_response_end(attempt->ex, NULL);
         return;

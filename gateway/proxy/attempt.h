@@ -26,13 +26,19 @@
 
 struct exchange;
 
-enum attempt_state { ATTEMPT_NONE, ATTEMPT_WAITING, ATTEMPT_CONNECTING, ATTEMPT_AWAITING, ATTEMPT_RESPONDING };
+enum attempt_state {
+    ATTEMPT_NONE,
+    ATTEMPT_WAITING,
+    ATTEMPT_CONNECTING,
+    ATTEMPT_AWAITING,
+    ATTEMPT_RESPONDING
+};
 
 /* What a failed attempt may have done upstream. */
 enum attempt_loss {
     ATTEMPT_UNSENT, /* no byte left: surely not processed */
-    ATTEMPT_STALE,  /* a kept connection ended without a byte of an answer: most likely not processed */
-    ATTEMPT_SENT,   /* may have been processed */
+    ATTEMPT_STALE, /* a kept connection ended without a byte of an answer: most likely not processed */
+    ATTEMPT_SENT, /* may have been processed */
 };
 
 /* Fields are private to attempt.c, but for leg. */
@@ -43,12 +49,12 @@ struct attempt {
     enum attempt_state state;
     struct h1_scan scan;
     struct h1_body body;
-    bool chunked;    /* the request's content goes out in chunks */
+    bool chunked;     /* the request's content goes out in chunks */
     bool in_trailers; /* the response's content is whole, its trailer section is awaited */
-    bool whole;      /* the response has been read to its end */
-    bool write_over; /* the request was sent whole */
-    bool unusable;   /* the connection must not be used again */
-    bool started;    /* a byte of the answer has come */
+    bool whole;       /* the response has been read to its end */
+    bool write_over;  /* the request was sent whole */
+    bool unusable;    /* the connection must not be used again */
+    bool started;     /* a byte of the answer has come */
 };
 
 void attempt_init(struct attempt *attempt, struct exchange *ex);
@@ -57,7 +63,8 @@ void attempt_init(struct attempt *attempt, struct exchange *ex);
  * Lease a connection. OK: exchange_on_connected() was not called, go on at once. ERR_AGAIN: exchange_on_connected() or
  * exchange_on_attempt_failed() follows. Others: the reason is in *reason.
  */
-CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason);
+CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstream,
+                               enum reason *reason);
 
 /* Stop whatever it is doing. A connection is kept when the exchange on it is whole, else closed. Safe at any time. */
 void attempt_end(struct attempt *attempt);

@@ -15,7 +15,8 @@ static void member(struct text *out, const char *name, struct sluice_span value)
 /* Secrets stay with the one who sent them. */
 static bool is_secret(const struct field_line *line)
 {
-    return line->id == FIELD_AUTHORIZATION || line->id == FIELD_COOKIE || line->id == FIELD_PROXY_AUTHORIZATION;
+    return line->id == FIELD_AUTHORIZATION || line->id == FIELD_COOKIE ||
+           line->id == FIELD_PROXY_AUTHORIZATION;
 }
 
 static void add_fields(struct text *out, const struct fields *fields)
@@ -52,7 +53,8 @@ enum err echo_body(struct exchange *ex, struct text *out)
     member(out, "listener", ex->from.port->conf->name);
     member(out, "route", ex->route->name);
     add_fields(out, &request->fields);
-    text_format(out, "  \"connection_requests\": %u,\n  \"worker\": %u,\n  \"request_id\": \"%s\"\n}\n",
+    text_format(out,
+                "  \"connection_requests\": %u,\n  \"worker\": %u,\n  \"request_id\": \"%s\"\n}\n",
                 (unsigned)ex->from.requests, ex->worker->index, id);
     return out->cut ? ERR_LIMIT : OK;
 }

@@ -116,8 +116,8 @@ static void run(struct exchange *ex)
     }
 }
 
-void exchange_begin(struct exchange *ex, const struct exchange_from *from, const struct request *request,
-                    struct sluice_span head)
+void exchange_begin(struct exchange *ex, const struct exchange_from *from,
+                    const struct request *request, struct sluice_span head)
 {
     ex->from = *from;
     ex->request = *request;
@@ -128,8 +128,8 @@ void exchange_begin(struct exchange *ex, const struct exchange_from *from, const
     run(ex);
 }
 
-void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from, enum reason reason,
-                            const char *detail)
+void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from,
+                            enum reason reason, const char *detail)
 {
     ex->from = *from;
     ex->request.minor = 1;
@@ -211,7 +211,8 @@ static void settle_limits(struct exchange *ex)
 static enum progress normalise(struct exchange *ex)
 {
     struct request *request = &ex->request;
-    enum target_slashes slashes = listener_of(ex)->merge_slashes ? TARGET_MERGE_SLASHES : TARGET_KEEP_SLASHES;
+    enum target_slashes slashes =
+        listener_of(ex)->merge_slashes ? TARGET_MERGE_SLASHES : TARGET_KEEP_SLASHES;
 
     if (request->method == METHOD_CONNECT)
         return refuse(ex, REASON_TUNNEL_UNSUPPORTED, NULL);
@@ -231,14 +232,16 @@ static enum progress step_match(struct exchange *ex)
 
     if (normalise(ex) == NEXT)
         return NEXT;
-    answer = route_find(snapshot->routes, ex->from.port->index, &ex->request, ex->worker->scratch, &ex->route,
-                        &ex->allowed_methods);
+    answer = route_find(snapshot->routes, ex->from.port->index, &ex->request, ex->worker->scratch,
+                        &ex->route, &ex->allowed_methods);
     if (answer != ROUTE_FOUND) {
         ex->route = NULL;
-        return refuse(ex, answer == ROUTE_NONE ? REASON_NOT_FOUND : REASON_METHOD_NOT_ALLOWED, NULL);
+        return refuse(ex, answer == ROUTE_NONE ? REASON_NOT_FOUND : REASON_METHOD_NOT_ALLOWED,
+                      NULL);
     }
     settle_limits(ex);
-    if (ex->body_max && ex->request.framing == FRAMING_LENGTH && (uint64_t)ex->request.body_bytes > ex->body_max)
+    if (ex->body_max && ex->request.framing == FRAMING_LENGTH &&
+        (uint64_t)ex->request.body_bytes > ex->body_max)
         return refuse(ex, REASON_BODY_TOO_LARGE, NULL);
     if (ex->route->action == ROUTE_FORWARD) {
         ex->state = EX_AIM;
@@ -258,7 +261,8 @@ static enum err aim_first(struct exchange *ex)
     if (!ex->attempt)
         return ERR_MEMORY;
     attempt_init(ex->attempt, ex);
-    ex->target = ex->route->n_targets == 1 ? ex->route->targets : route_pick(ex->route, rng_next(&ex->worker->rng));
+    ex->target = ex->route->n_targets == 1 ? ex->route->targets
+                                           : route_pick(ex->route, rng_next(&ex->worker->rng));
     times = &ex->view->snapshot->upstreams[ex->target->index].conf->timeout;
     if (ex->times.response_ms == 0)
         ex->times.response_ms = times->response_ms;
@@ -321,7 +325,8 @@ static enum progress step_send_head(struct exchange *ex)
                             .framing = request->framing,
                             .body_bytes = request->body_bytes,
                             .keep_length = BODY_UNKNOWN};
-    enum err err = route_rewrite_target(ex->route, request, ex->worker->scratch, &ex->arena, &head.target);
+    enum err err =
+        route_rewrite_target(ex->route, request, ex->worker->scratch, &ex->arena, &head.target);
 
     if (err == OK)
         err = up->ops->send_head(up, &head);
@@ -506,7 +511,8 @@ static bool may_repeat(const struct exchange *ex, enum attempt_loss loss)
     return false;
 }
 
-void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail, enum attempt_loss loss)
+void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
+                                enum attempt_loss loss)
 {
     if (ex->state == EX_DONE || ex->response_done)
         return;
@@ -546,14 +552,44 @@ static void frame(const struct exchange *ex, const struct response *response, st
 void exchange_on_interim(struct exchange *ex, const struct response *response)
 {
     struct leg *down = ex->from.leg;
-    struct leg_head head = {
-        .response = response, .framing = FRAMING_NONE, .body_bytes = BODY_UNKNOWN, .keep_length = BODY_UNKNOWN};
+    struct leg_head head = {.response = response,
+                            .framing = FRAMING_NONE,
+                            .body_bytes = BODY_UNKNOWN,
+                            .keep_length = BODY_UNKNOWN};
 
     if (ex->state != EX_FORWARD || ex->request.minor == 0)
         return;
     /* An interim head that does not fit is left out: the final one tells all. */
     if (down->ops->send_head(down, &head) == OK)
         log_debug("interim response passed on", F_UINT("status", response->status));
+}
+
+/*
+ * The fields of a response are borrowed from what was read, and gone with it. The access log may want
+ * some at the end, so they are copied, or forgotten.
+ */
+static void keep_fields(struct exchange *ex)
+{
+    struct fields *fields = &ex->response.fields;
+    struct field_line *kept = NULL;
+    unsigned n = fields->n;
+
+    if (ex->view->snapshot->logs_response)
+        kept = arena_try_raw(&ex->arena, n * sizeof(*kept));
+    fields->n = 0;
+    for (unsigned i = 0; kept && i < n; i++) {
+        struct sluice_span name = arena_copy(&ex->arena, field_name(&fields->line[i]));
+        struct sluice_span value = arena_copy(&ex->arena, field_value(&fields->line[i]));
+
+        kept[i] = fields->line[i];
+        kept[i].name = name.ptr;
+        kept[i].value = value.ptr;
+        if (!name.ptr || !value.ptr)
+            break;
+        fields->n++;
+    }
+    fields->line = kept;
+    fields->cap = fields->n;
 }
 
 void exchange_on_response(struct exchange *ex, const struct response *response)
@@ -578,6 +614,7 @@ void exchange_on_response(struct exchange *ex, const struct response *response)
         exchange_refuse(ex, REASON_INTERNAL, "the response head cannot be sent");
         return;
     }
+    keep_fields(ex);
     ex->head_sent = true;
     ex->reason = REASON_COMPLETED;
     ex->state = EX_ANSWER;

@@ -40,13 +40,13 @@ enum exchange_state {
 
 /* Where a request came from. */
 struct exchange_from {
-    struct leg *leg;          /* borrowed */
-    struct port *port;        /* borrowed */
-    const struct addr *peer;  /* borrowed, outlives the exchange */
-    const char *protocol;     /* "HTTP/1.1" */
-    const char *scheme;       /* "http" */
-    uint64_t connection;      /* id */
-    uint32_t requests;        /* of this connection, this one included */
+    struct leg *leg;         /* borrowed */
+    struct port *port;       /* borrowed */
+    const struct addr *peer; /* borrowed, outlives the exchange */
+    const char *protocol;    /* "HTTP/1.1" */
+    const char *scheme;      /* "http" */
+    uint64_t connection;     /* id */
+    uint32_t requests;       /* of this connection, this one included */
 };
 
 /* The fields are for the files of proxy/. */
@@ -62,7 +62,8 @@ struct exchange {
     enum leg_end down_end;
 
     struct request request;
-    struct response response; /* fields are only valid while it is being answered, unless kept for the log */
+    struct response
+        response; /* fields are only valid while it is being answered, unless kept for the log */
     const struct route *route; /* borrowed from the snapshot; NULL before EX_AIM */
     const struct route_target *target;
     uint32_t allowed_methods;
@@ -82,7 +83,8 @@ struct exchange {
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t id[2];
     int64_t request_bytes, response_bytes;
-    struct sluice_span endpoint; /* the last one tried; in the members of the view's or newer sets: copied into the arena */
+    struct sluice_span
+        endpoint; /* the last one tried; in the members of the view's or newer sets: copied into the arena */
     unsigned tries;
     bool reused;
     struct sluice_span client; /* address as text, in the arena; empty: not made yet */
@@ -100,11 +102,12 @@ void exchange_forget(struct exchange *ex);
  * Begin with a whole head whose bytes are copied, and go on until there is something to wait for; nothing is
  * flushed yet. from->leg may live in ex->arena. The exchange must be entered.
  */
-void exchange_begin(struct exchange *ex, const struct exchange_from *from, const struct request *request,
-                    struct sluice_span head);
+void exchange_begin(struct exchange *ex, const struct exchange_from *from,
+                    const struct request *request, struct sluice_span head);
 
 /* Begin with a head that was refused or did not come in time. */
-void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from, enum reason reason, const char *detail);
+void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from,
+                            enum reason reason, const char *detail);
 
 void exchange_enter(struct exchange *ex);
 
@@ -136,7 +139,8 @@ void exchange_on_response_end(struct exchange *ex, const struct fields *trailers
 void exchange_on_up_drained(struct exchange *ex);
 
 /* The attempt has ended itself. may_repeat: surely nothing was processed, so another endpoint may be asked. */
-void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail, enum attempt_loss loss);
+void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
+                                enum attempt_loss loss);
 
 /* -- for the other files of proxy/ -------------------------------------------- */
 

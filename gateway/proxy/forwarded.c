@@ -60,7 +60,8 @@ struct sluice_span exchange_client(struct exchange *ex)
     if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
         ex->client = told_client(ex, conf);
     if (ex->client.len == 0)
-        ex->client = arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+        ex->client = arena_copy(&ex->arena,
+                                span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
     return ex->client;
 }
 
@@ -74,7 +75,8 @@ static enum err append(struct exchange *ex, enum field_id id, struct sluice_span
         struct sluice_span before = field_value(line);
 
         line->mark |= FIELD_DROPPED;
-        value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len, value.ptr);
+        value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len,
+                             value.ptr);
         if (!value.ptr)
             return ERR_MEMORY;
         line = fields_find(fields, id);
@@ -107,9 +109,9 @@ static enum err add_forwarded(struct exchange *ex, struct sluice_span peer)
     bool is_v6 = span_find(peer, ':') < peer.len;
     struct sluice_span host = ex->request.authority;
     struct sluice_span value =
-        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)peer.len, peer.ptr,
-                     is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "", (int)host.len,
-                     host.ptr ? host.ptr : "", host.len ? "\"" : "");
+        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)peer.len,
+                     peer.ptr, is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "",
+                     (int)host.len, host.ptr ? host.ptr : "", host.len ? "\"" : "");
 
     return value.ptr ? append(ex, FIELD_FORWARDED, value) : ERR_MEMORY;
 }
@@ -132,7 +134,8 @@ static enum err tell_client(struct exchange *ex, const struct forwarded_conf *co
     enum err err = OK;
 
     exchange_client(ex); /* before the fields change */
-    peer = arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    peer =
+        arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
     if (!peer.ptr)
         return ERR_MEMORY;
     if (!trusted)
@@ -159,7 +162,8 @@ enum err forwarded_apply(struct exchange *ex)
     }
     err = tell_client(ex, &listener->forwarded);
     if (err == OK && listener->via)
-        err = fields_add(fields, SPAN("via"), ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
+        err = fields_add(fields, SPAN("via"),
+                         ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
     if (err == OK && ex->route->request_edits.n > 0)
         err = route_edit_fields(&ex->route->request_edits, fields);
     while ((line = fields_find(fields, FIELD_HOST)) != NULL) {

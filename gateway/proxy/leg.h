@@ -23,7 +23,8 @@ struct leg_head {
     const struct response *response; /* downstream legs; else NULL */
     enum framing framing;            /* FRAMING_NONE: no content follows */
     int64_t body_bytes;              /* FRAMING_LENGTH */
-    int64_t keep_length; /* a Content-Length that describes no content (HEAD, 304), or BODY_UNKNOWN */
+    int64_t
+        keep_length; /* a Content-Length that describes no content (HEAD, 304), or BODY_UNKNOWN */
 };
 
 /* How an exchange leaves a leg. */

@@ -20,8 +20,10 @@ static const struct shape range_shape = {.kind = SHAPE_CUSTOM,
                                          .what = "a network such as 10.0.0.0/8",
                                          .pattern = "^[0-9a-fA-F:.]+(/[0-9]+)?$"};
 
-static const struct shape ranges_shape = {
-    .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &range_shape, .what = "a list of networks"};
+static const struct shape ranges_shape = {.kind = SHAPE_LIST,
+                                          .size = sizeof(struct items),
+                                          .element = &range_shape,
+                                          .what = "a list of networks"};
 
 static const struct choice send_choices[] = {
     {"x-forwarded", FORWARDED_X, "X-Forwarded-For, -Proto and -Host."},
@@ -31,14 +33,16 @@ static const struct choice send_choices[] = {
     {NULL, 0, NULL},
 };
 
-static const struct shape send_shape = {.kind = SHAPE_CHOICE, .size = sizeof(int), .choices = send_choices};
+static const struct shape send_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = send_choices};
 
 static const struct field forwarded_fields[] = {
     {.name = "trust",
      .shape = &ranges_shape,
      .offset = offsetof(struct forwarded_conf, trust),
      .preset = "[]",
-     .help = "Peers whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed and added to; from all "
+     .help = "Peers whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed and added to; "
+             "from all "
              "others they are replaced.",
      .example = "[ 10.0.0.0/8, \"fd00::/8\" ]"},
     {.name = "send",
@@ -49,8 +53,10 @@ static const struct field forwarded_fields[] = {
     {0},
 };
 
-static const struct shape forwarded_shape = {
-    .kind = SHAPE_STRUCT, .size = sizeof(struct forwarded_conf), .fields = forwarded_fields, .title = "forwarded"};
+static const struct shape forwarded_shape = {.kind = SHAPE_STRUCT,
+                                             .size = sizeof(struct forwarded_conf),
+                                             .fields = forwarded_fields,
+                                             .title = "forwarded"};
 
 /* -- limits and timeouts ---------------------------------------------------- */
 
@@ -59,8 +65,11 @@ static const struct shape line_shape = {.kind = SHAPE_SIZE,
                                         .min = 64,
                                         .max = 65536,
                                         .what = "a size from 64 to 64KiB"};
-static const struct shape count_shape = {
-    .kind = SHAPE_UINT, .size = sizeof(uint64_t), .min = 1, .max = 1000, .what = "a number from 1 to 1000"};
+static const struct shape count_shape = {.kind = SHAPE_UINT,
+                                         .size = sizeof(uint64_t),
+                                         .min = 1,
+                                         .max = 1000,
+                                         .what = "a number from 1 to 1000"};
 
 #define AT(member) offsetof(struct listener_limits, member)
 
@@ -84,7 +93,8 @@ static const struct field limits_fields[] = {
      .shape = &shape_size,
      .offset = AT(body_bytes),
      .preset = "0",
-     .help = "The content of a request; beyond it the answer is 413. 0: no limit (content is streamed, never "
+     .help = "The content of a request; beyond it the answer is 413. 0: no limit (content is "
+             "streamed, never "
              "collected)."},
     {0},
 };
@@ -92,8 +102,10 @@ static const struct field limits_fields[] = {
 #undef AT
 #define AT(member) offsetof(struct listener_times, member)
 
-static const struct shape limits_shape = {
-    .kind = SHAPE_STRUCT, .size = sizeof(struct listener_limits), .fields = limits_fields, .title = "limits"};
+static const struct shape limits_shape = {.kind = SHAPE_STRUCT,
+                                          .size = sizeof(struct listener_limits),
+                                          .fields = limits_fields,
+                                          .title = "limits"};
 
 static const struct shape wait_shape = {.kind = SHAPE_DURATION,
                                         .size = sizeof(uint64_t),
@@ -126,8 +138,10 @@ static const struct field times_fields[] = {
 
 #undef AT
 
-static const struct shape times_shape = {
-    .kind = SHAPE_STRUCT, .size = sizeof(struct listener_times), .fields = times_fields, .title = "timeout"};
+static const struct shape times_shape = {.kind = SHAPE_STRUCT,
+                                         .size = sizeof(struct listener_times),
+                                         .fields = times_fields,
+                                         .title = "timeout"};
 
 /* -- the listener ------------------------------------------------------------- */
 
@@ -140,8 +154,11 @@ static const struct choice half_close_choices[] = {
 static const struct shape half_close_shape = {
     .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = half_close_choices};
 
-static const struct shape backlog_shape = {
-    .kind = SHAPE_UINT, .size = sizeof(uint64_t), .min = 1, .max = 65535, .what = "a number from 1 to 65535"};
+static const struct shape backlog_shape = {.kind = SHAPE_UINT,
+                                           .size = sizeof(uint64_t),
+                                           .min = 1,
+                                           .max = 65535,
+                                           .what = "a number from 1 to 65535"};
 
 static void listener_check(struct bind *bind, const struct tree *node, void *out)
 {
@@ -149,7 +166,8 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
 
     conf->at = node ? node->at : (struct mark){0};
     if (addr_parse(conf->bind, bind->arena, &conf->addr))
-        notes_error(bind->notes, conf->at, "write ADDRESS:PORT, [V6]:PORT or unix:PATH; 0.0.0.0:8080 listens everywhere",
+        notes_error(bind->notes, conf->at,
+                    "write ADDRESS:PORT, [V6]:PORT or unix:PATH; 0.0.0.0:8080 listens everywhere",
                     "'%s' is not an address to listen on", conf->bind.ptr);
     if (conf->name.len == 0)
         conf->name = conf->bind;
@@ -175,13 +193,17 @@ static const struct field listener_fields[] = {
      .shape = &shape_uint,
      .offset = AT(connections),
      .preset = "0",
-     .help = "Connections at most; further ones wait in the backlog. 0: only limits.connections holds."},
+     .help = "Connections at most; further ones wait in the backlog. 0: only limits.connections "
+             "holds."},
     {.name = "backlog",
      .shape = &backlog_shape,
      .offset = AT(backlog),
      .preset = "4096",
      .help = "Connections that may wait to be accepted, per worker."},
-    {.name = "limits", .shape = &limits_shape, .offset = AT(limits), .help = "How large a request may be."},
+    {.name = "limits",
+     .shape = &limits_shape,
+     .offset = AT(limits),
+     .help = "How large a request may be."},
     {.name = "timeout",
      .shape = &times_shape,
      .offset = AT(timeout),
@@ -191,7 +213,11 @@ static const struct field listener_fields[] = {
      .shape = &forwarded_shape,
      .offset = AT(forwarded),
      .help = "What upstreams are told of the client, and whom to believe."},
-    {.name = "via", .shape = &shape_bool, .offset = AT(via), .preset = "true", .help = "Add Via to requests (RFC 9110 7.6.3)."},
+    {.name = "via",
+     .shape = &shape_bool,
+     .offset = AT(via),
+     .preset = "true",
+     .help = "Add Via to requests (RFC 9110 7.6.3)."},
     {.name = "merge_slashes",
      .shape = &shape_bool,
      .offset = AT(merge_slashes),

@@ -25,8 +25,8 @@ static void count(const struct exchange *ex, uint64_t duration_us)
     histogram_add(&counters->duration, duration_us);
 }
 
-static bool find_field(const struct access_record *record, bool of_response, struct sluice_span name,
-                       struct sluice_span *value)
+static bool find_field(const struct access_record *record, bool of_response,
+                       struct sluice_span name, struct sluice_span *value)
 {
     const struct exchange *ex = record->owner;
     const struct fields *fields = of_response ? &ex->response.fields : &ex->request.fields;

@@ -5,7 +5,6 @@
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 
-
 enum { FIELDS_MAX = 8 /* of our own; edits of the route come on top and grow the table */ };
 
 struct reply {
@@ -33,7 +32,8 @@ static enum err respond(struct exchange *ex, struct reply *reply)
 static enum err redirect(struct exchange *ex, struct reply *reply)
 {
     struct sluice_span location;
-    enum err err = route_location(ex->route, &ex->request, span_of(ex->from.scheme), &ex->arena, &location);
+    enum err err =
+        route_location(ex->route, &ex->request, span_of(ex->from.scheme), &ex->arena, &location);
 
     reply->response.status = (uint16_t)route_redirect_status(ex->route);
     return err ? err : add(reply, SPAN("location"), location);
@@ -61,7 +61,9 @@ static enum err problem_body(struct exchange *ex, const char *id, struct sluice_
     unsigned status = reason_status(ex->reason);
 
     text_init_fixed(&text, bytes, sizeof(bytes));
-    text_format(&text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"reason\":\"%s\",\"detail\":\"%s",
+    text_format(&text,
+                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"reason\":\"%s\","
+                "\"detail\":\"%s",
                 status_reason(status), status, reason_name(ex->reason), reason_text(ex->reason));
     if (ex->detail) {
         text_add(&text, SPAN(" ("));
@@ -137,8 +139,10 @@ static bool may_have_content(unsigned status)
 enum err reply_send(struct exchange *ex)
 {
     struct leg *down = ex->from.leg;
-    struct reply reply = {.response = {.minor = 1, .fields = {.cap = FIELDS_MAX, .arena = &ex->arena}}};
-    struct leg_head head = {.response = &ex->response, .keep_length = BODY_UNKNOWN, .framing = FRAMING_NONE};
+    struct reply reply = {
+        .response = {.minor = 1, .fields = {.cap = FIELDS_MAX, .arena = &ex->arena}}};
+    struct leg_head head = {
+        .response = &ex->response, .keep_length = BODY_UNKNOWN, .framing = FRAMING_NONE};
     bool is_head = ex->request.method == METHOD_HEAD;
     enum err err;
 

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 enum {
-    READS_MAX = 8,               /* of one connection in a turn, then others get theirs */
-    SKIP_MAX_BYTES = 256 * 1024, /* of content nobody wants; beyond it a new connection is cheaper */
-    LINGER_MS = 2000,            /* for a client to notice our end before a reset may hit it */
+    READS_MAX = 8, /* of one connection in a turn, then others get theirs */
+    SKIP_MAX_BYTES =
+        256 * 1024,   /* of content nobody wants; beyond it a new connection is cheaper */
+    LINGER_MS = 2000, /* for a client to notice our end before a reset may hit it */
     LINGER_MAX_BYTES = 1024 * 1024,
 };
 
@@ -45,9 +46,9 @@ struct downstream {
     enum framing framing;  /* of the response's content */
     int64_t skipped_bytes; /* content that nobody wanted */
     bool in_trailers;
-    bool whole;        /* the request has been read to its end */
-    bool wants_keep;   /* the client does not mind another request on this connection */
-    bool waits;        /* for 100 Continue before it sends content */
+    bool whole;      /* the request has been read to its end */
+    bool wants_keep; /* the client does not mind another request on this connection */
+    bool waits;      /* for 100 Continue before it sends content */
     bool is_http_1_0;
     bool sends_no_content; /* HEAD: the response has none whatever its head says */
 };
@@ -134,7 +135,8 @@ void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
 
 /* -- reading a head -------------------------------------------------------- */
 
-static struct downstream *downstream_new(struct session *session, struct exchange *ex, struct exchange_from *from)
+static struct downstream *downstream_new(struct session *session, struct exchange *ex,
+                                         struct exchange_from *from)
 {
     struct downstream *down = arena_try(&ex->arena, sizeof(*down));
 
@@ -199,7 +201,8 @@ static void refuse_head(struct session *session)
     begin_refused(session, reason, h1_rule_text(rule));
 }
 
-static void begin_exchange(struct session *session, const struct request *request, struct sluice_span head)
+static void begin_exchange(struct session *session, const struct request *request,
+                           struct sluice_span head)
 {
     struct exchange_from from;
     struct downstream *down = begin(session, &from);
@@ -351,7 +354,8 @@ static void linger(struct session *session, struct sluice_span bytes)
 
 static bool has_turn(const struct session *session)
 {
-    return conn_is_open(&session->conn) && session->conn.holds == 0 && conn_peek(&session->conn).len > 0;
+    return conn_is_open(&session->conn) && session->conn.holds == 0 &&
+           conn_peek(&session->conn).len > 0;
 }
 
 /*
@@ -462,7 +466,8 @@ static enum err send_head(struct leg *leg, const struct leg_head *head)
         connection = connection_of(down, head->framing);
         down->framing = head->framing;
     }
-    n = h1_write_response(out, room, head->response, head->framing, head->body_bytes, head->keep_length, connection);
+    n = h1_write_response(out, room, head->response, head->framing, head->body_bytes,
+                          head->keep_length, connection);
     if (n == 0)
         return ERR_LIMIT;
     conn_wrote(conn, n);

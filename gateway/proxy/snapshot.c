@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf *conf, struct notes *notes)
+static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                          struct notes *notes)
 {
     snapshot->listeners = conf->listeners.first;
     snapshot->n_listeners = conf->listeners.n;
@@ -18,35 +19,39 @@ static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf 
             const struct listener_conf *other = &snapshot->listeners[j];
 
             if (span_equal(listener->name, other->name))
-                notes_error(notes, listener->at, "give each listener a name of its own", "two listeners are called '%s'",
-                            listener->name.ptr);
+                notes_error(notes, listener->at, "give each listener a name of its own",
+                            "two listeners are called '%s'", listener->name.ptr);
             else if (listener->addr.port != 0 && addr_equal(&listener->addr, &other->addr))
-                notes_error(notes, listener->at, "remove one of them", "listeners '%s' and '%s' have the same address",
-                            other->name.ptr, listener->name.ptr);
+                notes_error(notes, listener->at, "remove one of them",
+                            "listeners '%s' and '%s' have the same address", other->name.ptr,
+                            listener->name.ptr);
         }
     }
 }
 
-static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
-                          struct notes *notes)
+static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                          const struct snapshot_parts *parts, struct notes *notes)
 {
     const struct upstream_conf *upstream = conf->upstreams.first;
 
     snapshot->n_upstreams = conf->upstreams.n;
-    snapshot->upstreams = arena_new(&snapshot->arena, (conf->upstreams.n + 1) * sizeof(*snapshot->upstreams));
+    snapshot->upstreams =
+        arena_new(&snapshot->arena, (conf->upstreams.n + 1) * sizeof(*snapshot->upstreams));
     for (size_t i = 0; i < conf->upstreams.n; i++) {
         snapshot->upstreams[i].conf = &upstream[i];
         snapshot->upstreams[i].members = members_from_conf(&upstream[i], parts->shares, notes);
-        snapshot->upstreams[i].tally =
-            tally_get(parts->tally, UPSTREAM_TALLY, upstream[i].named.name, sizeof(struct upstream_counters));
+        snapshot->upstreams[i].tally = tally_get(
+            parts->tally, UPSTREAM_TALLY, upstream[i].named.name, sizeof(struct upstream_counters));
     }
 }
 
-static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
-                       struct notes *notes)
+static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                       const struct snapshot_parts *parts, struct notes *notes)
 {
-    struct sluice_span *listeners = arena_new(&snapshot->arena, (snapshot->n_listeners + 1) * sizeof(*listeners));
-    struct sluice_span *upstreams = arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*upstreams));
+    struct sluice_span *listeners =
+        arena_new(&snapshot->arena, (snapshot->n_listeners + 1) * sizeof(*listeners));
+    struct sluice_span *upstreams =
+        arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*upstreams));
     struct mark *marks = arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*marks));
     struct route_names names = {.listeners = listeners,
                                 .n_listeners = snapshot->n_listeners,
@@ -64,8 +69,8 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
     snapshot->routes = route_table_new(&conf->routes, &names, &snapshot->arena, notes);
     if (!snapshot->routes)
         return;
-    snapshot->route_tally =
-        arena_new(&snapshot->arena, (route_table_count(snapshot->routes) + 1) * sizeof(*snapshot->route_tally));
+    snapshot->route_tally = arena_new(&snapshot->arena, (route_table_count(snapshot->routes) + 1) *
+                                                            sizeof(*snapshot->route_tally));
     for (size_t i = 0; i < route_table_count(snapshot->routes); i++) {
         const struct route *route = route_table_get(snapshot->routes, i);
 
@@ -74,21 +79,23 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
     }
 }
 
-static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf *conf, struct notes *notes,
-                           bool check_only)
+static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                           struct notes *notes, bool check_only)
 {
     struct sluice_span path = conf->access_log.path;
 
     snapshot->access_log = conf->access_log;
+    snapshot->logs_response = access_format_wants_response(conf->access_log.format);
     if (check_only || span_equal(path, SPAN("off")))
         return;
     if (writer_open(snapshot->writer, path, &snapshot->access_file))
-        notes_error(notes, (struct mark){0}, "check the folder and its rights", "access_log.path '%s' cannot be opened: %s",
-                    path.ptr, strerror(errno));
+        notes_error(notes, (struct mark){0}, "check the folder and its rights",
+                    "access_log.path '%s' cannot be opened: %s", path.ptr, strerror(errno));
 }
 
-struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
-                              struct notes *notes, bool check_only)
+struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf,
+                              const struct snapshot_parts *parts, struct notes *notes,
+                              bool check_only)
 {
     struct snapshot *snapshot = alloc_new(sizeof(*snapshot));
 

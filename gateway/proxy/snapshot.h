@@ -25,9 +25,9 @@ typedef void snapshot_retire_fn(void *arg, struct snapshot *snapshot);
 
 /* One upstream of a snapshot. */
 struct snapshot_upstream {
-    const struct upstream_conf *conf;  /* in the arena */
-    struct members *members;           /* shared; the static set */
-    const struct tally_block *tally;   /* struct upstream_counters; as long as the process */
+    const struct upstream_conf *conf; /* in the arena */
+    struct members *members;          /* shared; the static set */
+    const struct tally_block *tally;  /* struct upstream_counters; as long as the process */
 };
 
 struct snapshot {
@@ -43,6 +43,7 @@ struct snapshot {
     struct access_log_conf access_log;
     struct writer_file *access_file; /* owned; NULL: no access log */
     struct writer *writer;           /* borrowed, outlives us: whose file that is */
+    bool logs_response;              /* the access log wants fields of responses */
     struct origins *origins;         /* in the arena */
     snapshot_retire_fn *retire;
     void *retire_arg; /* borrowed, outlives us */
@@ -69,8 +70,9 @@ struct snapshot_conf {
  * Build from bound parts; takes *arena, in which conf lives. Errors go to notes, and NULL is returned with the
  * arena given back. The caller owns a reference. check_only: do not open the access log.
  */
-struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf, const struct snapshot_parts *parts,
-                              struct notes *notes, bool check_only);
+struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf,
+                              const struct snapshot_parts *parts, struct notes *notes,
+                              bool check_only);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 

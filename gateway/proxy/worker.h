@@ -29,7 +29,8 @@ struct crew {
     unsigned n_workers;
     uint64_t max_connections; /* atomic: of all workers together */
     uint64_t connections;     /* atomic: open now; written at accept and close only */
-    uint64_t drain_idle_ms;   /* an idle connection is closed after this quiet time when draining */
+    uint64_t
+        drain_idle_ms; /* atomic: an idle connection is closed after this quiet time when draining */
     struct writer *writer;
     /* Tell the control thread that a draining worker has no connection left. Called once, on the worker's thread. */
     void (*on_drained)(void *arg, unsigned worker);
@@ -73,10 +74,11 @@ struct worker {
     struct writer_lane *lane;
     struct text line; /* an access log line being made */
     struct worker_counters counters;
-    struct field_line *request_lines;  /* owned: scratch tables that heads are parsed into */
+    struct field_line *request_lines; /* owned: scratch tables that heads are parsed into */
     struct field_line *response_lines;
     uint64_t last_connection; /* id */
-    bool draining;
+    bool draining, said_drained;
+    struct soon last_turn;
     struct alarm sweep; /* while draining: closes what has become idle */
     /* The wall clock moves with the loop's; the difference is renewed now and then. */
     int64_t wall_offset_us;
@@ -85,7 +87,9 @@ struct worker {
     uint64_t date_s;
 };
 
-enum { WORKER_LINES = 1000 + 64 /* the most field lines a listener may allow, and some of our own */ };
+enum {
+    WORKER_LINES = 1000 + 64 /* the most field lines a listener may allow, and some of our own */
+};
 
 /* -- for the control thread ---------------------------------------------- */
 
@@ -101,7 +105,8 @@ void worker_main(void *arg);
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
 
 /* Accept on fd for the listener of that name, which the newest published snapshot has. Takes over fd. */
-void worker_add_port(struct worker *worker, struct sluice_span name, int fd, const struct tally_block *tally);
+void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
+                     const struct tally_block *tally);
 
 /* Accept what is queued, then close the descriptor; its connections are served on and closed when they are done. */
 void worker_remove_port(struct worker *worker, struct sluice_span name);
@@ -113,7 +118,8 @@ void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
 
 /* Take over a connection that another worker accepted. Any thread. */
-void worker_hand_over(struct worker *worker, struct sluice_span port, int fd, const struct addr *peer);
+void worker_hand_over(struct worker *worker, struct sluice_span port, int fd,
+                      const struct addr *peer);
 
 /* -- for the worker's own thread ------------------------------------------ */
 

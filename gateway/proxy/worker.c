@@ -1,0 +1,490 @@
+#include "proxy/worker.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "core/mailbox.h"
+#include "http/date.h"
+#include "net/listener.h"
+#include "proxy/session.h"
+#include "upstream/upstream.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    LANE_BYTES = 1024 * 1024, /* of access log lines that the writer has not written yet */
+    SWEEP_MS = 200,           /* how often a draining worker looks for idle connections */
+    WALL_US = 1000 * 1000,    /* the wall clock is asked again after this long: it may be set */
+    HAND_OVER_SLACK = 16, /* connections above the average before new ones go to another worker */
+};
+
+static const struct listener_ops port_ops;
+
+/* -- views -------------------------------------------------------------- */
+
+static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
+{
+    struct view *view = alloc_new(sizeof(*view));
+
+    view->worker = worker;
+    view->snapshot = snapshot_ref(snapshot);
+    view->users = 1;
+    view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(*view->upstreams));
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+
+        view->upstreams[i] =
+            upstream_get(worker->upstreams, upstream->conf, upstream->members, upstream->tally);
+    }
+    return view;
+}
+
+struct view *worker_use_view(struct worker *worker)
+{
+    worker->view->users++;
+    return worker->view;
+}
+
+void view_unuse(struct view **view_)
+{
+    struct view *view = *view_;
+
+    *view_ = NULL;
+    if (!view || --view->users > 0)
+        return;
+    for (size_t i = 0; i < view->snapshot->n_upstreams; i++) {
+        upstream_unref(&view->upstreams[i]);
+    }
+    snapshot_unref(&view->snapshot);
+    alloc_free(view->upstreams);
+    alloc_free(view);
+}
+
+/* -- ports -------------------------------------------------------------- */
+
+static struct port *port_find(struct worker *worker, struct sluice_span name)
+{
+    list_each (node, &worker->ports) {
+        struct port *port = list_entry(node, struct port, link);
+
+        if (span_equal(span_of(port->name), name))
+            return port;
+    }
+    return NULL;
+}
+
+/* Take the rules of this name from a newer view; what the view does not name keeps those it has. */
+static void port_follow(struct port *port, struct worker *worker)
+{
+    const struct snapshot *snapshot = worker->view->snapshot;
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        struct view *old = port->view;
+
+        if (!span_equal(snapshot->listeners[i].name, span_of(port->name)))
+            continue;
+        port->view = worker_use_view(worker);
+        port->conf = &snapshot->listeners[i];
+        port->index = (unsigned)i;
+        view_unuse(&old);
+        return;
+    }
+}
+
+static void port_end_if_unused(struct port *port)
+{
+    if (port->listener || port->sessions > 0)
+        return;
+    list_remove(&port->link);
+    view_unuse(&port->view);
+    alloc_free(port->name);
+    alloc_free(port);
+}
+
+static bool may_accept(void *port_)
+{
+    struct port *port = port_;
+    struct crew *crew = port->worker->crew;
+    uint64_t cap = port->conf->connections;
+    bool has_room = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) <
+                    __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED);
+
+    if (has_room && cap > 0)
+        has_room = counter_get(&port->counters->open) <
+                   cap / crew->n_workers + (cap % crew->n_workers > port->worker->index);
+    if (!has_room)
+        counter_add(&port->counters->refused_limit, 1);
+    return has_room;
+}
+
+static void port_take(struct port *port, int fd, const struct addr *peer)
+{
+    struct worker *worker = port->worker;
+
+    port->sessions++;
+    counter_add(&port->counters->open, 1);
+    counter_add(&worker->counters.connections, 1);
+    session_open(port, fd, peer);
+}
+
+/* The least loaded worker, if we have clearly more long-lived connections than our share; else NULL. */
+static struct worker *lighter_worker(const struct worker *worker)
+{
+    const struct crew *crew = worker->crew;
+    uint64_t own = counter_get(&worker->counters.connections);
+    uint64_t all = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED);
+    struct worker *best = NULL;
+    uint64_t least = own;
+
+    if (crew->n_workers == 1 || own <= all / crew->n_workers + HAND_OVER_SLACK)
+        return NULL;
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        uint64_t its = counter_get(&crew->worker[i]->counters.connections);
+
+        if (its < least) {
+            least = its;
+            best = crew->worker[i];
+        }
+    }
+    return best;
+}
+
+static void on_accept(void *port_, int fd, const struct addr *peer)
+{
+    struct port *port = port_;
+    struct worker *worker = port->worker;
+    struct worker *other = worker->draining ? NULL : lighter_worker(worker);
+
+    __atomic_fetch_add(&worker->crew->connections, 1, __ATOMIC_RELAXED);
+    counter_add(&worker->counters.accepted, 1);
+    counter_add(&port->counters->accepted, 1);
+    if (!other) {
+        port_take(port, fd, peer);
+        return;
+    }
+    counter_add(&worker->counters.handed_off, 1);
+    worker_hand_over(other, span_of(port->name), fd, peer);
+}
+
+static void on_shed(void *port_, unsigned n)
+{
+    static struct log_gate gate = {.per_second = 1, .burst = 1};
+    struct port *port = port_;
+
+    counter_add(&port->counters->refused_descriptors, n);
+    if (log_gate_pass(&gate))
+        log_warn("out of descriptors, connections turned away: raise the limit of open files "
+                 "(ulimit -n, LimitNOFILE=)",
+                 F_STR("listener", port->name), F_UINT("connections", n));
+}
+
+static const struct listener_ops port_ops = {
+    .on_accept = on_accept,
+    .may_accept = may_accept,
+    .on_shed = on_shed,
+};
+
+static void say_if_drained(struct worker *worker)
+{
+    struct crew *crew = worker->crew;
+
+    if (worker->draining && list_is_empty(&worker->all) && !worker->said_drained) {
+        worker->said_drained = true;
+        crew->on_drained(crew->on_drained_arg, worker->index);
+    }
+}
+
+void worker_on_session_end(struct worker *worker, struct port *port)
+{
+    bool was_full = __atomic_fetch_sub(&worker->crew->connections, 1, __ATOMIC_RELAXED) >=
+                    __atomic_load_n(&worker->crew->max_connections, __ATOMIC_RELAXED);
+
+    counter_sub(&worker->counters.connections, 1);
+    counter_sub(&port->counters->open, 1);
+    port->sessions--;
+    if (port->listener && (was_full || port->conf->connections > 0))
+        listener_resume(port->listener);
+    port_end_if_unused(port);
+    say_if_drained(worker);
+}
+
+/* -- letters -------------------------------------------------------------- */
+
+struct publish_letter {
+    struct letter letter;
+    struct snapshot *snapshot; /* shared */
+};
+
+static void on_publish(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct publish_letter *publish = (struct publish_letter *)(void *)letter;
+    struct view *old = worker->view;
+
+    worker->view = view_new(worker, publish->snapshot);
+    list_each_safe (node, after, &worker->ports) {
+        port_follow(list_entry(node, struct port, link), worker);
+    }
+    view_unuse(&old);
+    snapshot_unref(&publish->snapshot);
+    alloc_free(publish);
+}
+
+void worker_publish(struct worker *worker, struct snapshot *snapshot)
+{
+    struct publish_letter *publish = alloc_new(sizeof(*publish));
+
+    publish->snapshot = snapshot_ref(snapshot);
+    mailbox_post(worker->mailbox, &publish->letter, on_publish);
+}
+
+/* About one listener, by name: a descriptor to accept from, a connection to take over, or nothing. */
+struct port_letter {
+    struct letter letter;
+    const struct tally_block *tally;
+    struct addr peer;
+    int fd;
+    size_t name_len;
+    char name[];
+};
+
+static struct port_letter *port_letter_new(struct sluice_span name, int fd)
+{
+    struct port_letter *letter = alloc_new(sizeof(*letter) + name.len);
+
+    letter->fd = fd;
+    letter->name_len = name.len;
+    memcpy(letter->name, name.ptr, name.len);
+    return letter;
+}
+
+static struct port *port_new(struct worker *worker, struct sluice_span name,
+                             const struct tally_block *tally)
+{
+    struct port *port = alloc_new(sizeof(*port));
+
+    port->worker = worker;
+    port->name = alloc_text(name.ptr, name.len);
+    port->counters = tally_slot(tally, worker->index);
+    list_append(&worker->ports, &port->link);
+    port_follow(port, worker);
+    return port;
+}
+
+static void on_add_port(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct port_letter *add = (struct port_letter *)(void *)letter;
+    struct sluice_span name = span_make(add->name, add->name_len);
+    struct port *port = port_find(worker, name);
+
+    if (!port)
+        port = port_new(worker, name, add->tally);
+    /* An address may move while the name stays: the old socket is emptied first. */
+    listener_free(&port->listener);
+    port->listener = listener_new(worker->loop, add->fd, &port_ops, port);
+    alloc_free(add);
+}
+
+void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
+                     const struct tally_block *tally)
+{
+    struct port_letter *add = port_letter_new(name, fd);
+
+    add->tally = tally;
+    mailbox_post(worker->mailbox, &add->letter, on_add_port);
+}
+
+static void on_remove_port(void *worker_, struct letter *letter)
+{
+    struct port_letter *remove = (struct port_letter *)(void *)letter;
+    struct port *port = port_find(worker_, span_make(remove->name, remove->name_len));
+
+    if (port) {
+        listener_free(&port->listener);
+        port_end_if_unused(port);
+    }
+    alloc_free(remove);
+}
+
+void worker_remove_port(struct worker *worker, struct sluice_span name)
+{
+    mailbox_post(worker->mailbox, &port_letter_new(name, -1)->letter, on_remove_port);
+}
+
+static void on_hand_over(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct port_letter *over = (struct port_letter *)(void *)letter;
+    struct port *port = port_find(worker, span_make(over->name, over->name_len));
+
+    if (port) {
+        port_take(port, over->fd, &over->peer);
+    } else {
+        /* The listener went away meanwhile, and with it every promise to serve the connection by its rules. */
+        close(over->fd);
+        __atomic_fetch_sub(&worker->crew->connections, 1, __ATOMIC_RELAXED);
+    }
+    alloc_free(over);
+}
+
+void worker_hand_over(struct worker *worker, struct sluice_span port, int fd,
+                      const struct addr *peer)
+{
+    struct port_letter *over = port_letter_new(port, fd);
+
+    over->peer = *peer;
+    mailbox_post(worker->mailbox, &over->letter, on_hand_over);
+}
+
+static void sweep(struct worker *worker, uint64_t quiet_us)
+{
+    uint64_t now_us = loop_now_us(worker->loop);
+
+    list_each_safe (node, after, &worker->all) {
+        session_sweep(node, now_us, quiet_us);
+    }
+}
+
+static void on_sweep(struct alarm *alarm)
+{
+    struct worker *worker = list_entry(alarm, struct worker, sweep);
+
+    uint64_t quiet_ms = __atomic_load_n(&worker->crew->drain_idle_ms, __ATOMIC_RELAXED);
+
+    sweep(worker, quiet_ms * 1000 + 1);
+    if (!list_is_empty(&worker->all))
+        alarm_arm(worker->loop, &worker->sweep, SWEEP_MS);
+}
+
+static void on_drain(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+
+    alloc_free(letter);
+    worker->draining = true;
+    list_each_safe (node, after, &worker->ports) {
+        struct port *port = list_entry(node, struct port, link);
+
+        listener_free(&port->listener);
+        port_end_if_unused(port);
+    }
+    alarm_arm(worker->loop, &worker->sweep, SWEEP_MS);
+    say_if_drained(worker);
+}
+
+void worker_drain(struct worker *worker)
+{
+    mailbox_post(worker->mailbox, alloc_new(sizeof(struct letter)), on_drain);
+}
+
+static void on_last_turn(struct soon *soon)
+{
+    struct worker *worker = list_entry(soon, struct worker, last_turn);
+
+    loop_stop(worker->loop);
+}
+
+static void on_stop(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+
+    alloc_free(letter);
+    list_each_safe (node, after, &worker->ports) {
+        struct port *port = list_entry(node, struct port, link);
+
+        listener_free(&port->listener);
+        port_end_if_unused(port);
+    }
+    sweep(worker, 0);
+    view_unuse(&worker->view);
+    /* What was put off in this turn still runs; the loop ends with the next one. */
+    loop_soon(worker->loop, &worker->last_turn);
+}
+
+void worker_stop(struct worker *worker)
+{
+    mailbox_post(worker->mailbox, alloc_new(sizeof(struct letter)), on_stop);
+}
+
+/* -- life ----------------------------------------------------------------- */
+
+struct worker *worker_new(struct crew *crew, unsigned index)
+{
+    struct worker *worker = alloc_new(sizeof(*worker));
+
+    worker->index = index;
+    worker->crew = crew;
+    worker->loop = loop_new();
+    if (mailbox_new(&worker->mailbox, worker->loop, worker)) {
+        loop_free(&worker->loop);
+        alloc_free(worker);
+        return NULL;
+    }
+    rng_init(&worker->rng);
+    worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
+    worker->scratch = route_scratch_new();
+    slab_init(&worker->sessions, session_bytes(), 0);
+    slab_init(&worker->chunks, ARENA_CHUNK, 0);
+    list_init(&worker->ports);
+    list_init(&worker->all);
+    alarm_init(&worker->sweep, on_sweep);
+    soon_init(&worker->last_turn, on_last_turn);
+    worker->lane = writer_lane_new(crew->writer, LANE_BYTES);
+    text_init(&worker->line, ACCESS_LINE_MAX);
+    worker->request_lines = alloc_new(WORKER_LINES * sizeof(struct field_line));
+    worker->response_lines = alloc_new(WORKER_LINES * sizeof(struct field_line));
+    return worker;
+}
+
+void worker_free(struct worker **worker_)
+{
+    struct worker *worker = *worker_;
+
+    if (!worker)
+        return;
+    *worker_ = NULL;
+    mailbox_free(&worker->mailbox);
+    view_unuse(&worker->view);
+    upstreams_free(&worker->upstreams);
+    route_scratch_free(&worker->scratch);
+    alloc_free(worker->request_lines);
+    alloc_free(worker->response_lines);
+    text_fini(&worker->line);
+    slab_fini(&worker->sessions);
+    slab_fini(&worker->chunks);
+    loop_free(&worker->loop);
+    alloc_free(worker);
+}
+
+void worker_main(void *worker_)
+{
+    struct worker *worker = worker_;
+
+    loop_run(worker->loop);
+}
+
+/* -- time ------------------------------------------------------------------ */
+
+uint64_t worker_wall_us(struct worker *worker)
+{
+    uint64_t now_us = loop_now_us(worker->loop);
+
+    if (worker->wall_renewed_us == 0 || now_us - worker->wall_renewed_us > WALL_US) {
+        worker->wall_renewed_us = now_us;
+        worker->wall_offset_us = (int64_t)(now_wall_us() - now_us);
+    }
+    return now_us + (uint64_t)worker->wall_offset_us;
+}
+
+struct sluice_span worker_date(struct worker *worker)
+{
+    uint64_t wall_s = worker_wall_us(worker) / 1000000;
+
+    if (wall_s != worker->date_s) {
+        worker->date_s = wall_s;
+        date_format(wall_s, worker->date);
+    }
+    return span_make(worker->date, DATE_TEXT);
+}

@@ -1,0 +1,583 @@
+/*
+ * control.c - the life of the process.
+ *
+ *   STARTING > READY > PAUSING > DRAINING > ended
+ *
+ *   from       to         by
+ *   STARTING   READY      control_run, when the first configuration is applied
+ *   READY      PAUSING    begin_drain (SIGTERM, SIGINT, admin): readiness goes red
+ *   PAUSING    DRAINING   on_pause_over: no new connections, idle ones are closed
+ *   any        ended      finish: all connections gone, the timeout, or a second signal
+ *
+ * A configuration is applied in one way, at the start and later: read, check, build, open
+ * sockets; only when all of that went well is it published.
+ */
+#include "server/control.h"
+
+#include "admin/admin.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "core/mailbox.h"
+#include "core/signals.h"
+#include "core/thread.h"
+#include "http/h1_parse.h"
+#include "net/listener.h"
+#include "observe/metrics.h"
+#include "observe/process.h"
+#include "proxy/collect.h"
+#include "server/options.h"
+#include "server/ports.h"
+#include "upstream/collect.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum phase { STARTING, READY, PAUSING, DRAINING, ENDED };
+
+enum {
+    NOTES_MAX = 1024 * 1024,
+    SPARE_DESCRIPTORS = 64, /* for listeners, logs, admin and the like */
+};
+
+struct control {
+    const struct gateway_source *source; /* borrowed */
+    enum phase phase;
+    struct loop *loop;
+    struct mailbox *mailbox; /* from workers and retired snapshots */
+    struct signals *signals;
+    struct crew crew;
+    struct thread **thread; /* owned, one a worker; NULL before it runs */
+    struct ports *ports;
+    struct tally *tally;
+    struct shares *shares;
+    struct writer *writer;
+    struct writer_file *log_file;
+    struct metrics *metrics;
+    struct process process;
+    struct admin *admin;
+    char *admin_path; /* owned: of a unix socket, to be removed */
+    struct admin_host host;
+
+    struct snapshot *snapshot; /* shared: the newest */
+    const struct tree *tree;   /* in its arena */
+    struct gateway_conf conf;  /* spans in its arena */
+    uint64_t generation;
+    uint64_t loaded_wall_us;
+    struct admin_reload last; /* the notes of the last try are these two texts */
+    struct text notes_json, notes_text;
+
+    unsigned n_drained;
+    struct alarm deadline; /* of the phase */
+};
+
+/* -- letters from other threads ------------------------------------------- */
+
+struct retire_letter {
+    struct letter letter;
+    struct snapshot *snapshot;
+};
+
+static void on_retire(void *control, struct letter *letter)
+{
+    struct retire_letter *retire = (struct retire_letter *)(void *)letter;
+
+    (void)control;
+    snapshot_free(&retire->snapshot);
+    alloc_free(retire);
+}
+
+static void retire(void *control_, struct snapshot *snapshot)
+{
+    struct control *control = control_;
+    struct retire_letter *letter = alloc_new(sizeof(*letter));
+
+    letter->snapshot = snapshot;
+    mailbox_post(control->mailbox, &letter->letter, on_retire);
+}
+
+static void finish(struct control *control)
+{
+    if (control->phase == ENDED)
+        return;
+    control->phase = ENDED;
+    alarm_disarm(&control->deadline);
+    loop_stop(control->loop);
+}
+
+static void on_worker_drained(void *control_, struct letter *letter)
+{
+    struct control *control = control_;
+
+    alloc_free(letter);
+    if (++control->n_drained == control->crew.n_workers)
+        finish(control);
+}
+
+static void tell_drained(void *control_, unsigned worker)
+{
+    struct control *control = control_;
+
+    (void)worker;
+    mailbox_post(control->mailbox, alloc_new(sizeof(struct letter)), on_worker_drained);
+}
+
+/* -- the log ----------------------------------------------------------------- */
+
+static void log_sink(void *control_, struct sluice_span line)
+{
+    struct control *control = control_;
+
+    /* What does not fit is dropped and counted: sluice_log_dropped_total. */
+    writer_share(control->writer, control->log_file, line);
+}
+
+static void apply_log(struct control *control, const struct log_conf *conf)
+{
+    struct writer_file *file;
+    struct writer_file *old = control->log_file;
+
+    log_set(conf->level, conf->form);
+    if (old && span_equal(conf->path, control->conf.log.path))
+        return;
+    if (writer_open(control->writer, conf->path, &file)) {
+        log_error("log file cannot be opened, the log stays where it was",
+                  F_SPAN("path", conf->path), F_STR("cause", strerror(errno)));
+        return;
+    }
+    control->log_file = file;
+    log_set_sink(log_sink, control);
+    /* Another thread may still be writing a line to the old file: it is closed with the writer. */
+}
+
+/* -- applying a configuration --------------------------------------------- */
+
+static uint64_t max_connections(const struct limits_conf *conf)
+{
+    struct rlimit limit;
+
+    if (conf->connections > 0)
+        return conf->connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT32_MAX;
+    return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                  : SPARE_DESCRIPTORS;
+}
+
+/* What can only be changed by a restart is told, not ignored. */
+static void warn_of_fixed(const struct control *control, const struct gateway_conf *conf,
+                          struct notes *notes)
+{
+    const struct mark nowhere = {0};
+
+    if (control->phase == STARTING)
+        return;
+    if (conf->workers != control->conf.workers)
+        notes_warn(notes, nowhere, "restart the gateway",
+                   "workers: a change takes effect at the next start");
+    if (!span_equal(conf->admin.bind, control->conf.admin.bind))
+        notes_warn(notes, nowhere, "restart the gateway",
+                   "admin.bind: a change takes effect at the next start");
+}
+
+static void publish(struct control *control, struct snapshot *snapshot,
+                    const struct gateway_loaded *loaded)
+{
+    struct snapshot *old = control->snapshot;
+
+    apply_log(control, &loaded->conf.log);
+    control->snapshot = snapshot;
+    control->conf = loaded->conf;
+    control->tree = loaded->tree;
+    control->loaded_wall_us = now_wall_us();
+    __atomic_store_n(&control->crew.max_connections, max_connections(&loaded->conf.limits),
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&control->crew.drain_idle_ms, loaded->conf.drain.idle_ms, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < control->crew.n_workers; i++) {
+        worker_publish(control->crew.worker[i], snapshot);
+    }
+    snapshot_unref(&old);
+}
+
+/* Build and publish what was loaded; takes it. */
+static enum err apply(struct control *control, struct gateway_loaded *loaded, struct notes *notes)
+{
+    const struct snapshot_parts parts = {.tally = control->tally,
+                                         .shares = control->shares,
+                                         .writer = control->writer,
+                                         .retire = retire,
+                                         .retire_arg = control};
+    struct snapshot *snapshot =
+        snapshot_new(&loaded->arena, &loaded->conf.serving, &parts, notes, false);
+    struct ports_change *change;
+
+    if (!snapshot)
+        return ERR_CONFIG;
+    snapshot->origins = loaded->origins;
+    snapshot->generation = control->generation + 1;
+    if (ports_prepare(control->ports, snapshot, notes, &change)) {
+        snapshot_unref(&snapshot);
+        return ERR_SYSTEM;
+    }
+    warn_of_fixed(control, &loaded->conf, notes);
+    control->generation++;
+    publish(control, snapshot, loaded);
+    ports_apply(control->ports, &change);
+    return OK;
+}
+
+static void keep_notes(struct control *control, const struct notes *notes, enum err err)
+{
+    text_reset(&control->notes_json);
+    text_reset(&control->notes_text);
+    notes_print_json(notes, &control->notes_json);
+    if (notes_errors(notes) + notes_warnings(notes) > 0)
+        notes_print(notes, &control->notes_text);
+    control->last.wall_us = now_wall_us();
+    control->last.applied = err == OK;
+    control->last.notes_json = &control->notes_json;
+    control->last.notes_text = &control->notes_text;
+}
+
+/* Notes go into the log as well: whoever sent SIGHUP has nowhere else to look. */
+static void log_notes(struct control *control, enum err err)
+{
+    struct sluice_span rest = text_span(&control->notes_text);
+
+    if (rest.len > 0)
+        log_at(err ? LOG_ERROR : LOG_WARN, "configuration notes", F_SPAN("text", rest));
+    if (err)
+        log_error("configuration refused, the one before stays",
+                  F_UINT("generation", control->generation));
+    else
+        log_info("configuration applied", F_UINT("generation", control->generation));
+}
+
+static enum err load_and_apply(struct control *control)
+{
+    struct notes *notes = notes_new();
+    struct gateway_loaded loaded;
+    enum err err = gateway_load(control->source, notes, &loaded);
+
+    if (err == OK) {
+        err = apply(control, &loaded, notes);
+        if (err)
+            gateway_unload(&loaded);
+    }
+    keep_notes(control, notes, err);
+    notes_free(&notes);
+    return err;
+}
+
+static bool reload(void *control_)
+{
+    struct control *control = control_;
+    enum err err;
+
+    if (control->phase != READY)
+        return false;
+    err = load_and_apply(control);
+    if (err)
+        control->last.n_refused++;
+    else
+        control->last.n_applied++;
+    log_notes(control, err);
+    return err == OK;
+}
+
+/* -- ending ------------------------------------------------------------------ */
+
+static void on_deadline(struct alarm *alarm)
+{
+    struct control *control = list_entry(alarm, struct control, deadline);
+
+    if (control->phase == DRAINING) {
+        log_warn(
+            "drain timeout: connections still open are cut",
+            F_UINT("connections", __atomic_load_n(&control->crew.connections, __ATOMIC_RELAXED)));
+        finish(control);
+        return;
+    }
+    control->phase = DRAINING;
+    for (unsigned i = 0; i < control->crew.n_workers; i++) {
+        worker_drain(control->crew.worker[i]);
+    }
+    alarm_arm(control->loop, &control->deadline, control->conf.drain.timeout_ms);
+}
+
+static void begin_drain(void *control_)
+{
+    struct control *control = control_;
+
+    if (control->phase != READY)
+        return;
+    log_info("draining",
+             F_UINT("connections", __atomic_load_n(&control->crew.connections, __ATOMIC_RELAXED)));
+    control->phase = PAUSING;
+    if (control->conf.drain.pause_ms > 0)
+        alarm_arm(control->loop, &control->deadline, control->conf.drain.pause_ms);
+    else
+        on_deadline(&control->deadline);
+}
+
+static void on_signal(void *control_, int number)
+{
+    struct control *control = control_;
+
+    if (number == SIGHUP) {
+        reload(control);
+    } else if (number == SIGUSR1) {
+        writer_reopen(control->writer);
+        log_info("log files reopened");
+    } else if (control->phase == READY) {
+        begin_drain(control);
+    } else {
+        log_warn("second signal: ending at once");
+        finish(control);
+    }
+}
+
+/* -- what the admin port asks ---------------------------------------------- */
+
+static enum admin_readiness readiness(void *control_)
+{
+    const struct control *control = control_;
+
+    if (control->phase == STARTING)
+        return ADMIN_STARTING;
+    return control->phase == READY ? ADMIN_READY : ADMIN_DRAINING;
+}
+
+static const struct snapshot *host_snapshot(void *control)
+{
+    return ((struct control *)control)->snapshot;
+}
+
+static const struct tree *host_tree(void *control)
+{
+    return ((struct control *)control)->tree;
+}
+
+static const char *host_source(void *control)
+{
+    const struct gateway_source *source = ((struct control *)control)->source;
+
+    return source->path ? source->path : "built in";
+}
+
+static uint64_t host_loaded(void *control)
+{
+    return ((struct control *)control)->loaded_wall_us;
+}
+
+static void host_last(void *control, struct admin_reload *last)
+{
+    *last = ((struct control *)control)->last;
+}
+
+static void fill_host(struct control *control)
+{
+    control->host = (struct admin_host){
+        .owner = control,
+        .crew = &control->crew,
+        .tally = control->tally,
+        .metrics = control->metrics,
+        .started_wall_us = now_wall_us(),
+        .version = SLUICE_VERSION,
+        .readiness = readiness,
+        .snapshot = host_snapshot,
+        .tree = host_tree,
+        .source = host_source,
+        .loaded_wall_us = host_loaded,
+        .last_reload = host_last,
+        .reload = reload,
+        .drain = begin_drain,
+    };
+}
+
+static enum err open_admin(struct control *control, const struct admin_conf *conf)
+{
+    char text[ADDR_TEXT + 128];
+    struct addr addr;
+    int fd;
+
+    if (conf->off)
+        return OK;
+    if (listener_bind(&conf->addr, 64, false, &fd) || listener_address(fd, &conf->addr, &addr)) {
+        log_error("the admin listener cannot be opened", F_SPAN("address", conf->bind),
+                  F_STR("cause", strerror(errno)));
+        return ERR_SYSTEM;
+    }
+    if (addr.path)
+        control->admin_path = alloc_text(addr.path, strlen(addr.path));
+    addr_format(&addr, text, sizeof(text));
+    control->admin = admin_new(control->loop, fd, &control->host);
+    log_info("admin listening", F_STR("address", text));
+    return OK;
+}
+
+/* -- up and down ------------------------------------------------------------ */
+
+static enum err start_workers(struct control *control, uint64_t wanted)
+{
+    unsigned n = wanted ? (unsigned)wanted : thread_processors();
+
+    control->crew.worker = alloc_new(n * sizeof(*control->crew.worker));
+    control->thread = alloc_new(n * sizeof(*control->thread));
+    control->crew.n_workers = n;
+    for (unsigned i = 0; i < n; i++) {
+        control->crew.worker[i] = worker_new(&control->crew, i);
+        if (!control->crew.worker[i])
+            return ERR_SYSTEM;
+    }
+    return OK;
+}
+
+static enum err run_workers(struct control *control)
+{
+    for (unsigned i = 0; i < control->crew.n_workers; i++) {
+        char name[16];
+        enum err err;
+
+        snprintf(name, sizeof(name), "worker-%u", i);
+        err = thread_start(&control->thread[i], name, worker_main, control->crew.worker[i]);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+static void stop_workers(struct control *control)
+{
+    struct crew *crew = &control->crew;
+
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        if (control->thread[i])
+            worker_stop(crew->worker[i]);
+    }
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        thread_join(&control->thread[i]);
+    }
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        worker_free(&crew->worker[i]);
+    }
+    alloc_free(crew->worker);
+    alloc_free(control->thread);
+}
+
+static enum err set_up(struct control *control)
+{
+    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
+
+    control->loop = loop_new();
+    if (mailbox_new(&control->mailbox, control->loop, control))
+        return ERR_SYSTEM;
+    control->signals = signals_new(control->loop, numbers, 4, on_signal, control);
+    control->writer = writer_new();
+    if (!control->writer)
+        return ERR_SYSTEM;
+    control->metrics = metrics_new();
+    text_init(&control->notes_json, NOTES_MAX);
+    text_init(&control->notes_text, NOTES_MAX);
+    alarm_init(&control->deadline, on_deadline);
+    process_init(&control->process);
+    return OK;
+}
+
+/* Once it is known how many workers there are. */
+static void set_up_counting(struct control *control)
+{
+    control->tally = tally_new(control->crew.n_workers);
+    control->shares = shares_new(control->tally);
+    control->ports = ports_new(&control->crew, control->tally);
+    fill_host(control);
+    metrics_add(control->metrics, proxy_collect, &control->host);
+    metrics_add(control->metrics, upstream_collect, control->tally);
+    metrics_add(control->metrics, process_collect, &control->process);
+}
+
+static void tear_down(struct control *control)
+{
+    admin_free(&control->admin);
+    stop_workers(control);
+    ports_free(&control->ports);
+    snapshot_unref(&control->snapshot);
+    mailbox_free(&control->mailbox); /* frees retired snapshots */
+    log_info("ended");
+    log_set_sink(NULL, NULL);
+    metrics_free(&control->metrics);
+    shares_free(&control->shares);
+    tally_free(&control->tally);
+    writer_free(&control->writer);
+    signals_free(&control->signals);
+    text_fini(&control->notes_json);
+    text_fini(&control->notes_text);
+    if (control->admin_path)
+        unlink(control->admin_path);
+    alloc_free(control->admin_path);
+    loop_free(&control->loop);
+}
+
+/* Everything up to the first accepted connection; returns the exit code when that fails, else 0. */
+static int start(struct control *control, struct gateway_loaded *loaded, struct notes *notes)
+{
+    enum err err;
+
+    control->crew.writer = control->writer;
+    control->crew.on_drained = tell_drained;
+    control->crew.on_drained_arg = control;
+    if (start_workers(control, loaded->conf.workers)) {
+        gateway_unload(loaded);
+        return EXIT_FAILED;
+    }
+    set_up_counting(control);
+    if (run_workers(control)) {
+        gateway_unload(loaded);
+        return EXIT_FAILED;
+    }
+    err = apply(control, loaded, notes);
+    if (err) {
+        gateway_unload(loaded);
+        return err == ERR_CONFIG ? EXIT_REFUSED : EXIT_FAILED;
+    }
+    return open_admin(control, &control->conf.admin) ? EXIT_FAILED : EXIT_FINE;
+}
+
+static void say_notes(struct control *control)
+{
+    struct sluice_span text = text_span(&control->notes_text);
+
+    if (text.len > 0)
+        fprintf(stderr, "%.*s", (int)text.len, text.ptr);
+}
+
+int control_run(const struct gateway_source *source)
+{
+    struct control control = {.source = source};
+    struct gateway_loaded loaded;
+    struct notes *notes = notes_new();
+    int code;
+
+    if (set_up(&control)) {
+        fprintf(stderr, "sluice: cannot start: %s\n", strerror(errno));
+        return EXIT_FAILED;
+    }
+    h1_scan_choose(NULL);
+    code = gateway_load(source, notes, &loaded) ? EXIT_REFUSED : start(&control, &loaded, notes);
+    keep_notes(&control, notes, code == EXIT_FINE ? OK : ERR_CONFIG);
+    notes_free(&notes);
+    say_notes(&control);
+    if (code == EXIT_FINE) {
+        control.phase = READY;
+        log_info("ready", F_UINT("workers", control.crew.n_workers),
+                 F_STR("configuration", host_source(&control)));
+        loop_run(control.loop);
+    }
+    tear_down(&control);
+    return code;
+}

@@ -1,0 +1,240 @@
+#include "server/ports.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* One listener that has its sockets. */
+struct place {
+    struct list link;
+    char *name;         /* owned */
+    char *path;         /* owned: of a unix socket, else NULL */
+    struct addr wanted; /* as configured */
+    struct addr addr;   /* as bound: port 0 has become a real one */
+    const struct tally_block *tally;
+    int *fd;   /* owned: one per worker until handed over */
+    bool kept; /* the new configuration still has it */
+};
+
+struct ports {
+    struct crew *crew;   /* borrowed */
+    struct tally *tally; /* borrowed */
+    struct list places;
+};
+
+struct ports_change {
+    struct ports *ports; /* borrowed */
+    struct list added;   /* of struct place */
+};
+
+struct ports *ports_new(struct crew *crew, struct tally *tally)
+{
+    struct ports *ports = alloc_new(sizeof(*ports));
+
+    ports->crew = crew;
+    ports->tally = tally;
+    list_init(&ports->places);
+    return ports;
+}
+
+static void place_free(struct place *place)
+{
+    list_remove(&place->link);
+    alloc_free(place->name);
+    alloc_free(place->path);
+    alloc_free(place->fd);
+    alloc_free(place);
+}
+
+void ports_free(struct ports **ports)
+{
+    if (!*ports)
+        return;
+    list_each_safe (node, after, &(*ports)->places) {
+        struct place *place = list_entry(node, struct place, link);
+
+        if (place->path)
+            unlink(place->path);
+        place_free(place);
+    }
+    alloc_free(*ports);
+    *ports = NULL;
+}
+
+static struct place *place_new(const struct listener_conf *conf)
+{
+    struct place *place = alloc_new(sizeof(*place));
+
+    list_init(&place->link);
+    place->name = alloc_text(conf->name.ptr, conf->name.len);
+    place->wanted = conf->addr;
+    if (conf->addr.path)
+        place->path = alloc_text(conf->addr.path, strlen(conf->addr.path));
+    place->wanted.path = place->path;
+    return place;
+}
+
+static void close_all(const struct place *place, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        close(place->fd[i]);
+    }
+}
+
+/* A socket for one worker: an own one in the same port group, or for unix sockets the first one again. */
+static enum err open_one(struct place *place, int backlog, unsigned n_workers, unsigned i)
+{
+    const struct addr *addr = i == 0 ? &place->wanted : &place->addr;
+    enum err err;
+
+    if (i > 0 && place->wanted.family == AF_UNIX) {
+        place->fd[i] = fcntl(place->fd[0], F_DUPFD_CLOEXEC, 0);
+        return place->fd[i] < 0 ? ERR_SYSTEM : OK;
+    }
+    err = listener_bind(addr, backlog, n_workers > 1, &place->fd[i]);
+    if (err == OK && i == 0)
+        err = listener_address(place->fd[0], &place->wanted, &place->addr);
+    return err;
+}
+
+static enum err open_place(struct ports *ports, struct place *place,
+                           const struct listener_conf *conf, struct notes *notes)
+{
+    unsigned n = ports->crew->n_workers;
+
+    place->fd = alloc_new(n * sizeof(*place->fd));
+    for (unsigned i = 0; i < n; i++) {
+        int number;
+
+        if (open_one(place, (int)conf->backlog, n, i) == OK)
+            continue;
+        number = errno;
+        close_all(place, i);
+        notes_error(
+            notes, conf->at,
+            number == EADDRINUSE ? "another process listens there: stop it or choose another port"
+                                 : "check the address and the rights",
+            "listener '%s' cannot listen on %s: %s", place->name, conf->bind.ptr, strerror(number));
+        return ERR_SYSTEM;
+    }
+    place->tally = tally_get(ports->tally, PORT_TALLY, conf->name, sizeof(struct port_counters));
+    return OK;
+}
+
+static struct place *find(struct ports *ports, const struct listener_conf *conf)
+{
+    list_each (node, &ports->places) {
+        struct place *place = list_entry(node, struct place, link);
+
+        if (span_equal(span_of(place->name), conf->name) && addr_equal(&place->wanted, &conf->addr))
+            return place;
+    }
+    return NULL;
+}
+
+enum err ports_prepare(struct ports *ports, const struct snapshot *snapshot, struct notes *notes,
+                       struct ports_change **change_)
+{
+    struct ports_change *change = alloc_new(sizeof(*change));
+    bool failed = false;
+
+    change->ports = ports;
+    list_init(&change->added);
+    list_each (node, &ports->places) {
+        list_entry(node, struct place, link)->kept = false;
+    }
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const struct listener_conf *conf = &snapshot->listeners[i];
+        struct place *place = find(ports, conf);
+
+        if (place) {
+            place->kept = true;
+            continue;
+        }
+        place = place_new(conf);
+        if (open_place(ports, place, conf, notes)) {
+            place_free(place);
+            failed = true;
+        } else {
+            place->kept = true;
+            list_append(&change->added, &place->link);
+        }
+    }
+    *change_ = change;
+    if (failed)
+        ports_forget(change_);
+    return failed ? ERR_SYSTEM : OK;
+}
+
+static bool is_named(const struct list *places, const char *name)
+{
+    list_each (node, places) {
+        if (strcmp(list_entry(node, struct place, link)->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void let_go(struct ports *ports, struct place *place, const struct ports_change *change)
+{
+    /* A listener that only moved gets its new sockets under the same name, which replaces the old. */
+    bool moved = is_named(&change->added, place->name);
+
+    for (unsigned i = 0; !moved && i < ports->crew->n_workers; i++) {
+        worker_remove_port(ports->crew->worker[i], span_of(place->name));
+    }
+    log_info("no longer listening", F_STR("listener", place->name));
+    if (place->path)
+        unlink(place->path);
+    place_free(place);
+}
+
+static void hand_over(struct ports *ports, struct place *place)
+{
+    char text[ADDR_TEXT + 128];
+
+    addr_format(&place->addr, text, sizeof(text));
+    log_info("listening", F_STR("listener", place->name), F_STR("address", text));
+    for (unsigned i = 0; i < ports->crew->n_workers; i++) {
+        worker_add_port(ports->crew->worker[i], span_of(place->name), place->fd[i], place->tally);
+    }
+    list_remove(&place->link);
+    list_append(&ports->places, &place->link);
+}
+
+void ports_apply(struct ports *ports, struct ports_change **change)
+{
+    list_each_safe (node, after, &ports->places) {
+        struct place *place = list_entry(node, struct place, link);
+
+        if (!place->kept)
+            let_go(ports, place, *change);
+    }
+    list_each_safe (node, after, &(*change)->added) {
+        hand_over(ports, list_entry(node, struct place, link));
+    }
+    alloc_free(*change);
+    *change = NULL;
+}
+
+void ports_forget(struct ports_change **change)
+{
+    unsigned n = (*change)->ports->crew->n_workers;
+
+    list_each_safe (node, after, &(*change)->added) {
+        struct place *place = list_entry(node, struct place, link);
+
+        close_all(place, n);
+        if (place->path)
+            unlink(place->path);
+        place_free(place);
+    }
+    alloc_free(*change);
+    *change = NULL;
+}

@@ -131,7 +131,7 @@ static void take_routes(const struct build *build, const struct items *bound)
             CHECK(notes_errors(build->notes) > 0);
             continue;
         }
-        route->index = (unsigned)table->n;
+        route->index = (unsigned)i;
         table->routes[table->n++] = route;
         name_route(build, seen, route);
         name_listeners(build, &written->listeners, route);

@@ -29,7 +29,8 @@ struct limits_conf {
 };
 
 struct gateway_conf {
-    uint64_t workers; /* 0: auto */
+    struct items include; /* always empty: tree_read() has followed it */
+    uint64_t workers;     /* 0: auto */
     struct log_conf log;
     struct admin_conf admin;
     struct drain_conf drain;
@@ -59,6 +60,14 @@ const char *gateway_find_file(void);
 
 /* The built-in default configuration, and the one that --to and --listen stand for, as YAML (for --print-config). */
 void gateway_print_source(const struct gateway_source *source, struct text *out);
+
+/*
+ * What is wrong with the URL of --to, or NULL and its HOST[:PORT], which borrows from url.
+ */
+const char *gateway_check_url(const char *url, struct sluice_span *authority);
+
+/* What messages call a source: its path, "command line" or "built in". */
+const char *gateway_source_name(const struct gateway_source *source);
 
 /* Read and bind; everything that is wrong goes to notes. On an error *loaded holds nothing. The caller ends it with gateway_unload(),
  * unless snapshot_new() has taken the arena. */

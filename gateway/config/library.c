@@ -1,0 +1,8 @@
+#include "config/library.h"
+
+#include <yaml.h>
+
+const char *library_libyaml(void)
+{
+    return yaml_get_version_string();
+}

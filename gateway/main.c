@@ -1,0 +1,6 @@
+#include "server/options.h"
+
+int main(int argc, char **argv)
+{
+    return options_main(argc, argv);
+}

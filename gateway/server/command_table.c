@@ -1,0 +1,87 @@
+/* command_table.c - all commands and options. Help, completion and the reader follow it. */
+#include "server/command.h"
+
+#define TAKES(id) (1U << OPTION_##id)
+
+const struct option_row option_table[OPTION_COUNT] = {
+    [OPTION_CONFIG] = {"config", 'c', "FILE", true,
+                       "The configuration; default ./sluice.yaml, then /etc/sluice/sluice.yaml, "
+                       "then one that is built in."},
+    [OPTION_TO] = {"to", 0, "URL", false, "No file: forward everything to http://HOST[:PORT]."},
+    [OPTION_LISTEN] = {"listen", 0, "ADDR:PORT", false,
+                       "No file: listen here; default 127.0.0.1:8080."},
+    [OPTION_PRINT_CONFIG] = {"print-config", 0, NULL, false,
+                             "Print the configuration that would be used, and end."},
+    [OPTION_JSON] = {"json", 0, NULL, false, "Answer in JSON, on stdout."},
+    [OPTION_ADMIN] = {"admin", 0, "ADDR", false,
+                      "The admin listener (ADDR:PORT or unix:PATH); default that of the "
+                      "configuration."},
+    [OPTION_FIELD] = {"header", 'H', "'NAME: VALUE'", false,
+                      "A field of the request; may be repeated."},
+    [OPTION_LISTENER] = {"listener", 0, "NAME", false,
+                         "The listener the request comes in by; default the first."},
+    [OPTION_VERBOSE] = {"verbose", 'v', NULL, false, "Name the libraries too."},
+    [OPTION_HELP] = {"help", 'h', NULL, false, "Tell of this command, and end."},
+};
+
+static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+
+const struct command command_table[] = {
+    {.name = "run",
+     .operands = "",
+     .options = TAKES(CONFIG) | TAKES(TO) | TAKES(LISTEN) | TAKES(PRINT_CONFIG),
+     .help = "Serve until a signal or the admin listener ends it.",
+     .more = "SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the configuration\n"
+             "again; SIGUSR1 opens the log files again.\n",
+     .run = command_run},
+    {.name = "check",
+     .operands = "[FILE]",
+     .max_operands = 1,
+     .options = TAKES(CONFIG) | TAKES(JSON),
+     .takes_file = true,
+     .help = "Tell all that is wrong with a configuration; open nothing.",
+     .run = command_check},
+    {.name = "reload",
+     .operands = "",
+     .options = TAKES(CONFIG) | TAKES(ADMIN),
+     .help = "Let the running gateway read its configuration again.",
+     .more = "Asks the admin listener, and tells what it noted.\n",
+     .run = command_reload},
+    {.name = "explain",
+     .operands = "METHOD URL",
+     .min_operands = 2,
+     .max_operands = 2,
+     .options = TAKES(CONFIG) | TAKES(FIELD) | TAKES(LISTENER) | TAKES(JSON),
+     .help = "Tell what would happen to a request, and why; send nothing.",
+     .more = "URL is http://HOST/PATH, or a path alone.\n",
+     .run = command_explain},
+    {.name = "schema",
+     .operands = "",
+     .help = "Print the JSON Schema of the configuration.",
+     .run = command_schema},
+    {.name = "reference",
+     .operands = "",
+     .help = "Print the reference of the configuration, in Markdown.",
+     .run = command_reference},
+    {.name = "version",
+     .operands = "",
+     .options = TAKES(VERBOSE),
+     .help = "Print the version.",
+     .run = command_version},
+    {.name = "completion",
+     .operands = "bash|zsh|fish",
+     .min_operands = 1,
+     .max_operands = 1,
+     .choices = shells,
+     .help = "Print a completion script for a shell.",
+     .more = "bash: source <(sluice completion bash)\n"
+             "zsh:  sluice completion zsh >\"${fpath[1]}/_sluice\"\n"
+             "fish: sluice completion fish | source\n",
+     .run = command_completion},
+    {.name = "help",
+     .operands = "[COMMAND]",
+     .max_operands = 1,
+     .help = "Tell of all commands, or of one.",
+     .run = command_help},
+    {.name = NULL},
+};

@@ -36,6 +36,7 @@ CHECKED enum err tree_build(struct tree_build *build, struct sluice_span yaml, u
 /*
  * Refuse keys that map holds twice; of the children from position n_own on, which a merge
  * key brought, those that are there already are dropped. ERR_CONFIG when any was refused.
+ * In tree_keys.c.
  */
 CHECKED enum err tree_check_keys(struct tree_build *build, struct tree *map, unsigned n_own);
 

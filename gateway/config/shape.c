@@ -102,24 +102,21 @@ static size_t list_names(const struct shape *shape, const char **names)
     return n;
 }
 
-static void note_unknown(const struct binding *binding, const struct tree *entry)
+static void note_unknown(const struct binding *binding, const struct tree *entry, const char *where)
 {
     const char *names[NAMES_MAX];
     size_t n = list_names(binding->shape, names);
     const char *nearest = notes_nearest(entry->key, names, n);
-    struct text hint, where;
+    struct text hint;
 
     text_init(&hint, HINT_BYTES);
-    text_init(&where, 256);
     if (nearest)
         text_format(&hint, "did you mean '%s'? ", nearest);
     text_add(&hint, SPAN("allowed: "));
     for (size_t i = 0; i < n; i++)
         text_format(&hint, "%s%s", i ? ", " : "", names[i]);
-    add_where(binding, &where);
     notes_error(binding->bind->notes, entry->key_at, hint.ptr, "unknown key '%.*s'%s",
-                SCALAR_SHOWN(entry->key), where.ptr ? where.ptr : "");
-    text_fini(&where);
+                SCALAR_SHOWN(entry->key), where);
     text_fini(&hint);
 }
 
@@ -209,19 +206,24 @@ static enum bound bind_field(const struct binding *binding, const struct field *
 static enum bound refuse_unknown_keys(const struct binding *binding)
 {
     enum bound bound = BOUND;
+    struct text where;
 
     if (!binding->node || binding->node->kind != TREE_MAP)
         return BOUND;
+    text_init(&where, 256);
     for (const struct tree *entry = binding->node->first; entry; entry = entry->next) {
         const struct field *field = binding->shape->fields;
 
         while (field->name && !span_equal(entry->key, span_of(field->name)))
             field++;
         if (!field->name) {
-            note_unknown(binding, entry);
+            if (bound == BOUND) /* once: it looks for the name in the whole map */
+                add_where(binding, &where);
+            note_unknown(binding, entry, where.ptr ? where.ptr : "");
             bound = UNBOUND;
         }
     }
+    text_fini(&where);
     return bound;
 }
 

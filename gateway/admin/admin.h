@@ -2,8 +2,8 @@
  * admin.h - the control port: what an operator sees and does while the gateway runs.
  *
  * A small HTTP server (libevent's) on the control thread, apart from the workers, so
- * that it answers when they are busy. It looks at everything below and changes nothing by itself: what it is asked to do, it asks
- * its host, which is server/.
+ * that it answers when they are busy. It looks at everything below and changes nothing by itself:
+ * what it is asked to do, it asks its host, which is server/.
  *
  * Threads: the control thread's.
  */

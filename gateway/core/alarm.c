@@ -3,8 +3,8 @@
  *
  * A slot of level 0 is one tick wide, of level n 64^n ticks. The wheel moves from
  * one slot in use to the next (a bit per slot tells which are), so an idle wheel
- * sleeps as long as nothing can be due. When the hand reaches a slot of a higher level, its alarms are put
- * where they belong by their deadlines, which may have moved meanwhile.
+ * sleeps as long as nothing can be due. When the hand reaches a slot of a higher level, its
+ * alarms are put where they belong by their deadlines, which may have moved meanwhile.
  */
 #include "core/alarm.h"
 

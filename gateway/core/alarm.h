@@ -21,7 +21,10 @@ struct wheel;
 
 enum { ALARM_TICK_MS = 8 };
 
-/* Called once per arming, by the loop. The alarm is then disarmed and may be armed again or freed. */
+/*
+ * Called once per arming, by the loop. The alarm is then disarmed and may be armed again or
+ * freed.
+ */
 typedef void alarm_fn(struct alarm *alarm);
 
 struct alarm {
@@ -33,7 +36,10 @@ struct alarm {
 
 void alarm_init(struct alarm *alarm, alarm_fn *ring);
 
-/* Ring after ms milliseconds (at least one tick, at most about 200 days). Armed again, the last call counts. */
+/*
+ * Ring after ms milliseconds (at least one tick, at most about 200 days). Armed again, the last
+ * call counts.
+ */
 void alarm_arm(struct loop *loop, struct alarm *alarm, uint64_t ms);
 
 /* Safe when not armed. */

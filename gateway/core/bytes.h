@@ -2,7 +2,8 @@
  * bytes.h - a queue of bytes in blocks that the loop lends.
  *
  * An empty queue owns nothing and is one NULL pointer, so an idle connection
- * pays eight bytes for it. Growth is bounded by who fills it: readers stop while the other side's queue is not empty.
+ * pays eight bytes for it. Growth is bounded by who fills it: readers stop while the other side's
+ * queue is not empty.
  *
  * Threads: the loop's.
  */
@@ -44,8 +45,11 @@ void bytes_reset(struct loop *loop, struct bytes *bytes);
 /* The bytes that lie together at the front; empty when the queue is. */
 struct sluice_span bytes_front(const struct bytes *bytes);
 
-/* Make room for more bytes behind the front piece, all in one piece: grows the first block to the large size when needed.
- * Returns where to write and how much fits (0 when it cannot grow); bytes_grown() then says how much was written. */
+/*
+ * Make room for more bytes behind the front piece, all in one piece: grows the first block to the
+ * large size when needed. Returns where to write and how much fits (0 when it cannot grow);
+ * bytes_grown() then says how much was written.
+ */
 char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room);
 void bytes_grown(struct bytes *bytes, size_t n);
 

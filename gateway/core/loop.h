@@ -65,8 +65,9 @@ void loop_stop(struct loop *loop);
 /* -- actions ---------------------------------------------------------- */
 
 /*
- * Run soon->run(soon) at the end of this turn; when called from there, at the end of the next turn, which then
- * does not wait. Nothing happens when it is already put off. This is where objects that may be on the call stack are freed.
+ * Run soon->run(soon) at the end of this turn; when called from there, at the end of the next
+ * turn, which then does not wait. Nothing happens when it is already put off. This is where
+ * objects that may be on the call stack are freed.
  */
 void loop_soon(struct loop *loop, struct soon *soon);
 

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 /*
- * Senders push onto a stack with compare-and-swap; the receiver takes the whole stack at once and turns it round.
+ * Senders push onto a stack with compare-and-swap; the receiver takes the whole stack at once and
+ * turns it round.
  */
 struct mailbox {
     struct letter *top; /* atomic */

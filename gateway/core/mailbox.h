@@ -1,8 +1,8 @@
 /*
  * mailbox.h - the one door between threads: letters that the receiving loop opens in order.
  *
- * A letter carries values, counted snapshots or descriptors, never a pointer to a worker's own things.
- * Posting is lock-free, never blocks, and wakes the receiver only when the box was empty.
+ * A letter carries values, counted snapshots or descriptors, never a pointer to a worker's own
+ * things. Posting is lock-free, never blocks, and wakes the receiver only when the box was empty.
  */
 #ifndef CORE_MAILBOX_H
 #define CORE_MAILBOX_H

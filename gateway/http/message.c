@@ -201,3 +201,9 @@ enum err response_keep(struct response *response, struct sluice_span bytes, stru
     span_move(&move, &response->reason);
     return OK;
 }
+
+bool request_has_content(const struct request *request)
+{
+    return request->framing != FRAMING_NONE &&
+           !(request->framing == FRAMING_LENGTH && request->body_bytes == 0);
+}

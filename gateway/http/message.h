@@ -125,6 +125,9 @@ CHECKED enum err response_keep(struct response *response, struct sluice_span byt
 
 /* -- words ------------------------------------------------------------ */
 
+/* Do bytes of content follow the head? (A Content-Length of 0 announces none.) */
+bool request_has_content(const struct request *request);
+
 enum method method_find(struct sluice_span text);
 const char *method_name(enum method method);
 bool method_is_idempotent(enum method method); /* RFC 9110 9.2.2; METHOD_OTHER is not */

@@ -29,8 +29,10 @@ struct addr_range {
 
 enum { ADDR_TEXT = 64 }; /* for an IP address with port; a unix path may be longer and is cut */
 
-/* "127.0.0.1:80", "[::1]:80", "unix:/path" (copied into the arena). The host must be an address, not a name.
- * ERR_PROTOCOL when malformed. */
+/*
+ * "127.0.0.1:80", "[::1]:80", "unix:/path" (copied into the arena). The host must be an address,
+ * not a name. ERR_PROTOCOL when malformed.
+ */
 CHECKED enum err addr_parse(struct sluice_span text, struct arena *arena, struct addr *addr);
 
 /* "10.0.0.0/8", "::1" and the like. */

@@ -1,8 +1,8 @@
 /*
  * conn.c - reading and writing with as few system calls as the peer allows.
  *
- * The descriptor is registered once, edge-triggered, for read, write and the peer's end. So the state
- * remembers what the edges said:
+ * The descriptor is registered once, edge-triggered, for read, write and the peer's end. So the
+ * state remembers what the edges said:
  *
  *   READABLE  the kernel may hold bytes or the end: set by an edge, cleared by EAGAIN, or in
  *             conn_settle() when the last read was SHORT (did not fill its buffer)
@@ -38,7 +38,10 @@ enum state {
 
 enum { CORK_PIECES = 64, CORK_BYTES = 96 * 1024 /* a head of 64 KiB and what is added to it */ };
 
-/* What one connection is about to send. There is one cork a loop: whoever adds to another connection flushes it. */
+/*
+ * What one connection is about to send. There is one cork a loop: whoever adds to another
+ * connection flushes it.
+ */
 struct cork {
     struct conn *conn; /* borrowed; NULL: empty */
     int n;
@@ -361,7 +364,10 @@ void conn_wrote(struct conn *conn, size_t n)
     cork->used += n;
 }
 
-/* A full cork is sent before more is added. An error shows again in the next flush of the same connection. */
+/*
+ * A full cork is sent before more is added. An error shows again in the next flush of the same
+ * connection.
+ */
 static struct cork *cork_with_room(struct conn *conn, size_t bytes)
 {
     struct cork *cork = cork_of(conn);

@@ -3,8 +3,8 @@
  *
  * Reading goes into memory that the loop lends for the length of one callback;
  * only bytes that stay unread afterwards get a block. Writing gathers pieces
- * until conn_flush() and sends them with one system call; only what the socket does not take is copied. So an idle connection owns
- * no buffer at all.
+ * until conn_flush() and sends them with one system call; only what the socket does not take is
+ * copied. So an idle connection owns no buffer at all.
  *
  * The owner embeds struct conn, fills the callbacks and frees itself in on_closed.
  *
@@ -28,7 +28,10 @@ struct addr;
 struct conn;
 struct transport;
 
-/* What the owner is told, by the loop and never from inside a conn_ function. Each may call conn_close(). */
+/*
+ * What the owner is told, by the loop and never from inside a conn_ function. Each may call
+ * conn_close().
+ */
 struct conn_ops {
     void (*on_readable)(
         struct conn *conn); /* bytes, the end or an error may be there: conn_read() tells */
@@ -69,11 +72,17 @@ struct conn {
 CHECKED enum err conn_open(struct conn *conn, struct loop *loop, int fd,
                            const struct conn_ops *ops);
 
-/* Begin connecting to addr; on_drained or on_failed tells how it ended, or *connected when that is known at once. */
+/*
+ * Begin connecting to addr; on_drained or on_failed tells how it ended, or *connected when that
+ * is known at once.
+ */
 CHECKED enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr,
                            const struct conn_ops *ops, bool *connected);
 
-/* Unregister, close, give the queues back; on_closed follows at the end of the turn. Safe when already closed. */
+/*
+ * Unregister, close, give the queues back; on_closed follows at the end of the turn. Safe when
+ * already closed.
+ */
 void conn_close(struct conn *conn);
 
 /* The same, and the peer sees a reset: for a message that cannot be ended in order. */
@@ -85,9 +94,10 @@ void conn_set_ops(struct conn *conn, const struct conn_ops *ops);
 /* -- reading ---------------------------------------------------------- */
 
 /*
- * Get more bytes; *bytes is all that is unread, in one piece, valid until the callback returns. OK when there is more than
- * before, ERR_AGAIN when nothing new is there (reading is on_readable's again), ERR_LIMIT when
- * unread bytes fill a large block, else the end: ERR_CLOSED (in order), ERR_RESET ...
+ * Get more bytes; *bytes is all that is unread, in one piece, valid until the callback returns.
+ * OK when there is more than before, ERR_AGAIN when nothing new is there (reading is
+ * on_readable's again), ERR_LIMIT when unread bytes fill a large block, else the end: ERR_CLOSED
+ * (in order), ERR_RESET ...
  */
 CHECKED enum err conn_read(struct conn *conn, struct sluice_span *bytes);
 
@@ -97,27 +107,42 @@ struct sluice_span conn_peek(const struct conn *conn);
 /* n unread bytes were dealt with. */
 void conn_consume(struct conn *conn, size_t n);
 
-/* Call before on_readable returns: what is still unread moves to a block of our own. ERR_MEMORY loses it. */
+/*
+ * Call before on_readable returns: what is still unread moves to a block of our own. ERR_MEMORY
+ * loses it.
+ */
 CHECKED enum err conn_settle(struct conn *conn);
 
 /* Come back to on_readable in the next turn: others are to be served meanwhile. */
 void conn_yield(struct conn *conn);
 
-/* The same, and ask the socket again even if no event came: sending has failed, and reading tells why. */
+/*
+ * The same, and ask the socket again even if no event came: sending has failed, and reading tells
+ * why.
+ */
 void conn_look(struct conn *conn);
 
-/* Nothing more can be there now: the last read did not fill its buffer, and no end was announced. Who waits for the
- * rest of a message reads on all the same: a reset that came together with data is not announced. */
+/*
+ * Nothing more can be there now: the last read did not fill its buffer, and no end was announced.
+ * Who waits for the rest of a message reads on all the same: a reset that came together with data
+ * is not announced.
+ */
 bool conn_is_read_out(const struct conn *conn);
 
 /* Stop and go on reading for a reason. Going on may call on_readable at the end of this turn. */
 void conn_hold(struct conn *conn, enum conn_hold why);
 void conn_release(struct conn *conn, enum conn_hold why);
 
-/* True when the peer has ended its side or bytes are waiting that nobody asked for: not to be used again. */
+/*
+ * True when the peer has ended its side or bytes are waiting that nobody asked for: not to be
+ * used again.
+ */
 bool conn_is_spoilt(const struct conn *conn);
 
-/* Ask the kernel: true when the peer has closed or sent something. One system call; nothing is consumed. */
+/*
+ * Ask the kernel: true when the peer has closed or sent something. One system call; nothing is
+ * consumed.
+ */
 bool conn_is_stale(struct conn *conn);
 
 /* -- writing ---------------------------------------------------------- */

@@ -2,8 +2,8 @@
  * transport.h - how bytes get in and out of a connection: plain TCP, later TLS.
  *
  * Every call is made on a non-blocking descriptor and never waits. OK means that *n
- * bytes moved (at least one); ERR_AGAIN that the descriptor is not ready; ERR_CLOSED (read only) that the peer
- * has ended its side in order; ERR_RESET and others that the connection is gone.
+ * bytes moved (at least one); ERR_AGAIN that the descriptor is not ready; ERR_CLOSED (read only)
+ * that the peer has ended its side in order; ERR_RESET and others that the connection is gone.
  */
 #ifndef NET_TRANSPORT_H
 #define NET_TRANSPORT_H

@@ -106,10 +106,13 @@ static enum reason reason_of_lease(enum err err)
     return err == ERR_MEMORY ? REASON_OVERLOAD : REASON_CONNECT_FAILED;
 }
 
-/* Content that is sent cannot be sent again, and what is not idempotent must not be: look before using a kept connection. */
+/*
+ * Content that is sent cannot be sent again, and what is not idempotent must not be: look before
+ * using a kept connection.
+ */
 static bool must_look(const struct exchange *ex)
 {
-    return ex->request.framing != FRAMING_NONE || !method_is_idempotent(ex->request.method);
+    return request_has_content(&ex->request) || !method_is_idempotent(ex->request.method);
 }
 
 /* The lease holds a connection now: OK when it stands, ERR_AGAIN while it is being dialled. */

@@ -11,7 +11,8 @@
  *   AWAITING     RESPONDING   take_head, with the final head
  *   any          ended        attempt_end, or fail
  *
- * An attempt tells its exchange what arrives (exchange_on_ functions). It is used again for the next try.
+ * An attempt tells its exchange what arrives (exchange_on_ functions). It is used again for the
+ * next try.
  *
  * Owns:    its lease.
  * Threads: the worker's.
@@ -60,13 +61,17 @@ struct attempt {
 void attempt_init(struct attempt *attempt, struct exchange *ex);
 
 /*
- * Lease a connection. OK: exchange_on_connected() was not called, go on at once. ERR_AGAIN: exchange_on_connected() or
- * exchange_on_attempt_failed() follows. Others: the reason is in *reason.
+ * Lease a connection. OK: exchange_on_connected() was not called, go on at once. ERR_AGAIN:
+ * exchange_on_connected() or exchange_on_attempt_failed() follows. Others: the reason is in
+ * *reason.
  */
 CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstream,
                                enum reason *reason);
 
-/* Stop whatever it is doing. A connection is kept when the exchange on it is whole, else closed. Safe at any time. */
+/*
+ * Stop whatever it is doing. A connection is kept when the exchange on it is whole, else closed.
+ * Safe at any time.
+ */
 void attempt_end(struct attempt *attempt);
 
 #endif /* PROXY_ATTEMPT_H */

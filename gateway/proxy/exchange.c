@@ -20,7 +20,8 @@
  *   any               DONE        cut
  *
  * A step never blocks and never calls another step. It sets the next state and
- * returns NEXT, or returns WAIT: an event then changes the state and exchange_leave() runs the story on.
+ * returns NEXT, or returns WAIT: an event then changes the state and exchange_leave() runs the
+ * story on.
  */
 #include "proxy/exchange.h"
 
@@ -121,7 +122,7 @@ void exchange_begin(struct exchange *ex, const struct exchange_from *from,
 {
     ex->from = *from;
     ex->request = *request;
-    ex->request_done = request->framing == FRAMING_NONE;
+    ex->request_done = !request_has_content(request);
     ex->state = EX_MATCH;
     if (request_keep(&ex->request, head, &ex->arena))
         exchange_refuse(ex, REASON_OVERLOAD, NULL);
@@ -333,8 +334,7 @@ static enum progress step_send_head(struct exchange *ex)
     if (err)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
-    if (request->framing == FRAMING_NONE) {
-        ex->upload_sent = true;
+    if (ex->request_done) {
         up->ops->send_end(up, NULL);
     } else if (ex->down_held) {
         ex->down_held = false;
@@ -461,7 +461,6 @@ void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
     if (ex->state == EX_DONE || ex->response_done || !ex->attempt || !ex->attempt->lease.conn)
         return;
     up = &ex->attempt->leg;
-    ex->upload_sent = true;
     up->ops->send_end(up, trailers);
 }
 
@@ -527,7 +526,6 @@ void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const c
     } else {
         ex->reason = reason;
     }
-    ex->upload_sent = false;
     if (!ex->request_done && !ex->down_held) {
         ex->down_held = true;
         ex->from.leg->ops->hold(ex->from.leg);
@@ -565,8 +563,8 @@ void exchange_on_interim(struct exchange *ex, const struct response *response)
 }
 
 /*
- * The fields of a response are borrowed from what was read, and gone with it. The access log may want
- * some at the end, so they are copied, or forgotten.
+ * The fields of a response are borrowed from what was read, and gone with it. The access log may
+ * want some at the end, so they are copied, or forgotten.
  */
 static void keep_fields(struct exchange *ex)
 {

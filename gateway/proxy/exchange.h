@@ -73,7 +73,6 @@ struct exchange {
     struct attempt *attempt; /* in the arena; NULL before EX_AIM */
     struct alarm total;
     bool request_done;  /* its last byte has been read */
-    bool upload_sent;   /* its end has been sent upstream */
     bool head_sent;     /* the final head went downstream */
     bool response_done; /* its end went downstream */
     bool down_held, up_held;
@@ -84,7 +83,11 @@ struct exchange {
     uint64_t id[2];
     int64_t request_bytes, response_bytes;
     struct sluice_span
-        endpoint; /* the last one tried; in the members of the view's or newer sets: copied into the arena */
+        /*
+         * the last one tried; in the members of the view's or newer sets: copied into the
+         * arena
+         */
+        endpoint;
     unsigned tries;
     bool reused;
     struct sluice_span client; /* address as text, in the arena; empty: not made yet */
@@ -99,8 +102,8 @@ struct exchange *exchange_new(struct worker *worker);
 void exchange_forget(struct exchange *ex);
 
 /*
- * Begin with a whole head whose bytes are copied, and go on until there is something to wait for; nothing is
- * flushed yet. from->leg may live in ex->arena. The exchange must be entered.
+ * Begin with a whole head whose bytes are copied, and go on until there is something to wait for;
+ * nothing is flushed yet. from->leg may live in ex->arena. The exchange must be entered.
  */
 void exchange_begin(struct exchange *ex, const struct exchange_from *from,
                     const struct request *request, struct sluice_span head);
@@ -111,7 +114,10 @@ void exchange_begin_refused(struct exchange *ex, const struct exchange_from *fro
 
 void exchange_enter(struct exchange *ex);
 
-/* Send what was added to the legs: before the memory that pieces were borrowed from is used again. */
+/*
+ * Send what was added to the legs: before the memory that pieces were borrowed from is used
+ * again.
+ */
 void exchange_flush(struct exchange *ex);
 
 /* True when the exchange is over and gone. */
@@ -138,7 +144,10 @@ void exchange_on_response_body(struct exchange *ex, struct sluice_span piece);
 void exchange_on_response_end(struct exchange *ex, const struct fields *trailers);
 void exchange_on_up_drained(struct exchange *ex);
 
-/* The attempt has ended itself. may_repeat: surely nothing was processed, so another endpoint may be asked. */
+/*
+ * The attempt has ended itself. may_repeat: surely nothing was processed, so another endpoint may
+ * be asked.
+ */
 void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
                                 enum attempt_loss loss);
 
@@ -157,7 +166,10 @@ struct sluice_span exchange_client(struct exchange *ex);
 /* Count and log the end (record.c). */
 void exchange_record(struct exchange *ex);
 
-/* Make and send our own answer by route or reason (reply.c). ERR_LIMIT, ERR_MEMORY when that is not possible. */
+/*
+ * Make and send our own answer by route or reason (reply.c). ERR_LIMIT, ERR_MEMORY when that is
+ * not possible.
+ */
 CHECKED enum err reply_send(struct exchange *ex);
 
 /* JSON about the request, for the echo action (echo.c). */

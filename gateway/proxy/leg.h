@@ -44,7 +44,10 @@ struct leg_ops {
     /* Stop and go on handing over content. */
     void (*hold)(struct leg *leg);
     void (*release)(struct leg *leg);
-    /* Downstream: is what is left of the request's content short enough to be read and forgotten? Upstream: NULL. */
+    /*
+     * Downstream: is what is left of the request's content short enough to be read and forgotten?
+     * Upstream: NULL.
+     */
     bool (*can_skip)(const struct leg *leg);
     /* The exchange is over and is freed when this has returned; the leg may be in its arena. */
     void (*end)(struct leg *leg, enum leg_end how);

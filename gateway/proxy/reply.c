@@ -1,5 +1,6 @@
 /*
- * reply.c - the answers that the gateway makes itself: responses of routes, redirects, problems (RFC 9457).
+ * reply.c - the answers that the gateway makes itself: responses of routes, redirects, problems
+ * (RFC 9457).
  */
 #include "http/message.h"
 #include "proxy/exchange.h"

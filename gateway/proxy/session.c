@@ -212,7 +212,7 @@ static void begin_exchange(struct session *session, const struct request *reques
     if (request->minor == 0)
         from.protocol = "HTTP/1.0";
     h1_body_init(&down->body, request->framing, request->body_bytes);
-    down->whole = request->framing == FRAMING_NONE;
+    down->whole = !request_has_content(request);
     down->wants_keep = request->keep_alive;
     down->waits = request->expects_continue;
     down->is_http_1_0 = request->minor == 0;
@@ -359,8 +359,8 @@ static bool has_turn(const struct session *session)
 }
 
 /*
- * Take what can be taken from the unread bytes: a head, its content, and when the exchange ends right
- * away, the next head. The head and the content that came with it go upstream in one piece.
+ * Take what can be taken from the unread bytes: a head, its content, and when the exchange ends
+ * right away, the next head. The head and the content that came with it go upstream in one piece.
  */
 static void digest(struct session *session)
 {

@@ -33,7 +33,10 @@ struct port;
 /* Serve fd, which came in by port from peer. The session frees itself when it ends. */
 void session_open(struct port *port, int fd, const struct addr *peer);
 
-/* For the worker's list of all sessions: close this one when it has been idle for quiet_us; with 0, in any case. */
+/*
+ * For the worker's list of all sessions: close this one when it has been idle for quiet_us; with
+ * 0, in any case.
+ */
 void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us);
 
 /* What a worker's slab must hold. */

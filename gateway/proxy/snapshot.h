@@ -1,9 +1,11 @@
 /*
- * snapshot.h - one immutable generation of what workers serve: listeners, routes, upstreams, access log.
+ * snapshot.h - one immutable generation of what workers serve: listeners, routes, upstreams,
+ * access log.
  *
  * The control thread builds a whole one beside the old, publishes it to the workers and forgets it;
- * each worker holds one reference for as long as it is the newest or an exchange needs it. When the last reference
- * goes, retire is called, on whichever thread that happens; it must bring the snapshot back to the control thread.
+ * each worker holds one reference for as long as it is the newest or an exchange needs it. When
+ * the last reference goes, retire is called, on whichever thread that happens; it must bring the
+ * snapshot back to the control thread.
  *
  * Threads: built and freed by the control thread, read by all.
  */
@@ -58,7 +60,10 @@ struct snapshot_parts {
     void *retire_arg;
 };
 
-/* The configuration of a snapshot, bound to memory; the fields of the top level belong to server/. */
+/*
+ * The configuration of a snapshot, bound to memory; the fields of the top level belong to
+ * server/.
+ */
 struct snapshot_conf {
     struct items listeners; /* of struct listener_conf */
     struct items upstreams; /* of struct upstream_conf */
@@ -67,8 +72,9 @@ struct snapshot_conf {
 };
 
 /*
- * Build from bound parts; takes *arena, in which conf lives. Errors go to notes, and NULL is returned with the
- * arena given back. The caller owns a reference. check_only: do not open the access log.
+ * Build from bound parts; takes *arena, in which conf lives. Errors go to notes, and NULL is
+ * returned with the arena given back. The caller owns a reference. check_only: do not open the
+ * access log.
  */
 struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf,
                               const struct snapshot_parts *parts, struct notes *notes,

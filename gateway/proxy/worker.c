@@ -128,7 +128,10 @@ static void port_take(struct port *port, int fd, const struct addr *peer)
     session_open(port, fd, peer);
 }
 
-/* The least loaded worker, if we have clearly more long-lived connections than our share; else NULL. */
+/*
+ * The least loaded worker, if we have clearly more long-lived connections than our share; else
+ * NULL.
+ */
 static struct worker *lighter_worker(const struct worker *worker)
 {
     const struct crew *crew = worker->crew;
@@ -239,7 +242,10 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot)
     mailbox_post(worker->mailbox, &publish->letter, on_publish);
 }
 
-/* About one listener, by name: a descriptor to accept from, a connection to take over, or nothing. */
+/*
+ * About one listener, by name: a descriptor to accept from, a connection to take over, or
+ * nothing.
+ */
 struct port_letter {
     struct letter letter;
     const struct tally_block *tally;
@@ -322,7 +328,10 @@ static void on_hand_over(void *worker_, struct letter *letter)
     if (port) {
         port_take(port, over->fd, &over->peer);
     } else {
-        /* The listener went away meanwhile, and with it every promise to serve the connection by its rules. */
+        /*
+         * The listener went away meanwhile, and with it every promise to serve the connection by
+         * its rules.
+         */
         close(over->fd);
         __atomic_fetch_sub(&worker->crew->connections, 1, __ATOMIC_RELAXED);
     }

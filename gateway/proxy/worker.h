@@ -1,8 +1,9 @@
 /*
  * worker.h - one thread that carries traffic, and all that belongs to it.
  *
- * The control thread makes workers, hands them descriptors to accept from and snapshots to serve by, and asks them
- * to drain and to end; all through the mailbox. Everything else is the worker's own.
+ * The control thread makes workers, hands them descriptors to accept from and snapshots to serve
+ * by, and asks them to drain and to end; all through the mailbox. Everything else is the worker's
+ * own.
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -30,9 +31,13 @@ struct crew {
     uint64_t max_connections; /* atomic: of all workers together */
     uint64_t connections;     /* atomic: open now; written at accept and close only */
     uint64_t
-        drain_idle_ms; /* atomic: an idle connection is closed after this quiet time when draining */
+        /* atomic: an idle connection is closed after this quiet time when draining */
+        drain_idle_ms;
     struct writer *writer;
-    /* Tell the control thread that a draining worker has no connection left. Called once, on the worker's thread. */
+    /*
+     * Tell the control thread that a draining worker has no connection left. Called once, on the
+     * worker's thread.
+     */
     void (*on_drained)(void *arg, unsigned worker);
     void *on_drained_arg;
 };
@@ -45,7 +50,10 @@ struct view {
     unsigned users; /* exchanges, and one for being the newest */
 };
 
-/* One listener of one worker. Lives from its first descriptor until its last connection has ended. */
+/*
+ * One listener of one worker. Lives from its first descriptor until its last connection has
+ * ended.
+ */
 struct port {
     struct list link;
     struct worker *worker;            /* borrowed */
@@ -104,11 +112,17 @@ void worker_main(void *arg);
 /* Serve by this snapshot from now on; takes a reference of its own. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
 
-/* Accept on fd for the listener of that name, which the newest published snapshot has. Takes over fd. */
+/*
+ * Accept on fd for the listener of that name, which the newest published snapshot has. Takes over
+ * fd.
+ */
 void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
                      const struct tally_block *tally);
 
-/* Accept what is queued, then close the descriptor; its connections are served on and closed when they are done. */
+/*
+ * Accept what is queued, then close the descriptor; its connections are served on and closed when
+ * they are done.
+ */
 void worker_remove_port(struct worker *worker, struct sluice_span name);
 
 /* Stop accepting, end connections as they become idle; crew->on_drained follows. */

@@ -1,9 +1,9 @@
 /*
  * balance_round.c - round robin, smooth and weighted.
  *
- * Each pick raises every endpoint's running weight by its own weight, takes the highest and lowers it by the
- * sum, so that heavy endpoints come often but never in a row without need. When all weights are
- * equal, that is plain turn-taking and costs nothing by the number of endpoints.
+ * Each pick raises every endpoint's running weight by its own weight, takes the highest and
+ * lowers it by the sum, so that heavy endpoints come often but never in a row without need. When
+ * all weights are equal, that is plain turn-taking and costs nothing by the number of endpoints.
  */
 #include "upstream/balance.h"
 #include "upstream/upstream.h"

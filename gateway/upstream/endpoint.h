@@ -1,9 +1,11 @@
 /*
- * endpoint.h - one address of an upstream, as one worker sees it, with its pool of kept connections.
+ * endpoint.h - one address of an upstream, as one worker sees it, with its pool of kept
+ * connections.
  *
  * A connection is in exactly one place: idle in the pool, or leased. What is learnt
  * about an endpoint stays with its address: a new member set keeps the endpoints it still names.
- * One that is named no more is retired: no new requests, idle connections closed, gone with its last lease.
+ * One that is named no more is retired: no new requests, idle connections closed, gone with its
+ * last lease.
  *
  * Threads: the worker's.
  * Invariant: n_idle <= connections.idle; active + n_idle connections are open.
@@ -62,17 +64,25 @@ struct endpoint *endpoint_new(struct upstream *upstream, struct members *members
 void endpoint_update(struct endpoint *endpoint, struct members *members,
                      const struct member *member);
 
-/* No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last lease does. */
+/*
+ * No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last
+ * lease does.
+ */
 void endpoint_retire(struct endpoint **endpoint);
 
 /* Could a lease be had now, from the pool or by a new connection? */
 bool endpoint_has_room(const struct endpoint *endpoint);
 
-/* Lease the freshest idle connection (not when fresh is wanted), or begin to dial. ERR_LIMIT at the cap; other errors: the
- * address cannot be dialled. On OK lease->conn is set. */
+/*
+ * Lease the freshest idle connection (not when fresh is wanted), or begin to dial. ERR_LIMIT at
+ * the cap; other errors: the address cannot be dialled. On OK lease->conn is set.
+ */
 CHECKED enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh);
 
-/* Lease ends: keep the connection for reuse, or close it. lease->conn becomes NULL. May free a retired endpoint. */
+/*
+ * Lease ends: keep the connection for reuse, or close it. lease->conn becomes NULL. May free a
+ * retired endpoint.
+ */
 void endpoint_return(struct endpoint *endpoint, struct lease *lease);
 void endpoint_discard(struct endpoint *endpoint, struct lease *lease);
 

@@ -1,8 +1,8 @@
 /*
  * members.h - the endpoints of one upstream as a whole set, immutable and counted.
  *
- * A source makes a set and publishes it; workers take it over as a whole. Nothing else of the upstream knows where
- * it came from.
+ * A source makes a set and publishes it; workers take it over as a whole. Nothing else of the
+ * upstream knows where it came from.
  *
  * Threads: made by the control thread, read by all. The count is atomic.
  */
@@ -17,7 +17,8 @@
 struct share {
     uint32_t used; /* atomic: connections open or being opened, counted only under a cap */
     uint64_t
-        waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait for a connection */
+        /* atomic: a bit per worker (index modulo 64) with requests that wait for a connection */
+        waiting;
 };
 
 struct member {
@@ -42,7 +43,10 @@ struct shares;
 struct shares *shares_new(struct tally *tally);
 void shares_free(struct shares **shares);
 
-/* Resolve the configured endpoints; what does not resolve is noted as an error. NULL when there was one. The caller owns a reference. */
+/*
+ * Resolve the configured endpoints; what does not resolve is noted as an error. NULL when there
+ * was one. The caller owns a reference.
+ */
 struct members *members_from_conf(const struct upstream_conf *conf, struct shares *shares,
                                   struct notes *notes);
 

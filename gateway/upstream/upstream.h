@@ -1,9 +1,9 @@
 /*
  * upstream.h - a named service as one worker sees it: its endpoints, who waits for a connection.
  *
- * An attempt embeds a lease. upstream_lease() chooses an endpoint and gives a connection at once (kept, or being
- * dialled), or queues the lease until a connection is free. The runtime outlives snapshots: each view of a
- * configuration that names the upstream holds a reference.
+ * An attempt embeds a lease. upstream_lease() chooses an endpoint and gives a connection at once
+ * (kept, or being dialled), or queues the lease until a connection is free. The runtime outlives
+ * snapshots: each view of a configuration that names the upstream holds a reference.
  *
  * Threads: the worker's.
  */
@@ -20,8 +20,9 @@ struct rng;
 enum { LEASE_TRIES = 3 /* endpoints one exchange may try */ };
 
 /*
- * The right to one upstream connection. ready is called by the loop, never from inside upstream_lease(), at most
- * once, when a queued lease got its turn (OK), or will not (ERR_TIMEOUT, ERR_MISSING, other errors of dialling).
+ * The right to one upstream connection. ready is called by the loop, never from inside
+ * upstream_lease(), at most once, when a queued lease got its turn (OK), or will not
+ * (ERR_TIMEOUT, ERR_MISSING, other errors of dialling).
  */
 struct lease {
     struct list link;   /* the upstream's queue */
@@ -85,11 +86,17 @@ void upstream_set_members(struct upstream *upstream, struct members *members);
 void lease_init(struct lease *lease, const struct conn_ops *ops,
                 void (*ready)(struct lease *lease, enum err err));
 
-/* OK: held, see conn and connecting. ERR_AGAIN: queued. ERR_LIMIT: the queue is full. ERR_MISSING: no endpoint left to
- * try. Other errors: the chosen endpoint (lease->endpoint, marked tried) cannot be dialled. */
+/*
+ * OK: held, see conn and connecting. ERR_AGAIN: queued. ERR_LIMIT: the queue is full.
+ * ERR_MISSING: no endpoint left to try. Other errors: the chosen endpoint (lease->endpoint,
+ * marked tried) cannot be dialled.
+ */
 CHECKED enum err upstream_lease(struct upstream *upstream, struct lease *lease);
 
-/* End a lease that is held or queued: keep the connection, close it, or leave the queue. Safe when neither. */
+/*
+ * End a lease that is held or queued: keep the connection, close it, or leave the queue. Safe
+ * when neither.
+ */
 void lease_return(struct lease *lease);
 void lease_discard(struct lease *lease);
 

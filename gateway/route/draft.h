@@ -29,7 +29,8 @@ struct draft_value {
 
 struct draft_pair {
     struct named named;
-    struct draft_text value;
+    struct sluice_span value;
+    bool is_secret; /* written as file:PATH */
 };
 
 struct draft_match {

@@ -63,6 +63,7 @@ enum route_edit_kind { ROUTE_EDIT_SET, ROUTE_EDIT_ADD, ROUTE_EDIT_REMOVE };
 /* One change to a list of fields, in order: removes, sets, adds. */
 struct route_edit {
     enum route_edit_kind kind;
+    bool is_secret; /* the value came from a file and is not to be shown */
     struct sluice_span name, value;
 };
 
@@ -91,7 +92,9 @@ struct route {
     struct sluice_span host;         /* rewrite.host; empty: the upstream's rule holds */
     struct route_edits request_edits, response_edits;
     struct route_times times;
-    uint64_t body_bytes; /* limits.body; 0: the listener's holds */
+    uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */
+    const struct route_times *bound_times; /* where the two above were bound, for origins_find() */
+    const uint64_t *bound_body;
 };
 
 struct route_respond {

@@ -153,18 +153,28 @@ static const struct shape match_shape = STRUCT_SHAPE(draft_match, match_fields, 
 
 /* -- field edits -------------------------------------------------------------- */
 
+static void check_pair(struct bind *bind, const struct tree *node, void *out)
+{
+    const struct tree *value = node->kind == TREE_MAP ? tree_find(node, SPAN("value")) : node;
+    struct draft_pair *pair = out;
+
+    (void)bind;
+    pair->is_secret = value && span_starts(value->text, SPAN("file:"));
+}
+
 static const struct field pair_fields[] = {
     {.name = "value",
-     .shape = &text_shape,
+     .shape = &shape_secret,
      .offset = offsetof(struct draft_pair, value),
      .required = true,
-     .help = "The value; a scalar alone means the same."},
+     .help = "The value, or file:PATH for what a file holds; a scalar alone means the same."},
     {.name = NULL},
 };
 static const struct shape pair_shape = {.kind = SHAPE_STRUCT,
                                         .size = sizeof(struct draft_pair),
                                         .fields = pair_fields,
                                         .scalar = "value",
+                                        .check = check_pair,
                                         .title = "field"};
 static const struct shape pairs_shape = MAP_SHAPE(pair_shape);
 

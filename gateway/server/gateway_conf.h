@@ -9,8 +9,8 @@
 #include "proxy/snapshot.h"
 
 struct log_conf {
-    int level; /* enum log_level */
-    int form;  /* enum log_form */
+    int level;               /* enum log_level */
+    int form;                /* enum log_form */
     struct sluice_span path; /* stderr, stdout or a file */
 };
 
@@ -55,10 +55,16 @@ struct gateway_loaded {
     struct origins *origins;
 };
 
-/* The file to use when none is named: ./sluice.yaml, /etc/sluice/sluice.yaml, or NULL for the built-in default. */
+/*
+ * The file to use when none is named: ./sluice.yaml, /etc/sluice/sluice.yaml, or NULL for the
+ * built-in default.
+ */
 const char *gateway_find_file(void);
 
-/* The built-in default configuration, and the one that --to and --listen stand for, as YAML (for --print-config). */
+/*
+ * The configuration that a source without a path stands for (built in, or made of --to and
+ * --listen), as YAML.
+ */
 void gateway_print_source(const struct gateway_source *source, struct text *out);
 
 /*
@@ -69,9 +75,12 @@ const char *gateway_check_url(const char *url, struct sluice_span *authority);
 /* What messages call a source: its path, "command line" or "built in". */
 const char *gateway_source_name(const struct gateway_source *source);
 
-/* Read and bind; everything that is wrong goes to notes. On an error *loaded holds nothing. The caller ends it with gateway_unload(),
- * unless snapshot_new() has taken the arena. */
-CHECKED enum err gateway_load(const struct gateway_source *source, struct notes *notes, struct gateway_loaded *loaded);
+/*
+ * Read and bind; everything that is wrong goes to notes. On an error *loaded holds nothing.
+ * The caller ends it with gateway_unload(), also after snapshot_new() has taken the arena.
+ */
+CHECKED enum err gateway_load(const struct gateway_source *source, struct notes *notes,
+                              struct gateway_loaded *loaded);
 void gateway_unload(struct gateway_loaded *loaded);
 
 #endif /* SERVER_GATEWAY_CONF_H */

@@ -60,6 +60,8 @@ struct control {
     struct writer_file *log_file;
     struct metrics *metrics;
     struct process process;
+    struct traffic_numbers traffic;
+    struct upstream_numbers upstreams;
     struct admin *admin;
     char *admin_path; /* owned: of a unix socket, to be removed */
     struct admin_host host;
@@ -441,7 +443,7 @@ static enum err start_workers(struct control *control, uint64_t wanted)
 static enum err run_workers(struct control *control)
 {
     for (unsigned i = 0; i < control->crew.n_workers; i++) {
-        char name[16];
+        char name[24];
         enum err err;
 
         snprintf(name, sizeof(name), "worker-%u", i);
@@ -496,8 +498,11 @@ static void set_up_counting(struct control *control)
     control->shares = shares_new(control->tally);
     control->ports = ports_new(&control->crew, control->tally);
     fill_host(control);
-    metrics_add(control->metrics, proxy_collect, &control->host);
-    metrics_add(control->metrics, upstream_collect, control->tally);
+    control->traffic = (struct traffic_numbers){.crew = &control->crew, .tally = control->tally};
+    control->upstreams =
+        (struct upstream_numbers){.tally = control->tally, .n_workers = control->crew.n_workers};
+    metrics_add(control->metrics, collect_traffic, &control->traffic);
+    metrics_add(control->metrics, collect_upstreams, &control->upstreams);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 

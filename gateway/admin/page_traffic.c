@@ -1,0 +1,118 @@
+/*
+ * page_traffic.c - upstreams with their endpoints, and workers.
+ */
+#include "admin/pages.h"
+#include "config/json.h"
+#include "upstream/balance.h"
+#include "upstream/collect.h"
+#include "upstream/endpoint.h"
+#include "upstream/upstream.h"
+
+#include <stddef.h>
+
+#define ENDPOINT_SUM(block, n_workers, member)                                                     \
+    collect_sum((block), (n_workers), offsetof(struct endpoint_counters, member))
+#define UPSTREAM_SUM(block, n_workers, member)                                                     \
+    collect_sum((block), (n_workers), offsetof(struct upstream_counters, member))
+
+static void add_failures(struct json *json, const struct tally_block *block, unsigned n_workers)
+{
+    uint64_t failures[ENDPOINT_FAILURE_COUNT], sum = 0;
+
+    for (size_t i = 0; i < ENDPOINT_FAILURE_COUNT; i++) {
+        failures[i] =
+            collect_sum(block, n_workers,
+                        offsetof(struct endpoint_counters, failures) + i * sizeof(struct counter));
+        sum += failures[i];
+    }
+    json_number(json, "failures", sum);
+    json_open_row(json, "failures_by_reason", '{');
+    for (size_t i = 0; i < ENDPOINT_FAILURE_COUNT; i++) {
+        if (failures[i] > 0)
+            json_number(json, endpoint_failure_text((enum endpoint_failure)i), failures[i]);
+    }
+    json_close(json, '}');
+}
+
+static void add_endpoint(struct json *json, const struct member *member, unsigned n_workers)
+{
+    json_open(json, NULL, '{');
+    json_string(json, "address", member->text);
+    json_number(json, "weight", member->weight);
+    json_open_row(json, "connections", '{');
+    json_number(json, "active", ENDPOINT_SUM(member->tally, n_workers, active));
+    json_number(json, "idle", ENDPOINT_SUM(member->tally, n_workers, idle));
+    json_close(json, '}');
+    json_number(json, "connects", ENDPOINT_SUM(member->tally, n_workers, connects));
+    json_number(json, "requests", ENDPOINT_SUM(member->tally, n_workers, requests));
+    add_failures(json, member->tally, n_workers);
+    json_close(json, '}');
+}
+
+static void add_upstream(struct json *json, const struct snapshot_upstream *upstream,
+                         unsigned n_workers)
+{
+    const struct upstream_conf *conf = upstream->conf;
+
+    json_open(json, NULL, '{');
+    json_string(json, "name", conf->named.name);
+    json_string(json, "balance", span_of(balance_get(conf->balance)->name));
+    json_number(json, "waiting", UPSTREAM_SUM(upstream->tally, n_workers, waiting));
+    json_number(json, "retries", UPSTREAM_SUM(upstream->tally, n_workers, retries));
+    json_open_row(json, "rejected", '{');
+    json_number(json, "full", UPSTREAM_SUM(upstream->tally, n_workers, rejected_full));
+    json_number(json, "timeout", UPSTREAM_SUM(upstream->tally, n_workers, rejected_timeout));
+    json_close(json, '}');
+    json_open(json, "endpoints", '[');
+    for (size_t i = 0; i < upstream->members->n; i++) {
+        add_endpoint(json, &upstream->members->member[i], n_workers);
+    }
+    json_close(json, ']');
+    json_close(json, '}');
+}
+
+void page_upstreams(const struct ask *ask, struct answer *answer)
+{
+    const struct snapshot *snapshot = ask->host->snapshot(ask->host->owner);
+    struct json json = {.out = &answer->body};
+
+    json_open(&json, NULL, '{');
+    json_number(&json, "generation", snapshot ? snapshot->generation : 0);
+    json_open(&json, "upstreams", '[');
+    for (size_t i = 0; snapshot && i < snapshot->n_upstreams; i++) {
+        add_upstream(&json, &snapshot->upstreams[i], ask->host->crew->n_workers);
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    text_add_char(&answer->body, '\n');
+}
+
+static void add_worker(struct json *json, const struct worker *worker)
+{
+    json_open_row(json, NULL, '{');
+    json_number(json, "worker", worker->index);
+    json_number(json, "connections", counter_get(&worker->counters.connections));
+    json_number(json, "exchanges", counter_get(&worker->counters.exchanges));
+    json_number(json, "accepted", counter_get(&worker->counters.accepted));
+    json_number(json, "handed_off", counter_get(&worker->counters.handed_off));
+    json_number(json, "loop_turns", counter_get(&worker->loop->turns));
+    json_close(json, '}');
+}
+
+void page_workers(const struct ask *ask, struct answer *answer)
+{
+    const struct crew *crew = ask->host->crew;
+    struct json json = {.out = &answer->body};
+
+    json_open(&json, NULL, '{');
+    json_number(&json, "connections", __atomic_load_n(&crew->connections, __ATOMIC_RELAXED));
+    json_number(&json, "max_connections",
+                __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED));
+    json_open(&json, "workers", '[');
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        add_worker(&json, crew->worker[i]);
+    }
+    json_close(&json, ']');
+    json_close(&json, '}');
+    text_add_char(&answer->body, '\n');
+}

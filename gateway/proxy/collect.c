@@ -1,0 +1,217 @@
+/*
+ * collect.c - what workers count themselves is said per worker, what lies in the tally as sums.
+ */
+#include "proxy/collect.h"
+
+#include "observe/writer.h"
+#include "proxy/worker.h"
+#include "upstream/collect.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* One counter of a slot. Rows of the same family follow each other; only the first has a help. */
+struct row {
+    const char *family, *help;
+    enum page_type type;
+    const char *label, *value; /* the row's own label; NULL: none */
+    size_t offset;
+};
+
+/* One family being said: what tally_each() hands on. */
+struct saying {
+    struct page *page;
+    const struct row *row;
+    unsigned n_workers;
+};
+
+/* -- workers ------------------------------------------------------------- */
+
+#define AT(member) offsetof(struct worker_counters, member)
+
+static const struct row worker_rows[] = {
+    {"sluice_worker_connections", "Open downstream connections of a worker.", PAGE_GAUGE, NULL,
+     NULL, AT(connections)},
+    {"sluice_worker_exchanges_active", "Exchanges that are going on.", PAGE_GAUGE, NULL, NULL,
+     AT(exchanges)},
+    {"sluice_worker_accepted_total", "Connections accepted.", PAGE_COUNTER, NULL, NULL,
+     AT(accepted)},
+    {"sluice_worker_handed_off_total", "Accepted connections given to another worker.",
+     PAGE_COUNTER, NULL, NULL, AT(handed_off)},
+};
+
+#undef AT
+
+static void say_worker(struct page *page, unsigned index, uint64_t value)
+{
+    char number[16];
+    int len = snprintf(number, sizeof(number), "%u", index);
+    struct label label = {"worker", span_make(number, (size_t)len)};
+
+    page_count(page, &label, 1, value);
+}
+
+static void say_workers(const struct crew *crew, struct page *page)
+{
+    page_family(page, "sluice_workers", PAGE_GAUGE, "Threads that carry traffic.");
+    page_count(page, NULL, 0, crew->n_workers);
+    for (size_t i = 0; i < sizeof(worker_rows) / sizeof(worker_rows[0]); i++) {
+        const struct row *row = &worker_rows[i];
+
+        page_family(page, row->family, row->type, row->help);
+        for (unsigned j = 0; j < crew->n_workers; j++) {
+            const char *counters = (const char *)&crew->worker[j]->counters;
+
+            say_worker(page, j,
+                       counter_get((const struct counter *)(const void *)(counters + row->offset)));
+        }
+    }
+    page_family(page, "sluice_worker_loop_turns_total", PAGE_COUNTER, "Turns of the event loop.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        say_worker(page, j, counter_get(&crew->worker[j]->loop->turns));
+    }
+}
+
+static void say_ends(const struct crew *crew, struct page *page)
+{
+    page_family(page, "sluice_request_ends_total", PAGE_COUNTER, "How exchanges ended.");
+    for (int reason = REASON_NONE + 1; reason < REASON_COUNT; reason++) {
+        struct label label = {"reason", span_of(reason_name((enum reason)reason))};
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < crew->n_workers; i++) {
+            sum += counter_get(&crew->worker[i]->counters.ends[reason]);
+        }
+        page_count(page, &label, 1, sum);
+    }
+}
+
+/* -- listeners ----------------------------------------------------------- */
+
+#define AT(member) offsetof(struct port_counters, member)
+
+static const struct row port_rows[] = {
+    {"sluice_downstream_connections", "Open connections of a listener.", PAGE_GAUGE, NULL, NULL,
+     AT(open)},
+    {"sluice_downstream_connections_total", "Connections that a listener accepted.", PAGE_COUNTER,
+     NULL, NULL, AT(accepted)},
+    {"sluice_downstream_refused_total", "Times a connection could not be taken.", PAGE_COUNTER,
+     "cause", "limit", AT(refused_limit)},
+    {"sluice_downstream_refused_total", NULL, PAGE_COUNTER, "cause", "descriptors",
+     AT(refused_descriptors)},
+};
+
+#undef AT
+
+static void say_port(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct row *row = saying->row;
+    struct label labels[] = {{"listener", block->key}, {row->label, span_of(row->value)}};
+
+    page_count(saying->page, labels, row->label ? 2 : 1,
+               collect_sum(block, saying->n_workers, row->offset));
+}
+
+static void say_ports(struct saying *saying, const struct tally *tally)
+{
+    for (size_t i = 0; i < sizeof(port_rows) / sizeof(port_rows[0]); i++) {
+        saying->row = &port_rows[i];
+        if (saying->row->help)
+            page_family(saying->page, saying->row->family, saying->row->type, saying->row->help);
+        tally_each(tally, PORT_TALLY, say_port, saying);
+    }
+}
+
+/* -- routes -------------------------------------------------------------- */
+
+static void say_requests(void *saying_, const struct tally_block *block)
+{
+    static const char *const classes[STATUS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    const struct saying *saying = saying_;
+    struct label labels[] = {{"route", block->key}, {.name = "class"}};
+
+    for (size_t i = 0; i < STATUS_CLASSES; i++) {
+        size_t offset = offsetof(struct route_counters, requests) + i * sizeof(struct counter);
+
+        labels[1].value = span_of(classes[i]);
+        page_count(saying->page, labels, 2, collect_sum(block, saying->n_workers, offset));
+    }
+}
+
+static void say_duration(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct route_counters *first = tally_slot(block, 0);
+    struct label label = {"route", block->key};
+
+    page_histogram(saying->page, &label, 1, &first->duration, saying->n_workers, block->stride);
+}
+
+static void say_request_bytes(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label label = {"route", block->key};
+
+    page_count(
+        saying->page, &label, 1,
+        collect_sum(block, saying->n_workers, offsetof(struct route_counters, request_bytes)));
+}
+
+static void say_response_bytes(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label label = {"route", block->key};
+
+    page_count(
+        saying->page, &label, 1,
+        collect_sum(block, saying->n_workers, offsetof(struct route_counters, response_bytes)));
+}
+
+static void say_routes(struct saying *saying, const struct tally *tally)
+{
+    static const struct {
+        const char *family, *help;
+        enum page_type type;
+        tally_each_fn *say;
+    } families[] = {
+        {"sluice_requests_total", "Requests by class of the final status.", PAGE_COUNTER,
+         say_requests},
+        {"sluice_request_duration_seconds", "From the request's first byte to the end.",
+         PAGE_HISTOGRAM, say_duration},
+        {"sluice_request_body_bytes_total", "Bytes of request bodies.", PAGE_COUNTER,
+         say_request_bytes},
+        {"sluice_response_body_bytes_total", "Bytes of response bodies.", PAGE_COUNTER,
+         say_response_bytes},
+    };
+
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        page_family(saying->page, families[i].family, families[i].type, families[i].help);
+        tally_each(tally, ROUTE_TALLY, families[i].say, saying);
+    }
+}
+
+/* -- logs ---------------------------------------------------------------- */
+
+static void say_dropped(const struct writer *writer, struct page *page)
+{
+    struct label access = {"log", SPAN("access")}, other = {"log", SPAN("main")};
+
+    if (!writer)
+        return;
+    page_family(page, "sluice_log_dropped_total", PAGE_COUNTER, "Lines that could not be written.");
+    page_count(page, &access, 1, writer_dropped_lanes(writer));
+    page_count(page, &other, 1, writer_dropped_shared(writer));
+}
+
+void collect_traffic(void *numbers_, struct page *page)
+{
+    const struct traffic_numbers *numbers = numbers_;
+    struct saying saying = {page, NULL, numbers->crew->n_workers};
+
+    say_workers(numbers->crew, page);
+    say_ports(&saying, numbers->tally);
+    say_routes(&saying, numbers->tally);
+    say_ends(numbers->crew, page);
+    say_dropped(numbers->crew->writer, page);
+}

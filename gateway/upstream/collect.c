@@ -1,0 +1,145 @@
+/*
+ * collect.c - tables of families; each sample is a sum over the workers' slots.
+ */
+#include "upstream/collect.h"
+
+#include "upstream/endpoint.h"
+#include "upstream/upstream.h"
+
+#include <stddef.h>
+
+/* One counter of a slot. Rows of the same family follow each other; only the first has a help. */
+struct row {
+    const char *family, *help;
+    enum page_type type;
+    const char *label, *value; /* the row's own label; NULL: none */
+    size_t offset;
+};
+
+#define AT(member) offsetof(struct endpoint_counters, member)
+
+static const struct row endpoint_rows[] = {
+    {"sluice_upstream_requests_total", "Requests sent to an endpoint.", PAGE_COUNTER, NULL, NULL,
+     AT(requests)},
+    {"sluice_upstream_connections", "Connections to an endpoint that are open.", PAGE_GAUGE,
+     "state", "active", AT(active)},
+    {"sluice_upstream_connections", NULL, PAGE_GAUGE, "state", "idle", AT(idle)},
+    {"sluice_upstream_connects_total", "Connections begun to an endpoint.", PAGE_COUNTER, NULL,
+     NULL, AT(connects)},
+};
+
+#undef AT
+#define AT(member) offsetof(struct upstream_counters, member)
+
+static const struct row upstream_rows[] = {
+    {"sluice_upstream_retries_total", "Requests sent again: a kept connection had died.",
+     PAGE_COUNTER, NULL, NULL, AT(retries)},
+    {"sluice_upstream_queue", "Requests that wait for a connection.", PAGE_GAUGE, NULL, NULL,
+     AT(waiting)},
+    {"sluice_upstream_queue_rejected_total", "Requests that got no connection from the queue.",
+     PAGE_COUNTER, "cause", "full", AT(rejected_full)},
+    {"sluice_upstream_queue_rejected_total", NULL, PAGE_COUNTER, "cause", "timeout",
+     AT(rejected_timeout)},
+};
+
+#undef AT
+
+enum {
+    N_ENDPOINT_ROWS = sizeof(endpoint_rows) / sizeof(endpoint_rows[0]),
+    N_UPSTREAM_ROWS = sizeof(upstream_rows) / sizeof(upstream_rows[0]),
+};
+
+uint64_t collect_sum(const struct tally_block *block, unsigned n_workers, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < n_workers; i++) {
+        const char *slot = tally_slot(block, i);
+
+        sum += counter_get((const struct counter *)(const void *)(slot + offset));
+    }
+    return sum;
+}
+
+void collect_endpoint_key(struct sluice_span key, struct sluice_span *upstream,
+                          struct sluice_span *address)
+{
+    const struct sluice_span path = SPAN(" unix:");
+    size_t cut = key.len;
+
+    /* A name and the path of a socket may have blanks in them, an IP address has none. */
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.ptr[i] == ' ')
+            cut = i;
+        if (span_starts(span_make(key.ptr + i, key.len - i), path))
+            break;
+    }
+    *upstream = span_make(key.ptr, cut);
+    *address = cut < key.len ? span_make(key.ptr + cut + 1, key.len - cut - 1) : key;
+}
+
+/* One family being said: what tally_each() hands on. */
+struct saying {
+    struct page *page;
+    const struct row *row;
+    unsigned n_workers;
+};
+
+static void say_endpoint(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct row *row = saying->row;
+    struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, {.name = row->label}};
+
+    collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
+    labels[2].value = span_of(row->value);
+    page_count(saying->page, labels, row->label ? 3 : 2,
+               collect_sum(block, saying->n_workers, row->offset));
+}
+
+static void say_upstream(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct row *row = saying->row;
+    struct label labels[] = {{"upstream", block->key}, {row->label, span_of(row->value)}};
+
+    page_count(saying->page, labels, row->label ? 2 : 1,
+               collect_sum(block, saying->n_workers, row->offset));
+}
+
+static void say_failures(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, {.name = "reason"}};
+
+    collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
+    for (int i = 0; i < ENDPOINT_FAILURE_COUNT; i++) {
+        size_t offset =
+            offsetof(struct endpoint_counters, failures) + (size_t)i * sizeof(struct counter);
+
+        labels[2].value = span_of(endpoint_failure_text((enum endpoint_failure)i));
+        page_count(saying->page, labels, 3, collect_sum(block, saying->n_workers, offset));
+    }
+}
+
+void collect_upstreams(void *numbers_, struct page *page)
+{
+    const struct upstream_numbers *numbers = numbers_;
+    struct saying saying = {page, NULL, numbers->n_workers};
+
+    for (size_t i = 0; i < N_ENDPOINT_ROWS; i++) {
+        saying.row = &endpoint_rows[i];
+        if (saying.row->help)
+            page_family(page, saying.row->family, saying.row->type, saying.row->help);
+        tally_each(numbers->tally, ENDPOINT_TALLY, say_endpoint, &saying);
+    }
+    page_family(page, "sluice_upstream_failures_total", PAGE_COUNTER,
+                "Tries on an endpoint that failed.");
+    tally_each(numbers->tally, ENDPOINT_TALLY, say_failures, &saying);
+    for (size_t i = 0; i < N_UPSTREAM_ROWS; i++) {
+        saying.row = &upstream_rows[i];
+        if (saying.row->help)
+            page_family(page, saying.row->family, saying.row->type, saying.row->help);
+        tally_each(numbers->tally, UPSTREAM_TALLY, say_upstream, &saying);
+    }
+}

@@ -1,0 +1,29 @@
+/*
+ * collect.h - the numbers of upstreams and their endpoints, for the metrics page.
+ *
+ * Threads: the control thread's; counters are read while workers count on.
+ */
+#ifndef UPSTREAM_COLLECT_H
+#define UPSTREAM_COLLECT_H
+
+#include "observe/metrics.h"
+#include "observe/tally.h"
+
+/* What collect_upstreams() is given as arg. All borrowed, outlives the registry. */
+struct upstream_numbers {
+    const struct tally *tally;
+    unsigned n_workers;
+};
+
+/* A metrics_collect_fn; arg is a struct upstream_numbers. */
+void collect_upstreams(void *arg, struct page *page);
+
+/* Cut a key of ENDPOINT_TALLY into the upstream's name and the address. The block of overflow
+ * ("other") is both. */
+void collect_endpoint_key(struct sluice_span key, struct sluice_span *upstream,
+                          struct sluice_span *address);
+
+/* Add up, over all workers, the struct counter at offset in the slots of a block. */
+uint64_t collect_sum(const struct tally_block *block, unsigned n_workers, size_t offset);
+
+#endif /* UPSTREAM_COLLECT_H */

@@ -21,7 +21,10 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
     if (err)
         return err;
     rehearsal->snapshot = snapshot_new(&loaded->arena, &loaded->conf.serving, &parts, notes, true);
-    return rehearsal->snapshot ? OK : ERR_CONFIG;
+    if (!rehearsal->snapshot)
+        return ERR_CONFIG;
+    rehearsal->snapshot->origins = loaded->origins;
+    return OK;
 }
 
 void rehearsal_stop(struct rehearsal *rehearsal)

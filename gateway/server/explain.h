@@ -1,0 +1,93 @@
+/*
+ * explain.h - what would happen to a request, and why (private to server).
+ *
+ * Filled by explain_request(), printed by the two explain_print functions.
+ */
+#ifndef SERVER_EXPLAIN_H
+#define SERVER_EXPLAIN_H
+
+#include "http/message.h"
+#include "proxy/snapshot.h"
+
+enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 8 };
+
+/* A route that did not match. */
+struct explain_near {
+    const struct route *route;
+    struct sluice_span why;
+};
+
+enum explain_unit { EXPLAIN_COUNT, EXPLAIN_BYTES, EXPLAIN_MS };
+
+/* A limit or timeout in force. */
+struct explain_value {
+    const char *name; /* "response timeout" */
+    enum explain_unit unit;
+    uint64_t value;
+    const char *zero;         /* what 0 means: "no limit"; NULL: it is never 0 */
+    const char *layer;        /* "listener", "upstream" or "route" */
+    struct sluice_span owner; /* its name */
+    struct mark at;           /* line 0: a default */
+};
+
+struct explanation {
+    const struct snapshot *snapshot; /* borrowed, as notes */
+    const struct notes *notes;       /* names the files */
+    struct arena arena;
+    struct route_scratch *scratch;
+    unsigned listener;
+    struct request request;
+    enum route_answer answer;
+    const struct route *route; /* NULL: none */
+    uint32_t allowed;
+    struct sluice_span target;   /* to the upstream, when forwarded */
+    struct sluice_span location; /* when redirected */
+    const char *failure;         /* why target or location could not be made, or NULL */
+    struct explain_near near[EXPLAIN_NEAR];
+    size_t n_near, n_more;
+};
+
+/* What the command line says of the request. */
+struct explain_asked {
+    const char *method, *url;
+    const char *const *field; /* "Name: value" */
+    size_t n_fields;
+    const char *listener; /* NULL: the first */
+};
+
+/*
+ * Fill *explanation; ends with explain_fini() in either case. ERR_PROTOCOL when this is no request
+ * that the gateway takes: *why then says why, in the arena.
+ */
+CHECKED enum err explain_request(struct explanation *explanation, const struct snapshot *snapshot,
+                                 const struct notes *notes, const struct explain_asked *asked,
+                                 const char **why);
+void explain_fini(struct explanation *explanation);
+
+void explain_print(const struct explanation *explanation, struct text *out);
+void explain_print_json(const struct explanation *explanation, struct text *out);
+
+/* -- for the printers -------------------------------------------------------------- */
+
+const struct listener_conf *explain_listener(const struct explanation *explanation);
+const struct snapshot_upstream *explain_upstream(const struct explanation *explanation,
+                                                 const struct route_target *target);
+
+/* The values in force that belong to the listener, or to one target. Returns how many. */
+size_t explain_listener_values(const struct explanation *explanation,
+                               struct explain_value values[EXPLAIN_LISTENER_VALUES]);
+size_t explain_upstream_values(const struct explanation *explanation,
+                               const struct route_target *target,
+                               struct explain_value values[EXPLAIN_UPSTREAM_VALUES]);
+
+/* The Host that this target sees; empty: the endpoint's own address. */
+struct sluice_span explain_host(const struct explanation *explanation,
+                                const struct route_target *target);
+
+/* "***" instead of values that are not to be shown. */
+struct sluice_span explain_edit_value(const struct route_edit *edit);
+
+/* "7s", "16KiB", "100". */
+void explain_add_value(const struct explain_value *value, struct text *out);
+
+#endif /* SERVER_EXPLAIN_H */

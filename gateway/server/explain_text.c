@@ -1,0 +1,188 @@
+/* explain_text.c - an explanation as a person reads it: a label, then what it is. */
+#include "server/command.h"
+#include "server/explain.h"
+
+#define COLUMN 13
+
+/* For "%.*s". */
+#define SHOWN(span) (int)(span).len, (span).ptr
+
+static void add_label(const char *label, struct text *out)
+{
+    text_format(out, "%-*s", COLUMN, label);
+}
+
+/* "sluice.yaml:12", or "default". */
+static void add_place(const struct explanation *it, struct mark at, struct text *out)
+{
+    struct sluice_span file = notes_file(it->notes, at.file);
+
+    if (at.line)
+        text_format(out, "%.*s:%u", SHOWN(file), at.line);
+    else
+        text_add(out, SPAN("default"));
+}
+
+static void add_request(const struct explanation *it, struct text *out)
+{
+    const struct request *request = &it->request;
+    const struct listener_conf *listener = explain_listener(it);
+
+    add_label("request", out);
+    text_format(out, "%.*s %.*s", SHOWN(request->method_text), SHOWN(request->path));
+    if (request->has_query)
+        text_format(out, "?%.*s", SHOWN(request->query));
+    text_format(out, " of %.*s\n", SHOWN(request->authority));
+    add_label("listener", out);
+    text_format(out, "%.*s (", SHOWN(listener->name));
+    add_place(it, listener->at, out);
+    text_add(out, SPAN(")\n"));
+}
+
+static void add_no_route(const struct explanation *it, struct text *out)
+{
+    add_label("route", out);
+    if (it->answer == ROUTE_METHOD) {
+        text_add(out, SPAN("no route for this method: 405 (method_not_allowed), allowed: "));
+        route_methods_print(it->allowed, out);
+        text_add_char(out, '\n');
+    } else {
+        text_add(out, SPAN("no route: 404 (not_found)\n"));
+    }
+}
+
+static void add_edits(const char *label, const struct route_edits *edits, struct text *out)
+{
+    static const char *const verbs[] = {"set", "add", "remove"};
+
+    for (size_t i = 0; i < edits->n; i++) {
+        const struct route_edit *edit = &edits->edit[i];
+
+        add_label(i ? "" : label, out);
+        text_format(out, "%s %.*s", verbs[edit->kind], SHOWN(edit->name));
+        if (edit->kind != ROUTE_EDIT_REMOVE)
+            text_format(out, ": %.*s", SHOWN(explain_edit_value(edit)));
+        text_add_char(out, '\n');
+    }
+}
+
+static void add_values(const struct explanation *it, const char *label,
+                       const struct explain_value *values, size_t n, struct text *out)
+{
+    struct text number;
+    char bytes[64];
+
+    for (size_t i = 0; i < n; i++) {
+        text_init_fixed(&number, bytes, sizeof(bytes));
+        explain_add_value(&values[i], &number);
+        add_label(i ? "" : label, out);
+        text_format(out, "%-18s%-10s%s %.*s, ", values[i].name, bytes, values[i].layer,
+                    SHOWN(values[i].owner));
+        add_place(it, values[i].at, out);
+        text_add_char(out, '\n');
+    }
+}
+
+static void add_target(const struct explanation *it, const struct route_target *target,
+                       struct text *out)
+{
+    const struct snapshot_upstream *upstream = explain_upstream(it, target);
+    struct explain_value values[EXPLAIN_UPSTREAM_VALUES];
+    struct sluice_span host = explain_host(it, target);
+    size_t n = explain_upstream_values(it, target, values);
+
+    add_label("upstream", out);
+    text_format(out, "%.*s (", SHOWN(target->upstream));
+    add_place(it, upstream->conf->named.at, out);
+    text_add_char(out, ')');
+    if (it->route->n_targets > 1)
+        text_format(out, ", %llu of %llu requests", (unsigned long long)target->weight,
+                    (unsigned long long)it->route->weight_sum);
+    text_add_char(out, '\n');
+    for (size_t i = 0; i < upstream->members->n; i++) {
+        add_label(i ? "" : "endpoints", out);
+        text_format(out, "%.*s weight %u\n", SHOWN(upstream->members->member[i].text),
+                    upstream->members->member[i].weight);
+    }
+    add_label("host", out);
+    if (host.len)
+        text_format(out, "%.*s\n", SHOWN(host));
+    else
+        text_add(out, SPAN("the endpoint's address\n"));
+    add_values(it, "in force", values, n, out);
+}
+
+static void add_action(const struct explanation *it, struct text *out)
+{
+    const struct route *route = it->route;
+
+    add_label("action", out);
+    switch (route->action) {
+    case ROUTE_FORWARD:
+        text_add(out, SPAN("forward"));
+        if (!it->failure)
+            text_format(out, " as %.*s", SHOWN(it->target));
+        break;
+    case ROUTE_REDIRECT:
+        text_format(out, "redirect with %u", route_redirect_status(route));
+        if (!it->failure)
+            text_format(out, " to %.*s", SHOWN(it->location));
+        break;
+    case ROUTE_RESPOND:
+        text_format(out, "respond with %llu, %zu bytes of %.*s",
+                    (unsigned long long)route->respond->status, route->respond->body.len,
+                    SHOWN(route->respond->content_type));
+        break;
+    case ROUTE_ECHO:
+        text_add(out, SPAN("echo: describe the request"));
+        break;
+    }
+    if (it->failure)
+        text_format(out, ": fails, %s", it->failure);
+    text_add_char(out, '\n');
+}
+
+static void add_route(const struct explanation *it, struct text *out)
+{
+    const struct route *route = it->route;
+
+    add_label("route", out);
+    text_format(out, "%.*s (", SHOWN(route->name));
+    add_place(it, route->at, out);
+    text_add(out, SPAN(")\n"));
+    add_action(it, out);
+    for (size_t i = 0; i < route->n_targets; i++)
+        add_target(it, &route->targets[i], out);
+    add_edits("to upstream", &route->request_edits, out);
+    add_edits("to client", &route->response_edits, out);
+}
+
+static void add_near(const struct explanation *it, struct text *out)
+{
+    for (size_t i = 0; i < it->n_near; i++) {
+        const struct explain_near *near = &it->near[i];
+
+        add_label(i ? "" : "not chosen", out);
+        text_format(out, "%.*s (", SHOWN(near->route->name));
+        add_place(it, near->route->at, out);
+        text_format(out, "): %.*s\n", SHOWN(near->why));
+    }
+    if (it->n_more) {
+        add_label("", out);
+        text_format(out, "and %zu more\n", it->n_more);
+    }
+}
+
+void explain_print(const struct explanation *it, struct text *out)
+{
+    struct explain_value values[EXPLAIN_LISTENER_VALUES];
+    size_t n = explain_listener_values(it, values);
+
+    add_request(it, out);
+    if (it->route)
+        add_route(it, out);
+    else
+        add_no_route(it, out);
+    add_values(it, "from client", values, n, out);
+    add_near(it, out);
+}

@@ -38,8 +38,8 @@ enum attempt_state {
 /* What a failed attempt may have done upstream. */
 enum attempt_loss {
     ATTEMPT_UNSENT, /* no byte left: surely not processed */
-    ATTEMPT_STALE, /* a kept connection ended without a byte of an answer: most likely not processed */
-    ATTEMPT_SENT, /* may have been processed */
+    ATTEMPT_STALE,  /* a kept connection ended without a byte of an answer: most likely not */
+    ATTEMPT_SENT,   /* may have been processed */
 };
 
 /* Fields are private to attempt.c, but for leg. */

@@ -250,15 +250,13 @@ struct admin *admin_new(struct loop *loop, int fd, const struct admin_host *host
     return admin;
 }
 
-void admin_free(struct admin **admin_)
+void admin_free(struct admin **admin)
 {
-    struct admin *admin = *admin_;
-
-    if (!admin)
+    if (!*admin)
         return;
-    *admin_ = NULL;
-    alarm_disarm(&admin->watch);
-    evhttp_free(admin->http);
-    metrics_free(&admin->own);
-    alloc_free(admin);
+    alarm_disarm(&(*admin)->watch);
+    evhttp_free((*admin)->http);
+    metrics_free(&(*admin)->own);
+    alloc_free(*admin);
+    *admin = NULL;
 }

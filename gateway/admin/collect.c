@@ -25,9 +25,9 @@ static void say_reloads(const struct admin_host *host, struct page *page)
     page_count(page, &refused, 1, last.n_refused);
 }
 
-void collect_gateway(void *host_, struct page *page)
+void collect_gateway(void *arg, struct page *page)
 {
-    const struct admin_host *host = host_;
+    const struct admin_host *host = arg;
     const struct snapshot *snapshot = host->snapshot(host->owner);
     struct label version = {"version", span_of(host->version)};
 

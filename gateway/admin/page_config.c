@@ -24,7 +24,7 @@ static bool is_secret(struct sluice_span key)
     return false;
 }
 
-/* May stand in JSON as it is: true, false, or digits that every reader takes for the same number. */
+/* May stand in JSON as it is: true, false, or digits that mean the same number to every reader. */
 static bool is_literal(const struct tree *node)
 {
     const uint64_t exact_max = (uint64_t)1 << 53; /* readers may hold numbers as doubles */

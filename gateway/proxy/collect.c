@@ -204,9 +204,9 @@ static void say_dropped(const struct writer *writer, struct page *page)
     page_count(page, &other, 1, writer_dropped_shared(writer));
 }
 
-void collect_traffic(void *numbers_, struct page *page)
+void collect_traffic(void *arg, struct page *page)
 {
-    const struct traffic_numbers *numbers = numbers_;
+    const struct traffic_numbers *numbers = arg;
     struct saying saying = {page, NULL, numbers->crew->n_workers};
 
     say_workers(numbers->crew, page);

@@ -122,9 +122,9 @@ static void say_failures(void *saying_, const struct tally_block *block)
     }
 }
 
-void collect_upstreams(void *numbers_, struct page *page)
+void collect_upstreams(void *arg, struct page *page)
 {
-    const struct upstream_numbers *numbers = numbers_;
+    const struct upstream_numbers *numbers = arg;
     struct saying saying = {page, NULL, numbers->n_workers};
 
     for (size_t i = 0; i < N_ENDPOINT_ROWS; i++) {

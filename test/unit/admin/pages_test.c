@@ -1,0 +1,50 @@
+#include "admin/pages.h"
+
+#include "sample.h"
+
+START_TEST(every_page_is_found_by_its_path_only)
+{
+    for (const struct admin_page *page = admin_pages; page->path; page++) {
+        char longer[100];
+
+        ck_assert_ptr_eq(pages_find(span_of(page->path)), page);
+        snprintf(longer, sizeof(longer), "%s/", page->path);
+        ck_assert_ptr_null(pages_find(span_of(longer)));
+    }
+    ck_assert_ptr_null(pages_find(SPAN("")));
+}
+END_TEST
+
+START_TEST(first_page_lists_all_with_their_methods)
+{
+    struct sample *sample = sample_new(false);
+    const char *answer = sample_ask(sample, "GET /", LOCAL);
+
+    for (const struct admin_page *page = admin_pages; page->path; page++) {
+        char line[200];
+
+        snprintf(line, sizeof(line), "%-5s%-12s%s\n", pages_method_name(page->method), page->path,
+                 page->help);
+        ck_assert_msg(strstr(answer, line) != NULL, "%s", line);
+    }
+    sample_free(&sample);
+}
+END_TEST
+
+START_TEST(problem_forgets_what_was_there)
+{
+    struct answer answer = {.status = 200};
+
+    text_init(&answer.body, 4000);
+    text_add(&answer.body, SPAN("half a page"));
+    answer_problem(&answer, 404, "It is \"gone\".");
+    ck_assert_uint_eq(answer.status, 404);
+    ck_assert_str_eq(answer.content_type, "application/problem+json");
+    ck_assert_str_eq(answer.body.ptr, "{ \"type\": \"about:blank\", \"title\": \"Not Found\", "
+                                      "\"status\": 404, \"detail\": \"It is \\\"gone\\\".\" }\n");
+    text_fini(&answer.body);
+}
+END_TEST
+
+UNIT_MAIN("admin/pages", every_page_is_found_by_its_path_only,
+          first_page_lists_all_with_their_methods, problem_forgets_what_was_there)

@@ -1,0 +1,127 @@
+#include "upstream/collect.h"
+
+#include "upstream/endpoint.h"
+#include "upstream/upstream.h"
+
+#include "unit.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum { WORKERS = 3 };
+
+START_TEST(key_is_cut_into_upstream_and_address)
+{
+    static const struct {
+        const char *key, *upstream, *address;
+    } cases[] = {
+        {"app 127.0.0.1:80", "app", "127.0.0.1:80"},
+        {"my app [::1]:80", "my app", "[::1]:80"},
+        {"app unix:/a b/c", "app", "unix:/a b/c"},
+        {"my app unix:/a unix:b", "my app", "unix:/a unix:b"},
+        {"other", "other", "other"},
+        {"", "", ""},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sluice_span upstream, address;
+
+        collect_endpoint_key(span_of(cases[i].key), &upstream, &address);
+        ck_assert_msg(span_equal(upstream, span_of(cases[i].upstream)), "%s", cases[i].key);
+        ck_assert_msg(span_equal(address, span_of(cases[i].address)), "%s", cases[i].key);
+    }
+}
+END_TEST
+
+START_TEST(sum_is_over_the_workers_own_slots)
+{
+    struct tally *tally = tally_new(WORKERS);
+    const struct tally_block *block =
+        tally_get(tally, UPSTREAM_TALLY, SPAN("app"), sizeof(struct upstream_counters));
+
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct upstream_counters *counters = tally_slot(block, i);
+
+        counter_add(&counters->retries, 1 + i);
+        counter_add(&counters->waiting, 100);
+    }
+    ck_assert_uint_eq(collect_sum(block, WORKERS, offsetof(struct upstream_counters, retries)), 6);
+    ck_assert_uint_eq(collect_sum(block, 1, offsetof(struct upstream_counters, retries)), 1);
+    tally_free(&tally);
+}
+END_TEST
+
+/* All samples and TYPE lines, without HELP lines. */
+static void check_page(struct tally *tally, const char *expected)
+{
+    struct upstream_numbers numbers = {tally, WORKERS};
+    struct metrics *metrics = metrics_new();
+    struct text out, seen;
+    struct sluice_span rest, line;
+
+    text_init(&out, 1 << 20);
+    text_init(&seen, 1 << 20);
+    metrics_add(metrics, collect_upstreams, &numbers);
+    metrics_print(metrics, &out);
+    rest = text_span(&out);
+    while (span_split(&rest, '\n', &line)) {
+        if (span_starts(line, SPAN("# HELP ")))
+            continue;
+        text_add(&seen, line);
+        text_add_char(&seen, '\n');
+    }
+    ck_assert_str_eq(seen.ptr, expected);
+    text_fini(&out);
+    text_fini(&seen);
+    metrics_free(&metrics);
+}
+
+#define LABELS "{upstream=\"app\",endpoint=\"10.0.0.1:80\""
+
+START_TEST(every_number_has_its_family_and_labels)
+{
+    struct tally *tally = tally_new(WORKERS);
+    struct endpoint_counters *endpoint =
+        tally_slot(tally_get(tally, ENDPOINT_TALLY, SPAN("app 10.0.0.1:80"), sizeof(*endpoint)), 2);
+    struct upstream_counters *upstream =
+        tally_slot(tally_get(tally, UPSTREAM_TALLY, SPAN("app"), sizeof(*upstream)), 1);
+
+    counter_add(&endpoint->requests, 1);
+    counter_add(&endpoint->active, 2);
+    counter_add(&endpoint->idle, 3);
+    counter_add(&endpoint->connects, 4);
+    for (unsigned i = 0; i < ENDPOINT_FAILURE_COUNT; i++)
+        counter_add(&endpoint->failures[i], 10 + i);
+    counter_add(&upstream->retries, 5);
+    counter_add(&upstream->waiting, 6);
+    counter_add(&upstream->rejected_full, 7);
+    counter_add(&upstream->rejected_timeout, 8);
+    check_page(tally,
+               "# TYPE sluice_upstream_requests_total counter\n"
+               "sluice_upstream_requests_total" LABELS "} 1\n"
+               "# TYPE sluice_upstream_connections gauge\n"
+               "sluice_upstream_connections" LABELS ",state=\"active\"} 2\n"
+               "sluice_upstream_connections" LABELS ",state=\"idle\"} 3\n"
+               "# TYPE sluice_upstream_connects_total counter\n"
+               "sluice_upstream_connects_total" LABELS "} 4\n"
+               "# TYPE sluice_upstream_failures_total counter\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"connect_failed\"} 10\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"connect_timeout\"} 11\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"upstream_reset\"} 12\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"upstream_closed\"} 13\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"upstream_protocol\"} 14\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"response_timeout\"} 15\n"
+               "sluice_upstream_failures_total" LABELS ",reason=\"upstream_idle_timeout\"} 16\n"
+               "# TYPE sluice_upstream_retries_total counter\n"
+               "sluice_upstream_retries_total{upstream=\"app\"} 5\n"
+               "# TYPE sluice_upstream_queue gauge\n"
+               "sluice_upstream_queue{upstream=\"app\"} 6\n"
+               "# TYPE sluice_upstream_queue_rejected_total counter\n"
+               "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"full\"} 7\n"
+               "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"timeout\"} 8\n");
+    tally_free(&tally);
+}
+END_TEST
+
+UNIT_MAIN("upstream/collect", key_is_cut_into_upstream_and_address,
+          sum_is_over_the_workers_own_slots, every_number_has_its_family_and_labels)

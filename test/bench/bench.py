@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Compare sluice with nginx and HAProxy: CPU time, speed and memory for the same work on one machine.
+
+Each gateway runs one worker on the first CPU; wrk and the upstream share the last one; all of it stays
+on 127.0.0.1. The gateways take turns in every round. A table goes to standard output and, with every
+single figure beside it as JSON, to test/bench/results/.
+
+    test/bench/bench.py [--rounds 5] [--seconds 5] [--only keepalive-64,idle] [--sluice PATH]
+"""
+
+import argparse
+import os
+import re
+import resource
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+import contenders
+import machine
+import report
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+WARM_S = 1
+IDLE_CONNECTIONS = 15000
+FEW_CONNECTIONS = 64  # what "hardly any" means when a start-up reservation is measured
+SETTLE_S = 2
+QUIET_CORES = 0.2
+FOREIGN_CORES = 0.15
+RST_ON_CLOSE = struct.pack("ii", 1, 0)
+UNIT_US = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
+
+
+@dataclass
+class Case:
+    """One kind of load, or the idle one, which has no path."""
+    name: str
+    title: str
+    path: str = ""
+    connections: int = 64
+    extra: tuple = ()
+
+    def wrk(self, port, seconds):
+        return ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", *self.extra,
+                f"http://{contenders.HOST}:{port}{self.path}"]
+
+
+CASES = [
+    Case("keepalive-64", "GET 1 KiB, 64 kept connections", "/1k", 64),
+    Case("keepalive-512", "GET 1 KiB, 512 kept connections", "/1k", 512),
+    Case("bulk-64k", "GET 64 KiB, 32 kept connections", "/64k", 32),
+    Case("new-connection", "GET 1 KiB, a new connection for each request, 64 at once", "/1k", 64,
+         ("-H", "Connection: close")),
+    Case("idle", f"Idle kept connections, {IDLE_CONNECTIONS:,} of them, one answered request each"),
+]
+
+
+def read_wrk(text):
+    """What wrk reports, as numbers."""
+    latency = {share: float(value) * UNIT_US[unit]
+               for share, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", text, re.M)}
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    return {
+        "requests": int(re.search(r"(\d+) requests in", text)[1]),
+        "per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
+        "p50_us": latency["50"],
+        "p99_us": latency["99"],
+        "errors": sum(map(int, errors.groups())) if errors else 0,
+        "refused": int(refused[1]) if refused else 0,
+    }
+
+
+def run_wrk(command, cpu):
+    return subprocess.run(command, capture_output=True, text=True, check=True,
+                          preexec_fn=lambda: contenders.pin(cpu)).stdout
+
+
+def open_idle(port, count):
+    """Connections on which one request has been answered; they close by reset and leave nothing waiting."""
+    opened = []
+    for _ in range(count):
+        connection = socket.create_connection((contenders.HOST, port), timeout=10)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
+        opened.append(connection)
+        if not contenders.get(connection, "/1k"):
+            raise RuntimeError(f"connection {len(opened)} got no answer")
+    return opened
+
+
+def close_all(connections):
+    for connection in connections:
+        connection.close()
+
+
+class Bench:
+    def __init__(self, options, folder):
+        cpus = sorted(os.sched_getaffinity(0))
+        self.options = options
+        self.folder = folder
+        self.gateway_cpu, self.load_cpu = cpus[0], cpus[-1]
+        contenders.pin(self.load_cpu)
+        self.origin = contenders.Origin(folder, self.load_cpu)
+        self.contenders = [c for c in contenders.everyone(options.sluice) if self.is_there(c)]
+
+    def is_there(self, contender):
+        if not contender.binary:
+            print(f"{contender.name}: not found, left out", file=sys.stderr)
+        return bool(contender.binary)
+
+    def start(self, contender, connections=2048):
+        contender.start(self.folder, self.gateway_cpu, self.origin.port, connections)
+
+    def measure_load(self, case, contender):
+        """One round of one gateway under load."""
+        self.start(contender)
+        try:
+            run_wrk(case.wrk(contender.port, WARM_S), self.load_cpu)
+            with machine.Watch(contender.pids(), [self.origin.pid]) as watch:
+                told = run_wrk(case.wrk(contender.port, self.options.seconds), self.load_cpu)
+        finally:
+            contender.stop()
+        figures = read_wrk(told)
+        return {"cpu_us": watch.cpu_ns / 1e3 / max(1, figures["requests"]), **figures, "cores": watch.cores,
+                "foreign": watch.foreign}
+
+    def measure_idle(self, contender):
+        """Bytes a connection, by growth and with what a start for so many reserves."""
+        self.start(contender, FEW_CONNECTIONS)
+        try:
+            contenders.serves(contender.port)
+            small = machine.pss_bytes(contender.pids())
+        finally:
+            contender.stop()
+        self.start(contender, IDLE_CONNECTIONS + 100)
+        held = []
+        try:
+            contenders.serves(contender.port)
+            before = machine.pss_bytes(contender.pids())
+            with machine.Watch(contender.pids(), [self.origin.pid]) as watch:
+                held = open_idle(contender.port, IDLE_CONNECTIONS)
+                time.sleep(SETTLE_S)
+            after = machine.pss_bytes(contender.pids())
+            still = sum(contenders.get(connection, "/1k") for connection in held[::100])
+        finally:
+            close_all(held)
+            contender.stop()
+        return {"grown": (after - before) / len(held), "all_in": (after - small) / len(held),
+                "errors": len(held[::100]) - still, "foreign": watch.foreign}
+
+    def measure(self, case, contender):
+        """One round; one that others disturbed is done again, a few times."""
+        for left in range(self.options.retries, -1, -1):
+            machine.wait_quiet(QUIET_CORES, self.options.quiet)
+            figures = self.measure_load(case, contender) if case.path else self.measure_idle(contender)
+            # Memory does not depend on who else runs.
+            figures["disturbed"] = bool(case.path) and figures["foreign"] > FOREIGN_CORES
+            print(f"  {contender.name}: " + " ".join(
+                f"{name}={value:.2f}" for name, value in figures.items() if isinstance(value, float)) +
+                (" (disturbed)" if figures["disturbed"] else ""), file=sys.stderr)
+            if not figures["disturbed"]:
+                break
+            if left:
+                print("  again", file=sys.stderr)
+        return figures
+
+    def run(self, case):
+        """All rounds of a case: {name: [figures, ...]}. Who comes first changes with every round."""
+        rounds = {contender.name: [] for contender in self.contenders}
+        for number in range(self.options.rounds):
+            print(f"{case.name}, round {number + 1} of {self.options.rounds}", file=sys.stderr)
+            shift = number % len(self.contenders)
+            for contender in self.contenders[shift:] + self.contenders[:shift]:
+                rounds[contender.name].append(self.measure(case, contender))
+        return rounds
+
+    def describe(self):
+        wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+        return {
+            "date": time.strftime("%Y-%m-%d %H:%M %Z"),
+            **machine.describe(),
+            "CPUs": f"gateway on {self.gateway_cpu}, wrk and the upstream on {self.load_cpu}",
+            **{contender.name: contender.version() for contender in self.contenders},
+            "wrk": (wrk.stdout + wrk.stderr).splitlines()[0],
+            "command": " ".join(["test/bench/bench.py", *sys.argv[1:]]),
+            "rounds": f"{self.options.rounds} of {self.options.seconds} s, gateways interleaved",
+        }
+
+    def settings(self):
+        values = {"folder": "FOLDER", "port": "PORT", "origin": "ORIGIN", "files": "FILES", "connections": 2048,
+                  "slots": 3148}
+        return {contender.file: contender.config(**values).strip() for contender in self.contenders}
+
+
+def parse_options():
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(description="Compare sluice with nginx and HAProxy.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="of load in each round")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help="of " + ",".join(names))
+    parser.add_argument("--sluice", metavar="PATH",
+                        default=os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice")))
+    parser.add_argument("--quiet", type=int, default=20, help="seconds to wait for a quiet machine before a round")
+    parser.add_argument("--retries", type=int, default=2, help="of a round that others disturbed")
+    parser.add_argument("--results", metavar="DIR", default=os.path.join(HERE, "results"))
+    options = parser.parse_args()
+    unknown = set(options.only) - set(names)
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return options
+
+
+def main():
+    options = parse_options()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        os.chmod(folder, 0o755)
+        bench = Bench(options, folder)
+        try:
+            results = {case.name: {"title": case.title, "command": " ".join(case.wrk("PORT", options.seconds)),
+                                   "rounds": bench.run(case)} for case in CASES if case.name in options.only}
+        finally:
+            bench.origin.stop()
+        report.write(options.results, bench.describe(), bench.settings(), results)
+
+
+if __name__ == "__main__":
+    main()

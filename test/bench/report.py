@@ -1,0 +1,100 @@
+"""Turn the figures of all rounds into a Markdown table and a JSON file."""
+
+import json
+import os
+import statistics
+import time
+
+# key, heading, digits, is less better (None: not compared)
+LOAD = [("cpu_us", "CPU µs/request", 2, True), ("per_second", "requests/s", 0, False), ("p50_us", "p50 µs", 0, True),
+        ("p99_us", "p99 µs", 0, True), ("cores", "CPUs used", 2, None)]
+IDLE = [("grown", "bytes/connection", 0, True), ("all_in", "with what its start reserves", 0, True)]
+
+READING = """\
+Cells are medians over the rounds with (least-most). `CPU µs/request` is the time of all threads of the
+gateway; it is to be compared only where `CPUs used` is near 1 for both, because a gateway that waits for its
+load also pays for falling asleep. Latency in a closed loop follows from the throughput. `bytes/connection` is
+the growth of PSS while the connections are opened; the column beside it also counts what is allocated at the
+start for that many connections, against a start for a few. A round in which other programs took more
+than a sixth of a CPU is repeated; one that stayed disturbed is left out of the medians unless all were.
+"""
+
+
+def number(value, digits):
+    return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def usable(rounds):
+    return [figures for figures in rounds if not figures["disturbed"]] or rounds
+
+
+def median(rounds, key):
+    return statistics.median(figures[key] for figures in usable(rounds))
+
+
+def cell(rounds, key, digits):
+    values = sorted(figures[key] for figures in usable(rounds))
+    return f"{number(statistics.median(values), digits)} ({number(values[0], digits)}-{number(values[-1], digits)})"
+
+
+def remarks(rounds):
+    """How many rounds count, and what went wrong in them."""
+    good = sum(not figures["disturbed"] for figures in rounds)
+    text = str(len(rounds)) if good == len(rounds) else f"{good} of {len(rounds)} undisturbed"
+    failed = sum(figures["errors"] + figures.get("refused", 0) for figures in rounds)
+    return text + (f"; {failed} FAILED" if failed else "")
+
+
+def ratio(rounds, key, is_less_better):
+    """sluice against the better of the others."""
+    others = [median(of, key) for name, of in rounds.items() if name != "sluice"]
+    best = min(others) if is_less_better else max(others)
+    return f"{median(rounds['sluice'], key) / best:.2f}" if best > 0 else "-"
+
+
+def table(rounds, columns):
+    lines = ["| | " + " | ".join(heading for _, heading, _, _ in columns) + " | rounds |",
+             "| --- |" + " ---: |" * (len(columns) + 1)]
+    for name, of in rounds.items():
+        cells = [cell(of, key, digits) for key, _, digits, _ in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {remarks(of)} |")
+    if "sluice" in rounds and len(rounds) > 1:
+        cells = ["" if less is None else ratio(rounds, key, less) for key, _, _, less in columns]
+        lines.append("| sluice / better peer | " + " | ".join(cells) + " | |")
+    return lines
+
+
+def markdown(about, settings, results):
+    lines = [f"# Comparison of {about['date']}", ""]
+    lines += [f"- {name}: {text}" for name, text in about.items() if name != "date"]
+    lines += ["", READING]
+    for name, case in results.items():
+        is_idle = name == "idle"
+        lines += [f"## {case['title']}", ""] + table(case["rounds"], IDLE if is_idle else LOAD) + [""]
+        lines += [] if is_idle else [f"    {case['command']}", ""]
+    lines += ["## Configurations", ""]
+    for file, text in settings.items():
+        lines += [f"`{file}`", "", "```", text, "```", ""]
+    return "\n".join(lines)
+
+
+def free_name(folder):
+    """Today's date, and a number from the second on."""
+    today = time.strftime("%Y-%m-%d")
+    name, count = today, 1
+    while os.path.exists(os.path.join(folder, name + ".md")):
+        count += 1
+        name = f"{today}-{count}"
+    return os.path.join(folder, name)
+
+
+def write(folder, about, settings, results):
+    os.makedirs(folder, exist_ok=True)
+    text = markdown(about, settings, results)
+    path = free_name(folder)
+    with open(path + ".md", "w", encoding="utf-8") as out:
+        out.write(text)
+    with open(path + ".json", "w", encoding="utf-8") as out:
+        json.dump({"about": about, "settings": settings, "results": results}, out, indent=1)
+    print(text.partition("\n## Configurations")[0])
+    print(f"written: {os.path.relpath(path)}.md and .json")

@@ -461,8 +461,6 @@ void draft_check(struct bind *bind, const struct tree *node, void *out)
     draft.route->at = written->name.text.ptr ? written->name.at : node->at;
     draft.route->times = written->timeout;
     draft.route->body_bytes = written->body_bytes;
-    draft.route->bound_times = &written->timeout;
-    draft.route->bound_body = &written->body_bytes;
     make_name(&draft);
     make_match(&draft);
     make_action(&draft);

@@ -29,8 +29,7 @@ struct draft_value {
 
 struct draft_pair {
     struct named named;
-    struct sluice_span value;
-    bool is_secret; /* written as file:PATH */
+    struct draft_text value;
 };
 
 struct draft_match {

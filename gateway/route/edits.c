@@ -61,9 +61,9 @@ static bool name_is_fine(const struct draft *draft, struct sluice_span name, str
 
 static bool value_is_fine(const struct draft *draft, const struct draft_pair *pair, const char *key)
 {
-    if (edits_is_value(pair->value))
+    if (edits_is_value(pair->value.text))
         return true;
-    draft_error(draft, pair->named.at, "write it in one line, without control characters",
+    draft_error(draft, pair->value.at, "write it in one line, without control characters",
                 "%s: the value of '%.*s' may not stand in a field", key,
                 DRAFT_SPAN(pair->named.name));
     return false;
@@ -81,7 +81,7 @@ static void add_pairs(const struct draft *draft, const struct items *pairs,
         if (!value_is_fine(draft, pair, key))
             continue;
         edits->edit[edits->n++] =
-            (struct route_edit){kind, pair->is_secret, pair->named.name, span_trim(pair->value)};
+            (struct route_edit){kind, pair->named.name, span_trim(pair->value.text)};
     }
 }
 
@@ -96,8 +96,7 @@ void edits_make(const struct draft *draft, const struct draft_edits *written, en
     edits->edit = arena_new(draft->bind->arena, n * sizeof(*edits->edit));
     for (size_t i = 0; i < written->remove.n; i++, name++) {
         if (name_is_fine(draft, name->text, name->at, side, key))
-            edits->edit[edits->n++] =
-                (struct route_edit){ROUTE_EDIT_REMOVE, false, name->text, SPAN("")};
+            edits->edit[edits->n++] = (struct route_edit){ROUTE_EDIT_REMOVE, name->text, SPAN("")};
     }
     add_pairs(draft, &written->set, ROUTE_EDIT_SET, side, key, edits);
     add_pairs(draft, &written->add, ROUTE_EDIT_ADD, side, key, edits);

@@ -63,7 +63,6 @@ enum route_edit_kind { ROUTE_EDIT_SET, ROUTE_EDIT_ADD, ROUTE_EDIT_REMOVE };
 /* One change to a list of fields, in order: removes, sets, adds. */
 struct route_edit {
     enum route_edit_kind kind;
-    bool is_secret; /* the value came from a file and is not to be shown */
     struct sluice_span name, value;
 };
 
@@ -95,6 +94,7 @@ struct route {
     uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */
     const struct route_times *bound_times; /* where the two above were bound, for origins_find() */
     const uint64_t *bound_body;
+    const struct tree *node; /* as it was written */
 };
 
 struct route_respond {

@@ -159,13 +159,13 @@ static void check_pair(struct bind *bind, const struct tree *node, void *out)
     struct draft_pair *pair = out;
 
     (void)bind;
-    pair->is_secret = value && span_starts(value->text, SPAN("file:"));
+    pair->value.at = value ? value->at : node->at;
 }
 
 static const struct field pair_fields[] = {
     {.name = "value",
-     .shape = &shape_secret,
-     .offset = offsetof(struct draft_pair, value),
+     .shape = &shape_secret, /* check_pair() adds the place */
+     .offset = offsetof(struct draft_pair, value.text),
      .required = true,
      .help = "The value, or file:PATH for what a file holds; a scalar alone means the same."},
     {.name = NULL},
@@ -373,6 +373,19 @@ static const struct shape limits_shape = {
 
 /* -- route ---------------------------------------------------------------------- */
 
+/* Make the route, and remember what it was made from. */
+static void check_route(struct bind *bind, const struct tree *node, void *out)
+{
+    struct draft_route *written = out;
+
+    draft_check(bind, node, out);
+    if (!written->route)
+        return;
+    written->route->bound_times = &written->timeout;
+    written->route->bound_body = &written->body_bytes;
+    written->route->node = node;
+}
+
 static const struct field route_fields[] = {
     {.name = "name",
      .shape = &name_shape,
@@ -436,7 +449,7 @@ static const struct field route_fields[] = {
 static const struct shape route_shape = {.kind = SHAPE_STRUCT,
                                          .size = sizeof(struct draft_route),
                                          .fields = route_fields,
-                                         .check = draft_check,
+                                         .check = check_route,
                                          .title = "route"};
 
 const struct shape route_list_shape = {

@@ -127,11 +127,8 @@ static void take_routes(const struct build *build, const struct items *bound)
     for (size_t i = 0; i < bound->n; i++, written++) {
         struct route *route = written->route;
 
-        if (!route) { /* made by the shape's check, unless the route was wrong */
-            CHECK(notes_errors(build->notes) > 0);
-            continue;
-        }
-        route->index = (unsigned)i;
+        CHECK(route); /* made by the shape's check */
+        route->index = (unsigned)table->n;
         table->routes[table->n++] = route;
         name_route(build, seen, route);
         name_listeners(build, &written->listeners, route);
@@ -172,9 +169,8 @@ struct route_table *route_table_new(const struct items *bound, const struct rout
 
     build.is_used = arena_new(arena, names->n_upstreams + 1);
     take_routes(&build, bound);
-    if (build.table->n == bound->n)
-        warn_of_unused(&build);
-    if (notes_errors(notes) > errors || build.table->n < bound->n)
+    warn_of_unused(&build);
+    if (notes_errors(notes) > errors)
         return NULL;
     index_routes(build.table, arena);
     unreachable_warn(&build.table->hosts, &build.table->any, build.table->routes, build.table->n,

@@ -335,7 +335,19 @@ struct sluice_span explain_host(const struct explanation *it, const struct route
     return span_equal(rule, SPAN("endpoint")) ? SPAN("") : rule;
 }
 
-struct sluice_span explain_edit_value(const struct route_edit *edit)
+/* True when the value was written as file:PATH. */
+static bool is_from_file(const struct route_edit *edit, const struct tree *written)
+{
+    const struct tree *map =
+        tree_find(written, edit->kind == ROUTE_EDIT_SET ? SPAN("set") : SPAN("add"));
+    const struct tree *value = tree_find(map, edit->name);
+
+    if (value && value->kind == TREE_MAP)
+        value = tree_find(value, SPAN("value"));
+    return value && span_starts(value->text, SPAN("file:"));
+}
+
+struct sluice_span explain_edit_value(const struct route_edit *edit, const struct tree *written)
 {
     static const struct sluice_span names[] = {SPAN("authorization"), SPAN("proxy-authorization"),
                                                SPAN("cookie"), SPAN("set-cookie"),
@@ -345,7 +357,7 @@ struct sluice_span explain_edit_value(const struct route_edit *edit)
         if (span_equal_nocase(edit->name, names[i]))
             return SPAN("***");
     }
-    return edit->is_secret ? SPAN("***") : edit->value;
+    return is_from_file(edit, written) ? SPAN("***") : edit->value;
 }
 
 void explain_add_value(const struct explain_value *value, struct text *out)

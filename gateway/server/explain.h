@@ -84,8 +84,8 @@ size_t explain_upstream_values(const struct explanation *explanation,
 struct sluice_span explain_host(const struct explanation *explanation,
                                 const struct route_target *target);
 
-/* "***" instead of values that are not to be shown. */
-struct sluice_span explain_edit_value(const struct route_edit *edit);
+/* "***" instead of values that are not to be shown; written is the map the edit is from, or NULL. */
+struct sluice_span explain_edit_value(const struct route_edit *edit, const struct tree *written);
 
 /* "7s", "16KiB", "100". */
 void explain_add_value(const struct explain_value *value, struct text *out);

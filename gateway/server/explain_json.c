@@ -55,7 +55,8 @@ static void add_values(const struct explanation *it, const struct explain_value 
     text_add_char(out, ']');
 }
 
-static void add_edits(const char *name, const struct route_edits *edits, struct text *out)
+static void add_edits(const char *name, const struct route_edits *edits, const struct tree *written,
+                      struct text *out)
 {
     static const char *const verbs[] = {"set", "add", "remove"};
 
@@ -66,7 +67,7 @@ static void add_edits(const char *name, const struct route_edits *edits, struct 
         text_format(out, "%s{\"do\": \"%s\"", i ? ", " : "", verbs[edit->kind]);
         add_member("name", edit->name, out);
         if (edit->kind != ROUTE_EDIT_REMOVE)
-            add_member("value", explain_edit_value(edit), out);
+            add_member("value", explain_edit_value(edit, written), out);
         text_add_char(out, '}');
     }
     text_add_char(out, ']');
@@ -122,8 +123,10 @@ static void add_action(const struct explanation *it, struct text *out)
         add_target(it, &route->targets[i], out);
     }
     text_add_char(out, ']');
-    add_edits("request_fields", &route->request_edits, out);
-    add_edits("response_fields", &route->response_edits, out);
+    add_edits("request_fields", &route->request_edits,
+              tree_find(route->node, SPAN("request_fields")), out);
+    add_edits("response_fields", &route->response_edits,
+              tree_find(route->node, SPAN("response_fields")), out);
 }
 
 static void add_route(const struct explanation *it, struct text *out)

@@ -51,7 +51,8 @@ static void add_no_route(const struct explanation *it, struct text *out)
     }
 }
 
-static void add_edits(const char *label, const struct route_edits *edits, struct text *out)
+static void add_edits(const char *label, const struct route_edits *edits,
+                      const struct tree *written, struct text *out)
 {
     static const char *const verbs[] = {"set", "add", "remove"};
 
@@ -61,7 +62,7 @@ static void add_edits(const char *label, const struct route_edits *edits, struct
         add_label(i ? "" : label, out);
         text_format(out, "%s %.*s", verbs[edit->kind], SHOWN(edit->name));
         if (edit->kind != ROUTE_EDIT_REMOVE)
-            text_format(out, ": %.*s", SHOWN(explain_edit_value(edit)));
+            text_format(out, ": %.*s", SHOWN(explain_edit_value(edit, written)));
         text_add_char(out, '\n');
     }
 }
@@ -153,8 +154,10 @@ static void add_route(const struct explanation *it, struct text *out)
     add_action(it, out);
     for (size_t i = 0; i < route->n_targets; i++)
         add_target(it, &route->targets[i], out);
-    add_edits("to upstream", &route->request_edits, out);
-    add_edits("to client", &route->response_edits, out);
+    add_edits("to upstream", &route->request_edits, tree_find(route->node, SPAN("request_fields")),
+              out);
+    add_edits("to client", &route->response_edits, tree_find(route->node, SPAN("response_fields")),
+              out);
 }
 
 static void add_near(const struct explanation *it, struct text *out)

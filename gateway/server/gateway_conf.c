@@ -362,9 +362,8 @@ enum err gateway_load(const struct gateway_source *source, struct notes *notes,
         bind_err = shape_bind(&bind, &gateway_shape, loaded->tree, &loaded->conf);
     if (!err && !bind_err && loaded->tree && notes_errors(notes) == errors)
         return OK;
-    /* Names can only be missed when all files were read to their ends. */
-    if (loaded->tree && err != ERR_PROTOCOL)
-        conf_rest_note(&loaded->conf.serving, &loaded->arena, notes);
+    if (loaded->tree)
+        conf_rest_note(&loaded->conf.serving, notes);
     gateway_unload(loaded);
     return ERR_CONFIG;
 }

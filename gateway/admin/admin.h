@@ -48,11 +48,14 @@ struct admin_host {
     void (*last_reload)(void *owner, struct admin_reload *reload);
     /* Read, check and publish now; true when applied. last_reload() then has the notes. */
     bool (*reload)(void *owner);
+    /* Begin to drain. The loop must turn at least once more: the answer is still to go out. */
     void (*drain)(void *owner);
 };
 
 /* Serve pages on fd (a listening socket, taken over). */
 struct admin *admin_new(struct loop *loop, int fd, const struct admin_host *host);
+
+/* Cuts what is open. Not from inside a call to the host: that comes from a request. */
 void admin_free(struct admin **admin);
 
 #endif /* ADMIN_ADMIN_H */

@@ -1,4 +1,7 @@
+#include "base/log.h"
 #include "sample.h"
+
+#include <sys/resource.h>
 
 START_TEST(pages_of_health_are_one_word)
 {
@@ -194,10 +197,45 @@ START_TEST(connection_is_kept_for_the_next_request)
 }
 END_TEST
 
+struct shortage {
+    struct rlimit before;
+    unsigned told;
+};
+
+/* There are descriptors again as soon as the lack of them was told. */
+static void end_shortage(void *shortage_, struct sluice_span line)
+{
+    struct shortage *shortage = shortage_;
+
+    if (!span_has(line, SPAN("the admin listener cannot accept")))
+        return;
+    shortage->told++;
+    setrlimit(RLIMIT_NOFILE, &shortage->before);
+}
+
+START_TEST(out_of_descriptors_accepting_rests_and_goes_on)
+{
+    struct sample *sample = sample_new(false);
+    struct shortage shortage = {.told = 0};
+    struct rlimit none;
+
+    sample_begin(sample, "GET /healthz HTTP/1.1\r\n" LOCAL "Connection: close\r\n\r\n");
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &shortage.before), 0);
+    none = shortage.before;
+    none.rlim_cur = 3; /* all open ones are above that or standard */
+    log_set_sink(end_shortage, &shortage);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_uint_eq(sample_status(sample_finish(sample)), 200);
+    ck_assert_uint_eq(shortage.told, 1);
+    log_set_sink(NULL, NULL);
+    sample_free(&sample);
+}
+END_TEST
+
 UNIT_MAIN("admin/admin", pages_of_health_are_one_word, readyz_follows_the_host,
           head_has_the_length_and_no_body, unknown_page_is_a_problem,
           wrong_method_is_refused_with_allow_and_does_nothing, request_of_a_browser_page_is_refused,
           unix_socket_takes_any_host_but_no_origin,
           ambiguous_request_is_refused_and_the_connection_closed, too_much_is_not_read,
           metrics_are_ours_and_the_hosts, start_counts_as_a_successful_change,
-          connection_is_kept_for_the_next_request)
+          connection_is_kept_for_the_next_request, out_of_descriptors_accepting_rests_and_goes_on)

@@ -206,14 +206,19 @@ static void sample_on_turn(struct soon *soon)
         loop_soon(sample->loop, &sample->turn);
 }
 
-/* Send request as it is; return all that comes back until the other side closes. */
-static inline const char *sample_send(struct sample *sample, const char *request)
+/* Send request as it is; nobody has looked at it when this returns. */
+static inline void sample_begin(struct sample *sample, const char *request)
 {
     sample->client = socket(sample->address.ss_family, SOCK_STREAM, 0);
     ck_assert_int_ge(sample->client, 0);
     ck_assert_int_eq(
         connect(sample->client, (struct sockaddr *)&sample->address, sample->address_len), 0);
     ck_assert_int_eq(write(sample->client, request, strlen(request)), (ssize_t)strlen(request));
+}
+
+/* Turn until the other side closes; return all that came back. */
+static inline const char *sample_finish(struct sample *sample)
+{
     text_fini(&sample->got);
     text_init(&sample->got, 1 << 20);
     soon_init(&sample->turn, sample_on_turn);
@@ -221,6 +226,12 @@ static inline const char *sample_send(struct sample *sample, const char *request
     loop_run(sample->loop);
     close(sample->client);
     return sample->got.ptr ? sample->got.ptr : "";
+}
+
+static inline const char *sample_send(struct sample *sample, const char *request)
+{
+    sample_begin(sample, request);
+    return sample_finish(sample);
 }
 
 /* An ordinary request; fields are whole lines. Returns the whole answer. */

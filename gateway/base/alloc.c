@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef SLUICE_FAULTS
+#include <stdio.h>
+#include <unistd.h>
+#endif
 
 #ifdef SLUICE_FAULTS
 /*
@@ -41,6 +45,8 @@ bool alloc_is_faulty(void)
     if (at == 0 && every == 0)
         return false;
     n = __atomic_add_fetch(&tries, 1, __ATOMIC_RELAXED);
+    if (n == at)
+        dprintf(STDERR_FILENO, "fault: allocation %lu fails\n", n);
     return n == at || (every > 0 && n % every == 0);
 }
 

@@ -7,7 +7,8 @@
  * Fault injection: SLUICE_FAIL_ALLOC=N in the environment makes the N-th _try
  * allocation of the process fail, and SLUICE_FAIL_ALLOC_EVERY=N each N-th
  * (test builds only: compiled in with -DSLUICE_FAULTS). arena_try() and slab_take()
- * count as _try allocations too, though they seldom reach malloc.
+ * count as _try allocations too, though they seldom reach malloc. When the N-th fails,
+ * "fault: ..." goes to stderr.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H

@@ -14,6 +14,8 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#define TICK_US (ALARM_TICK_MS * 1000ull)
+
 enum { LEVELS = 4 /* is_empty() names each */, SLOT_BITS = 6, SLOTS = 1 << SLOT_BITS };
 
 #define FARTHEST                                                                                   \
@@ -32,7 +34,7 @@ struct wheel {
 
 static uint32_t tick_now(struct loop *loop)
 {
-    return (uint32_t)(loop_now_us(loop) / (ALARM_TICK_MS * 1000u));
+    return (uint32_t)(loop_now_us(loop) / TICK_US);
 }
 
 static bool is_before(uint32_t a, uint32_t b)
@@ -66,9 +68,9 @@ static bool next_stop(const struct wheel *wheel, uint32_t *stop)
 static void set_timer(struct wheel *wheel, uint32_t wake)
 {
     uint64_t now = loop_now_us(wheel->loop);
-    uint64_t now_tick = now / (ALARM_TICK_MS * 1000u);
+    uint64_t now_tick = now / TICK_US;
     uint64_t wait_ticks = is_before((uint32_t)now_tick, wake) ? wake - (uint32_t)now_tick : 0;
-    uint64_t wait_us = (now_tick + wait_ticks) * (ALARM_TICK_MS * 1000u);
+    uint64_t wait_us = (now_tick + wait_ticks) * TICK_US;
     struct timeval wait;
 
     wait_us = wait_us > now ? wait_us - now : 0;
@@ -116,10 +118,11 @@ static void empty_slot(struct wheel *wheel, unsigned level, struct list *due)
         struct alarm *alarm = list_entry(all.next, struct alarm, link);
 
         list_remove(&alarm->link);
-        if (is_before(wheel->hand, alarm->deadline))
+        if (is_before(wheel->hand, alarm->deadline)) {
             place(wheel, alarm);
-        else
+        } else {
             list_append(due, &alarm->link);
+        }
     }
 }
 
@@ -200,7 +203,7 @@ void alarm_arm(struct loop *loop, struct alarm *alarm, uint64_t ms)
     if (is_empty(wheel))
         wheel->hand = tick_now(loop);
     /* The first tick that begins at or after the moment, so never early. */
-    alarm->deadline = (uint32_t)((moment_us + ALARM_TICK_MS * 1000u - 1) / (ALARM_TICK_MS * 1000u));
+    alarm->deadline = (uint32_t)((moment_us + TICK_US - 1) / TICK_US);
     if (!is_before(wheel->hand, alarm->deadline))
         alarm->deadline = wheel->hand + 1;
     if (!list_is_empty(&alarm->link)) {

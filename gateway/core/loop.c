@@ -28,20 +28,20 @@ struct loop *loop_new(void)
     return loop;
 }
 
-void loop_free(struct loop **loop_)
+void loop_free(struct loop **loop)
 {
-    struct loop *loop = *loop_;
+    struct loop *old = *loop;
 
-    if (!loop)
+    if (!old)
         return;
-    *loop_ = NULL;
-    wheel_free(&loop->wheel);
-    event_base_free(loop->base);
-    alloc_free(loop->lent);
-    alloc_free(loop->cork);
-    slab_fini(&loop->blocks);
-    slab_fini(&loop->large_blocks);
-    alloc_free(loop);
+    *loop = NULL;
+    wheel_free(&old->wheel);
+    event_base_free(old->base);
+    alloc_free(old->lent);
+    alloc_free(old->cork);
+    slab_fini(&old->blocks);
+    slab_fini(&old->large_blocks);
+    alloc_free(old);
 }
 
 static void run_soon(struct loop *loop)

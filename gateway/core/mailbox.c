@@ -74,17 +74,17 @@ enum err mailbox_new(struct mailbox **out, struct loop *loop, void *owner)
     return OK;
 }
 
-void mailbox_free(struct mailbox **mailbox_)
+void mailbox_free(struct mailbox **mailbox)
 {
-    struct mailbox *mailbox = *mailbox_;
+    struct mailbox *old = *mailbox;
 
-    if (!mailbox)
+    if (!old)
         return;
-    *mailbox_ = NULL;
-    open_all(mailbox);
-    event_del(&mailbox->event);
-    close(mailbox->fd);
-    alloc_free(mailbox);
+    *mailbox = NULL;
+    open_all(old);
+    event_del(&old->event);
+    close(old->fd);
+    alloc_free(old);
 }
 
 void mailbox_post(struct mailbox *mailbox, struct letter *letter, letter_fn *open)

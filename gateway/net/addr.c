@@ -16,10 +16,11 @@ static bool parse_ip(struct sluice_span text, struct addr *addr)
     memcpy(host, text.ptr, text.len);
     host[text.len] = '\0';
     memset(addr, 0, sizeof(*addr));
-    if (inet_pton(AF_INET, host, addr->ip) == 1)
+    if (inet_pton(AF_INET, host, addr->ip) == 1) {
         addr->family = AF_INET;
-    else if (inet_pton(AF_INET6, host, addr->ip) == 1)
+    } else if (inet_pton(AF_INET6, host, addr->ip) == 1) {
         addr->family = AF_INET6;
+    }
     return addr->family != 0;
 }
 

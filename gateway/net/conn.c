@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "net/addr.h"
+#include "net/fault.h"
 #include "net/transport.h"
 
 #include <event2/event.h>
@@ -64,10 +65,11 @@ static void run_soon(struct soon *soon)
 {
     struct conn *conn = conn_of_soon(soon);
 
-    if (!(conn->state & OPEN))
+    if (!(conn->state & OPEN)) {
         conn->ops->on_closed(conn);
-    else if (conn->holds == 0)
+    } else if (conn->holds == 0) {
         conn->ops->on_readable(conn);
+    }
 }
 
 static void on_ring(struct alarm *alarm)
@@ -123,7 +125,7 @@ enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr
         close(fd);
         return ERR_SYSTEM;
     }
-    *connected = connect(fd, sockaddr, len) == 0;
+    *connected = !fault_dial() && connect(fd, sockaddr, len) == 0;
     if (!*connected && errno != EINPROGRESS) {
         err = err_from_errno(errno);
         close(fd);
@@ -230,14 +232,16 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
         conn->state &= (uint8_t) ~(READABLE | SHORT);
     if (err)
         return err;
-    if (is_lent(conn))
+    if (is_lent(conn)) {
         loop->lent_end += (uint32_t)n;
-    else
+    } else {
         bytes_grown(&conn->in, n);
-    if (n < room)
+    }
+    if (n < room && !fault_left_more(conn)) {
         conn->state |= SHORT;
-    else
+    } else {
         conn->state &= (uint8_t)~SHORT;
+    }
     *bytes = conn_peek(conn);
     return OK;
 }
@@ -246,10 +250,11 @@ void conn_consume(struct conn *conn, size_t n)
 {
     struct loop *loop = conn->loop;
 
-    if (is_lent(conn))
+    if (is_lent(conn)) {
         loop->lent_at += (uint32_t)n;
-    else
+    } else {
         bytes_skip(loop, &conn->in, n);
+    }
 }
 
 enum err conn_settle(struct conn *conn)
@@ -336,6 +341,15 @@ static struct cork *cork_of(struct conn *conn)
     return cork;
 }
 
+/* writev() takes pointers to what it only reads; the copy says so without a cast. */
+static struct iovec iovec_of(const char *ptr, size_t len)
+{
+    struct iovec piece = {.iov_len = len};
+
+    memcpy(&piece.iov_base, &ptr, sizeof(ptr));
+    return piece;
+}
+
 static void cork_add(struct cork *cork, const char *ptr, size_t len)
 {
     struct iovec *last = cork->n > 0 ? &cork->piece[cork->n - 1] : NULL;
@@ -345,7 +359,7 @@ static void cork_add(struct cork *cork, const char *ptr, size_t len)
         last->iov_len += len;
         return;
     }
-    cork->piece[cork->n++] = (struct iovec){.iov_base = (void *)(size_t)ptr, .iov_len = len};
+    cork->piece[cork->n++] = iovec_of(ptr, len);
 }
 
 size_t conn_reserve(struct conn *conn, char **out)
@@ -450,7 +464,7 @@ static enum err send_queue(struct conn *conn)
 {
     while (!bytes_is_empty(&conn->out)) {
         struct sluice_span front = bytes_front(&conn->out);
-        struct iovec piece = {.iov_base = (void *)(size_t)front.ptr, .iov_len = front.len};
+        struct iovec piece = iovec_of(front.ptr, front.len);
         size_t n;
         enum err err = conn->transport->write(conn, &piece, 1, &n);
 
@@ -471,20 +485,22 @@ static void on_connected(struct conn *conn)
     conn->state &= (uint8_t)~CONNECTING;
     if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
         number = errno;
-    if (number != 0)
+    if (number != 0) {
         conn->ops->on_failed(conn, err_from_errno(number));
-    else
+    } else {
         conn->ops->on_drained(conn);
+    }
 }
 
 static void on_writable(struct conn *conn)
 {
     enum err err = send_queue(conn);
 
-    if (err == OK)
+    if (err == OK) {
         conn->ops->on_drained(conn);
-    else if (err != ERR_AGAIN)
+    } else if (err != ERR_AGAIN) {
         conn->ops->on_failed(conn, err);
+    }
 }
 
 static void on_event(evutil_socket_t fd, short what, void *conn_)
@@ -512,10 +528,11 @@ static void on_event(evutil_socket_t fd, short what, void *conn_)
     }
     if ((conn->holds & CONN_HOLD_TURN) && (what & (EV_READ | EV_CLOSED))) {
         err = peek_socket(conn);
-        if (err == ERR_AGAIN)
+        if (err == ERR_AGAIN) {
             conn->state &= (uint8_t)~READABLE;
-        else if (err)
+        } else if (err) {
             conn->ops->on_hangup(conn, err);
+        }
     }
 }
 
@@ -523,10 +540,11 @@ static void on_event(evutil_socket_t fd, short what, void *conn_)
 
 void conn_set_alarm(struct conn *conn, uint64_t ms)
 {
-    if (ms == 0)
+    if (ms == 0) {
         alarm_disarm(&conn->alarm);
-    else
+    } else {
         alarm_arm(conn->loop, &conn->alarm, ms);
+    }
 }
 
 int conn_fd(const struct conn *conn)

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "net/fault.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -149,7 +150,8 @@ static bool accept_one(struct listener *listener)
     struct sockaddr *sockaddr = (struct sockaddr *)&storage;
     socklen_t len = sizeof(storage);
     struct addr peer;
-    int fd = accept4(listener->fd, sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        fault_accept() ? -1 : accept4(listener->fd, sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
         addr_from_sockaddr(sockaddr, &peer);
@@ -202,22 +204,23 @@ struct listener *listener_new(struct loop *loop, int fd, const struct listener_o
     return listener;
 }
 
-void listener_free(struct listener **listener_)
+void listener_free(struct listener **listener)
 {
-    struct listener *listener = *listener_;
+    struct listener *old = *listener;
+    unsigned left = DRAIN_MAX;
 
-    if (!listener)
+    if (!old)
         return;
-    *listener_ = NULL;
-    for (int i = 0; i < DRAIN_MAX && accept_one(listener); i++) {
-        continue;
+    *listener = NULL;
+    while (left > 0 && accept_one(old)) {
+        left--;
     }
-    alarm_disarm(&listener->alarm);
-    event_del(&listener->event);
-    close(listener->fd);
-    if (listener->reserve >= 0)
-        close(listener->reserve);
-    alloc_free(listener);
+    alarm_disarm(&old->alarm);
+    event_del(&old->event);
+    close(old->fd);
+    if (old->reserve >= 0)
+        close(old->reserve);
+    alloc_free(old);
 }
 
 void listener_resume(struct listener *listener)

@@ -18,7 +18,7 @@ struct iovec;
 struct transport {
     const char *name;
     enum err (*read)(struct conn *conn, char *into, size_t room, size_t *n);
-    enum err (*write)(struct conn *conn, const struct iovec *pieces, int n_pieces, size_t *n);
+    enum err (*write)(struct conn *conn, struct iovec *pieces, int n_pieces, size_t *n);
     void (*close)(struct conn *conn); /* before the descriptor is closed; NULL: nothing to do */
 };
 

@@ -1,4 +1,5 @@
 #include "net/conn.h"
+#include "net/fault.h"
 #include "net/transport.h"
 
 #include <errno.h>
@@ -9,7 +10,10 @@
 static enum err plain_read(struct conn *conn, char *into, size_t room, size_t *n)
 {
     ssize_t got;
+    enum err err = fault_read(conn, &room);
 
+    if (err)
+        return err;
     do {
         got = recv(conn_fd(conn), into, room, 0);
     } while (got < 0 && errno == EINTR);
@@ -20,16 +24,19 @@ static enum err plain_read(struct conn *conn, char *into, size_t room, size_t *n
     return got == 0 ? ERR_CLOSED : err_from_errno(errno);
 }
 
-static enum err plain_write(struct conn *conn, const struct iovec *pieces, int n_pieces, size_t *n)
+static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_pieces, size_t *n)
 {
+    struct iovec less;
     ssize_t put;
+    enum err err = fault_write(conn, &pieces, &n_pieces, &less);
 
+    if (err)
+        return err;
     do {
         if (n_pieces == 1) {
             put = send(conn_fd(conn), pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
         } else {
-            struct msghdr message = {.msg_iov = (struct iovec *)(size_t)pieces,
-                                     .msg_iovlen = (size_t)n_pieces};
+            struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)n_pieces};
 
             put = sendmsg(conn_fd(conn), &message, MSG_NOSIGNAL);
         }

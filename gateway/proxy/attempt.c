@@ -35,10 +35,11 @@ void attempt_end(struct attempt *attempt)
 
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
-    if (whole)
+    if (whole) {
         lease_return(&attempt->lease);
-    else
+    } else {
         lease_discard(&attempt->lease);
+    }
 }
 
 static enum reason reason_of(enum endpoint_failure failure)
@@ -62,14 +63,16 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     bool ended = failure == ENDPOINT_RESET || failure == ENDPOINT_CLOSED;
     enum attempt_loss loss = ATTEMPT_SENT;
 
-    if (unsent)
+    if (unsent) {
         loss = ATTEMPT_UNSENT;
-    else if (ended && attempt->lease.reused && !attempt->started)
+    } else if (ended && attempt->lease.reused && !attempt->started) {
         loss = ATTEMPT_STALE;
-    if (loss == ATTEMPT_STALE)
+    }
+    if (loss == ATTEMPT_STALE) {
         counter_add(&attempt->lease.upstream->counters->retries, 1);
-    else
+    } else {
         counter_add(&attempt->lease.endpoint->counters->failures[failure], 1);
+    }
     if (unsent)
         lease_mark_tried(&attempt->lease);
     attempt->state = ATTEMPT_NONE;
@@ -227,10 +230,11 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     if (!attempt->chunked)
         return;
     room = conn_reserve(conn, &out);
-    if (room < 8)
+    if (room < 8) {
         conn_put(conn, SPAN("0\r\n\r\n"));
-    else
+    } else {
         conn_wrote(conn, h1_write_last_chunk(out, room, trailers));
+    }
 }
 
 static enum err flush(struct leg *leg)
@@ -387,10 +391,11 @@ static void take(struct attempt *attempt)
     while (more && attempt->state != ATTEMPT_NONE && !attempt->whole) {
         struct sluice_span bytes = conn_peek(attempt->lease.conn);
 
-        if (attempt->state == ATTEMPT_RESPONDING)
+        if (attempt->state == ATTEMPT_RESPONDING) {
             more = take_body(attempt, bytes);
-        else
+        } else {
             more = bytes.len > 0 && take_head(attempt, bytes);
+        }
     }
 }
 
@@ -409,10 +414,11 @@ static void on_end(struct attempt *attempt, enum err err)
         exchange_on_response_end(attempt->ex, NULL);
         return;
     }
-    if (err == ERR_LIMIT || err == ERR_MEMORY)
+    if (err == ERR_LIMIT || err == ERR_MEMORY) {
         fail(attempt, ENDPOINT_PROTOCOL, "the response head is too large");
-    else
+    } else {
         fail(attempt, failure_of(err), NULL);
+    }
 }
 
 static void read_on(struct attempt *attempt)
@@ -483,10 +489,11 @@ static void on_failed(struct conn *conn, enum err err)
     struct exchange *ex = attempt->ex;
 
     exchange_enter(ex);
-    if (attempt->state == ATTEMPT_CONNECTING)
+    if (attempt->state == ATTEMPT_CONNECTING) {
         fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, NULL);
-    else
+    } else {
         conn_look(conn);
+    }
     exchange_leave(ex);
 }
 
@@ -500,10 +507,11 @@ static void on_alarm(struct conn *conn)
         return; /* it is the client who is slow, and has a deadline of its own */
     if (attempt->state == ATTEMPT_AWAITING && !attempt->write_over && !ex->down_held)
         return; /* the same */
-    if (attempt->state == ATTEMPT_CONNECTING)
+    if (attempt->state == ATTEMPT_CONNECTING) {
         failure = ENDPOINT_CONNECT_TIMEOUT;
-    else if (attempt->state == ATTEMPT_AWAITING && attempt->write_over)
+    } else if (attempt->state == ATTEMPT_AWAITING && attempt->write_over) {
         failure = ENDPOINT_RESPONSE_TIMEOUT;
+    }
     exchange_enter(ex);
     fail(attempt, failure, NULL);
     exchange_leave(ex);

@@ -31,6 +31,8 @@
 
 #include <string.h>
 
+enum { ARENA_MAX = 1024 * 1024 }; /* bytes: several times the largest head, with what is added */
+
 enum progress { NEXT, WAIT };
 
 typedef enum progress step_fn(struct exchange *ex);
@@ -61,7 +63,7 @@ struct exchange *exchange_new(struct worker *worker)
     struct arena arena;
     struct exchange *ex;
 
-    arena_init(&arena, &worker->chunks, 1024 * 1024);
+    arena_init(&arena, &worker->chunks, ARENA_MAX);
     ex = arena_try_raw(&arena, sizeof(*ex));
     if (!ex) {
         arena_fini(&arena);
@@ -155,7 +157,7 @@ static void flush_down(struct exchange *ex)
     struct leg *down = ex->from.leg;
     enum err err = down->ops->flush(down);
 
-    if (err == ERR_AGAIN && !ex->up_held && ex->state == EX_ANSWER) {
+    if (err == ERR_AGAIN && !ex->up_held && ex->state == EX_ANSWER && ex->attempt) {
         ex->up_held = true;
         ex->attempt->leg.ops->hold(&ex->attempt->leg);
     }

@@ -59,9 +59,10 @@ struct sluice_span exchange_client(struct exchange *ex)
         return ex->client;
     if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
         ex->client = told_client(ex, conf);
-    if (ex->client.len == 0)
+    if (ex->client.len == 0) {
         ex->client = arena_copy(&ex->arena,
                                 span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    }
     return ex->client;
 }
 
@@ -161,9 +162,10 @@ enum err forwarded_apply(struct exchange *ex)
             line->mark |= FIELD_DROPPED; /* an HTTP/1.0 client cannot mean it (RFC 9110 10.1.1) */
     }
     err = tell_client(ex, &listener->forwarded);
-    if (err == OK && listener->via)
+    if (err == OK && listener->via) {
         err = fields_add(fields, SPAN("via"),
                          ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
+    }
     if (err == OK && ex->route->request_edits.n > 0)
         err = route_edit_fields(&ex->route->request_edits, fields);
     while ((line = fields_find(fields, FIELD_HOST)) != NULL) {

@@ -48,7 +48,7 @@ struct leg_ops {
      * Downstream: is what is left of the request's content short enough to be read and forgotten?
      * Upstream: NULL.
      */
-    bool (*can_skip)(const struct leg *leg);
+    bool (*can_skip)(struct leg *leg);
     /* The exchange is over and is freed when this has returned; the leg may be in its arena. */
     void (*end)(struct leg *leg, enum leg_end how);
 };

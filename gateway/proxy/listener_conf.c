@@ -165,15 +165,17 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     struct listener_conf *conf = out;
 
     conf->at = node ? node->at : (struct mark){0};
-    if (addr_parse(conf->bind, bind->arena, &conf->addr))
+    if (addr_parse(conf->bind, bind->arena, &conf->addr)) {
         notes_error(bind->notes, conf->at,
                     "write ADDRESS:PORT, [V6]:PORT or unix:PATH; 0.0.0.0:8080 listens everywhere",
                     "'%s' is not an address to listen on", conf->bind.ptr);
+    }
     if (conf->name.len == 0)
         conf->name = conf->bind;
-    if (conf->limits.line_bytes > conf->limits.head_bytes)
+    if (conf->limits.line_bytes > conf->limits.head_bytes) {
         notes_error(bind->notes, conf->at, "raise limits.head or lower limits.line",
                     "limits.line of listener '%s' is above limits.head", conf->name.ptr);
+    }
 }
 
 #define AT(member) offsetof(struct listener_conf, member)

@@ -6,7 +6,10 @@
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 
-enum { FIELDS_MAX = 8 /* of our own; edits of the route come on top and grow the table */ };
+enum {
+    FIELDS_MAX = 8,        /* of our own; edits of the route come on top and grow the table */
+    ECHO_MAX = 256 * 1024, /* bytes: a head of 64 KiB, every byte of it escaped */
+};
 
 struct reply {
     struct response response;
@@ -45,7 +48,7 @@ static enum err echo(struct exchange *ex, struct reply *reply)
     struct text text;
     enum err err;
 
-    text_init(&text, 256 * 1024);
+    text_init(&text, ECHO_MAX);
     err = echo_body(ex, &text);
     reply->response.status = 200;
     reply->body = arena_copy(&ex->arena, text_span(&text));

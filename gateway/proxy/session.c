@@ -61,9 +61,9 @@ static struct session *session_of(struct conn *conn)
     return (struct session *)(void *)conn;
 }
 
-static struct downstream *down_of(const struct leg *leg)
+static struct downstream *down_of(struct leg *leg)
 {
-    return (struct downstream *)(size_t)leg;
+    return list_entry(leg, struct downstream, leg);
 }
 
 static const struct listener_conf *conf_of(const struct session *session)
@@ -192,12 +192,13 @@ static void refuse_head(struct session *session)
     enum h1_rule rule = session->scan.rule;
     enum reason reason = REASON_BAD_REQUEST;
 
-    if (rule == H1_RULE_LINE_BYTES)
+    if (rule == H1_RULE_LINE_BYTES) {
         reason = REASON_TARGET_TOO_LONG;
-    else if (rule == H1_RULE_HEAD_BYTES || rule == H1_RULE_FIELD_COUNT)
+    } else if (rule == H1_RULE_HEAD_BYTES || rule == H1_RULE_FIELD_COUNT) {
         reason = REASON_HEAD_TOO_LARGE;
-    else if (rule == H1_RULE_VERSION)
+    } else if (rule == H1_RULE_VERSION) {
         reason = REASON_VERSION_UNSUPPORTED;
+    }
     begin_refused(session, reason, h1_rule_text(rule));
 }
 
@@ -217,10 +218,11 @@ static void begin_exchange(struct session *session, const struct request *reques
     down->waits = request->expects_continue;
     down->is_http_1_0 = request->minor == 0;
     down->sends_no_content = request->method == METHOD_HEAD;
-    if (down->whole)
+    if (down->whole) {
         conn_hold(&session->conn, CONN_HOLD_TURN);
-    else
+    } else {
         conn_set_alarm(&session->conn, conf_of(session)->timeout.body_ms);
+    }
     exchange_enter(session->exchange);
     exchange_begin(session->exchange, &from, request, head);
 }
@@ -335,10 +337,11 @@ static bool take_body(struct session *session, struct sluice_span bytes)
     }
     if (result == H1_AGAIN)
         return used > 0;
-    if (down->body.framing == FRAMING_CHUNKED)
+    if (down->body.framing == FRAMING_CHUNKED) {
         down->in_trailers = true;
-    else
+    } else {
         end_request(session, NULL);
+    }
     return true;
 }
 
@@ -358,6 +361,15 @@ static bool has_turn(const struct session *session)
            conn_peek(&session->conn).len > 0;
 }
 
+static void take_content(struct session *session)
+{
+    bool more = true;
+
+    while (more && has_turn(session)) {
+        more = take_body(session, conn_peek(&session->conn));
+    }
+}
+
 /*
  * Take what can be taken from the unread bytes: a head, its content, and when the exchange ends
  * right away, the next head. The head and the content that came with it go upstream in one piece.
@@ -371,14 +383,13 @@ static void digest(struct session *session)
             linger(session, conn_peek(&session->conn));
             return;
         }
-        if (session->exchange)
+        if (session->exchange) {
             exchange_enter(session->exchange);
-        else if (!take_head(session, conn_peek(&session->conn)))
+        } else if (!take_head(session, conn_peek(&session->conn))) {
             return;
-        ex = session->exchange;
-        while (has_turn(session) && take_body(session, conn_peek(&session->conn))) {
-            continue;
         }
+        ex = session->exchange;
+        take_content(session);
     } while (exchange_leave(ex) && has_turn(session));
 }
 
@@ -420,17 +431,18 @@ static void on_readable(struct conn *conn)
     }
     if (!conn_is_open(conn))
         return;
-    if (err && err != ERR_AGAIN)
+    if (err && err != ERR_AGAIN) {
         on_end(session, err);
-    else if (conn_settle(conn) != OK)
+    } else if (conn_settle(conn) != OK) {
         conn_close(conn);
-    else if (err == OK && !conn_is_read_out(conn))
+    } else if (err == OK && !conn_is_read_out(conn)) {
         conn_yield(conn);
+    }
 }
 
 /* -- sending: the downstream leg ------------------------------------------------ */
 
-static bool can_skip(const struct leg *leg)
+static bool can_skip(struct leg *leg)
 {
     const struct downstream *down = down_of(leg);
 
@@ -499,10 +511,11 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     if (down->framing != FRAMING_CHUNKED || down->sends_no_content)
         return;
     room = conn_reserve(conn, &out);
-    if (room < 8)
+    if (room < 8) {
         conn_put(conn, SPAN("0\r\n\r\n"));
-    else
+    } else {
         conn_wrote(conn, h1_write_last_chunk(out, room, trailers));
+    }
 }
 
 static enum err flush(struct leg *leg)
@@ -556,10 +569,11 @@ static void leg_end(struct leg *leg, enum leg_end how)
         /* It went away by itself. */
     } else if (how == LEG_CUT) {
         /* What ends with the connection would look whole. */
-        if (down->framing == FRAMING_CLOSE)
+        if (down->framing == FRAMING_CLOSE) {
             conn_abort(conn);
-        else
+        } else {
             conn_close(conn);
+        }
     } else if (session->last || !down->whole) {
         close_gently(session);
     } else {
@@ -589,10 +603,11 @@ static void on_hangup(struct conn *conn, enum err err)
 {
     struct session *session = session_of(conn);
 
-    if (err == ERR_CLOSED && conf_of(session)->half_close == HALF_CLOSE_ALLOW)
+    if (err == ERR_CLOSED && conf_of(session)->half_close == HALF_CLOSE_ALLOW) {
         session->last = true;
-    else
+    } else {
         on_end(session, err);
+    }
 }
 
 static void on_drained(struct conn *conn)

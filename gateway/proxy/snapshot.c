@@ -18,13 +18,14 @@ static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf 
         for (size_t j = 0; j < i; j++) {
             const struct listener_conf *other = &snapshot->listeners[j];
 
-            if (span_equal(listener->name, other->name))
+            if (span_equal(listener->name, other->name)) {
                 notes_error(notes, listener->at, "give each listener a name of its own",
                             "two listeners are called '%s'", listener->name.ptr);
-            else if (listener->addr.port != 0 && addr_equal(&listener->addr, &other->addr))
+            } else if (listener->addr.port != 0 && addr_equal(&listener->addr, &other->addr)) {
                 notes_error(notes, listener->at, "remove one of them",
                             "listeners '%s' and '%s' have the same address", other->name.ptr,
                             listener->name.ptr);
+            }
         }
     }
 }
@@ -70,7 +71,7 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
     if (!snapshot->routes)
         return;
     snapshot->route_tally = arena_new(&snapshot->arena, (route_table_count(snapshot->routes) + 1) *
-                                                            sizeof(*snapshot->route_tally));
+                                                            sizeof(const struct tally_block *));
     for (size_t i = 0; i < route_table_count(snapshot->routes); i++) {
         const struct route *route = route_table_get(snapshot->routes, i);
 
@@ -88,9 +89,10 @@ static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf
     snapshot->logs_response = access_format_wants_response(conf->access_log.format);
     if (check_only || span_equal(path, SPAN("off")))
         return;
-    if (writer_open(snapshot->writer, path, &snapshot->access_file))
+    if (writer_open(snapshot->writer, path, &snapshot->access_file)) {
         notes_error(notes, (struct mark){0}, "check the folder and its rights",
                     "access_log.path '%s' cannot be opened: %s", path.ptr, strerror(errno));
+    }
 }
 
 struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf,
@@ -124,27 +126,27 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
     return snapshot;
 }
 
-void snapshot_unref(struct snapshot **snapshot_)
+void snapshot_unref(struct snapshot **snapshot)
 {
-    struct snapshot *snapshot = *snapshot_;
+    struct snapshot *old = *snapshot;
 
-    *snapshot_ = NULL;
-    if (snapshot && __atomic_sub_fetch(&snapshot->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        snapshot->retire(snapshot->retire_arg, snapshot);
+    *snapshot = NULL;
+    if (old && __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        old->retire(old->retire_arg, old);
 }
 
-void snapshot_free(struct snapshot **snapshot_)
+void snapshot_free(struct snapshot **snapshot)
 {
-    struct snapshot *snapshot = *snapshot_;
+    struct snapshot *old = *snapshot;
 
-    *snapshot_ = NULL;
-    if (!snapshot)
+    *snapshot = NULL;
+    if (!old)
         return;
-    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
-        members_unref(&snapshot->upstreams[i].members);
+    for (size_t i = 0; i < old->n_upstreams; i++) {
+        members_unref(&old->upstreams[i].members);
     }
-    if (snapshot->access_file)
-        writer_close(snapshot->writer, &snapshot->access_file);
-    arena_fini(&snapshot->arena);
-    alloc_free(snapshot);
+    if (old->access_file)
+        writer_close(old->writer, &old->access_file);
+    arena_fini(&old->arena);
+    alloc_free(old);
 }

@@ -30,7 +30,7 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
     view->worker = worker;
     view->snapshot = snapshot_ref(snapshot);
     view->users = 1;
-    view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(*view->upstreams));
+    view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(struct upstream *));
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
         const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
 
@@ -46,19 +46,19 @@ struct view *worker_use_view(struct worker *worker)
     return worker->view;
 }
 
-void view_unuse(struct view **view_)
+void view_unuse(struct view **view)
 {
-    struct view *view = *view_;
+    struct view *old = *view;
 
-    *view_ = NULL;
-    if (!view || --view->users > 0)
+    *view = NULL;
+    if (!old || --old->users > 0)
         return;
-    for (size_t i = 0; i < view->snapshot->n_upstreams; i++) {
-        upstream_unref(&view->upstreams[i]);
+    for (size_t i = 0; i < old->snapshot->n_upstreams; i++) {
+        upstream_unref(&old->upstreams[i]);
     }
-    snapshot_unref(&view->snapshot);
-    alloc_free(view->upstreams);
-    alloc_free(view);
+    snapshot_unref(&old->snapshot);
+    alloc_free(old->upstreams);
+    alloc_free(old);
 }
 
 /* -- ports -------------------------------------------------------------- */
@@ -110,9 +110,10 @@ static bool may_accept(void *port_)
     bool has_room = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) <
                     __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED);
 
-    if (has_room && cap > 0)
+    if (has_room && cap > 0) {
         has_room = counter_get(&port->counters->open) <
                    cap / crew->n_workers + (cap % crew->n_workers > port->worker->index);
+    }
     if (!has_room)
         counter_add(&port->counters->refused_limit, 1);
     return has_room;
@@ -176,10 +177,11 @@ static void on_shed(void *port_, unsigned n)
     struct port *port = port_;
 
     counter_add(&port->counters->refused_descriptors, n);
-    if (log_gate_pass(&gate))
+    if (log_gate_pass(&gate)) {
         log_warn("out of descriptors, connections turned away: raise the limit of open files "
                  "(ulimit -n, LimitNOFILE=)",
                  F_STR("listener", port->name), F_UINT("connections", n));
+    }
 }
 
 static const struct listener_ops port_ops = {
@@ -447,29 +449,29 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     return worker;
 }
 
-void worker_free(struct worker **worker_)
+void worker_free(struct worker **worker)
 {
-    struct worker *worker = *worker_;
+    struct worker *old = *worker;
 
-    if (!worker)
+    if (!old)
         return;
-    *worker_ = NULL;
-    mailbox_free(&worker->mailbox);
-    view_unuse(&worker->view);
-    upstreams_free(&worker->upstreams);
-    route_scratch_free(&worker->scratch);
-    alloc_free(worker->request_lines);
-    alloc_free(worker->response_lines);
-    text_fini(&worker->line);
-    slab_fini(&worker->sessions);
-    slab_fini(&worker->chunks);
-    loop_free(&worker->loop);
-    alloc_free(worker);
+    *worker = NULL;
+    mailbox_free(&old->mailbox);
+    view_unuse(&old->view);
+    upstreams_free(&old->upstreams);
+    route_scratch_free(&old->scratch);
+    alloc_free(old->request_lines);
+    alloc_free(old->response_lines);
+    text_fini(&old->line);
+    slab_fini(&old->sessions);
+    slab_fini(&old->chunks);
+    loop_free(&old->loop);
+    alloc_free(old);
 }
 
-void worker_main(void *worker_)
+void worker_main(void *arg)
 {
-    struct worker *worker = worker_;
+    struct worker *worker = arg;
 
     loop_run(worker->loop);
 }

@@ -43,6 +43,7 @@ enum phase { STARTING, READY, PAUSING, DRAINING, ENDED };
 enum {
     NOTES_MAX = 1024 * 1024,
     SPARE_DESCRIPTORS = 64, /* for listeners, logs, admin and the like */
+    MIN_DESCRIPTORS = 128,
 };
 
 struct control {
@@ -167,8 +168,8 @@ static uint64_t max_connections(const struct limits_conf *conf)
         return conf->connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT32_MAX;
-    return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                                  : SPARE_DESCRIPTORS;
+    return limit.rlim_cur > MIN_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                            : SPARE_DESCRIPTORS;
 }
 
 /* What can only be changed by a restart is told, not ignored. */
@@ -179,12 +180,14 @@ static void warn_of_fixed(const struct control *control, const struct gateway_co
 
     if (control->phase == STARTING)
         return;
-    if (conf->workers != control->conf.workers)
+    if (conf->workers != control->conf.workers) {
         notes_warn(notes, nowhere, "restart the gateway",
                    "workers: a change takes effect at the next start");
-    if (!span_equal(conf->admin.bind, control->conf.admin.bind))
+    }
+    if (!span_equal(conf->admin.bind, control->conf.admin.bind)) {
         notes_warn(notes, nowhere, "restart the gateway",
                    "admin.bind: a change takes effect at the next start");
+    }
 }
 
 static void publish(struct control *control, struct snapshot *snapshot,
@@ -253,11 +256,12 @@ static void log_notes(struct control *control, enum err err)
 
     if (rest.len > 0)
         log_at(err ? LOG_ERROR : LOG_WARN, "configuration notes", F_SPAN("text", rest));
-    if (err)
+    if (err) {
         log_error("configuration refused, the one before stays",
                   F_UINT("generation", control->generation));
-    else
+    } else {
         log_info("configuration applied", F_UINT("generation", control->generation));
+    }
 }
 
 static enum err load_and_apply(struct control *control)
@@ -284,10 +288,11 @@ static bool reload(void *control_)
     if (control->phase != READY)
         return false;
     err = load_and_apply(control);
-    if (err)
+    if (err) {
         control->last.n_refused++;
-    else
+    } else {
         control->last.n_applied++;
+    }
     log_notes(control, err);
     return err == OK;
 }
@@ -321,10 +326,11 @@ static void begin_drain(void *control_)
     log_info("draining",
              F_UINT("connections", __atomic_load_n(&control->crew.connections, __ATOMIC_RELAXED)));
     control->phase = PAUSING;
-    if (control->conf.drain.pause_ms > 0)
+    if (control->conf.drain.pause_ms > 0) {
         alarm_arm(control->loop, &control->deadline, control->conf.drain.pause_ms);
-    else
+    } else {
         on_deadline(&control->deadline);
+    }
 }
 
 static void on_signal(void *control_, int number)
@@ -429,8 +435,8 @@ static enum err start_workers(struct control *control, uint64_t wanted)
 {
     unsigned n = wanted ? (unsigned)wanted : thread_processors();
 
-    control->crew.worker = alloc_new(n * sizeof(*control->crew.worker));
-    control->thread = alloc_new(n * sizeof(*control->thread));
+    control->crew.worker = alloc_new(n * sizeof(struct worker *));
+    control->thread = alloc_new(n * sizeof(struct thread *));
     control->crew.n_workers = n;
     for (unsigned i = 0; i < n; i++) {
         control->crew.worker[i] = worker_new(&control->crew, i);

@@ -87,7 +87,10 @@ static void close_all(const struct place *place, unsigned n)
     }
 }
 
-/* A socket for one worker: an own one in the same port group, or for unix sockets the first one again. */
+/*
+ * A socket for one worker: an own one in the same port group, or for unix sockets the first one
+ * again.
+ */
 static enum err open_one(struct place *place, int backlog, unsigned n_workers, unsigned i)
 {
     const struct addr *addr = i == 0 ? &place->wanted : &place->addr;
@@ -183,7 +186,10 @@ static bool is_named(const struct list *places, const char *name)
 
 static void let_go(struct ports *ports, struct place *place, const struct ports_change *change)
 {
-    /* A listener that only moved gets its new sockets under the same name, which replaces the old. */
+    /*
+     * A listener that only moved gets its new sockets under the same name, which replaces the
+     * old.
+     */
     bool moved = is_named(&change->added, place->name);
 
     for (unsigned i = 0; !moved && i < ports->crew->n_workers; i++) {

@@ -154,20 +154,20 @@ static const struct conn_ops idle_ops = {
     .on_closed = on_closed,
 };
 
-void endpoint_retire(struct endpoint **endpoint_)
+void endpoint_retire(struct endpoint **endpoint)
 {
-    struct endpoint *endpoint = *endpoint_;
+    struct endpoint *old = *endpoint;
 
-    *endpoint_ = NULL;
-    endpoint->retired = true;
-    endpoint->upstream->n_retired++;
-    while (!list_is_empty(&endpoint->idle)) {
-        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+    *endpoint = NULL;
+    old->retired = true;
+    old->upstream->n_retired++;
+    while (!list_is_empty(&old->idle)) {
+        struct pooled *pooled = list_entry(old->idle.next, struct pooled, link);
 
         leave_idle(pooled);
         end_conn(pooled);
     }
-    end_retired(endpoint);
+    end_retired(old);
 }
 
 static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease *lease)

@@ -118,12 +118,13 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
         }
         make_room(members, &room, n);
         for (size_t j = 0; j < n; j++) {
-            if (has_addr(members, &addrs[j]))
+            if (has_addr(members, &addrs[j])) {
                 notes_warn(notes, endpoint->at, "write each endpoint once, with a weight",
                            "endpoint '%s' of upstream '%s' is there already", endpoint->address.ptr,
                            conf->named.name.ptr);
-            else
+            } else {
                 add(members, shares, &addrs[j], (uint32_t)endpoint->weight);
+            }
         }
     }
     if (bad)
@@ -137,13 +138,13 @@ struct members *members_ref(struct members *members)
     return members;
 }
 
-void members_unref(struct members **members_)
+void members_unref(struct members **members)
 {
-    struct members *members = *members_;
+    struct members *old = *members;
 
-    *members_ = NULL;
-    if (!members || __atomic_sub_fetch(&members->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    *members = NULL;
+    if (!old || __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    arena_fini(&members->arena);
-    alloc_free(members);
+    arena_fini(&old->arena);
+    alloc_free(old);
 }

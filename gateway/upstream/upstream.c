@@ -96,10 +96,11 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
         const struct member *member = &members->member[i];
         struct endpoint *endpoint = take_old(old, member);
 
-        if (endpoint)
+        if (endpoint) {
             endpoint_update(endpoint, members, member);
-        else
+        } else {
             endpoint = endpoint_new(upstream, members, member);
+        }
         upstream->endpoint[i] = endpoint;
         upstream->same_weights &= member->weight == members->member[0].weight;
     }
@@ -161,21 +162,21 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     return upstream;
 }
 
-void upstream_unref(struct upstream **upstream_)
+void upstream_unref(struct upstream **upstream)
 {
-    struct upstream *upstream = *upstream_;
+    struct upstream *old = *upstream;
 
-    *upstream_ = NULL;
-    if (!upstream || --upstream->refs > 0)
+    *upstream = NULL;
+    if (!old || --old->refs > 0)
         return;
     /* Nobody can lease any more: what is idle goes now, what is leased with its lease. */
-    upstream->refs++;
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        endpoint_retire(&upstream->endpoint[i]);
+    old->refs++;
+    for (size_t i = 0; i < old->n_endpoints; i++) {
+        endpoint_retire(&old->endpoint[i]);
     }
-    upstream->n_endpoints = 0;
-    upstream->refs--;
-    end_if_unused(upstream);
+    old->n_endpoints = 0;
+    old->refs--;
+    end_if_unused(old);
 }
 
 void upstream_forget(struct upstream *upstream)
@@ -240,10 +241,11 @@ static void say_waiting(struct upstream *upstream, bool waiting)
     for (size_t i = 0; i < upstream->n_endpoints; i++) {
         uint64_t *mask = &upstream->endpoint[i]->member.share->waiting;
 
-        if (waiting)
+        if (waiting) {
             __atomic_fetch_or(mask, bit, __ATOMIC_RELAXED);
-        else
+        } else {
             __atomic_fetch_and(mask, ~bit, __ATOMIC_RELAXED);
+        }
     }
 }
 
@@ -331,16 +333,18 @@ void upstream_wake(struct upstream *upstream)
 
 void lease_return(struct lease *lease)
 {
-    if (lease->conn)
+    if (lease->conn) {
         endpoint_return(lease->endpoint, lease);
-    else
+    } else {
         lease_discard(lease);
+    }
 }
 
 void lease_discard(struct lease *lease)
 {
-    if (lease->conn)
+    if (lease->conn) {
         endpoint_discard(lease->endpoint, lease);
-    else if (!list_is_empty(&lease->link))
+    } else if (!list_is_empty(&lease->link)) {
         leave_queue(lease);
+    }
 }

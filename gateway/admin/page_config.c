@@ -14,8 +14,8 @@
 
 static bool is_secret(struct sluice_span key)
 {
-    static const char *const words[] = {"token", "passw",         "passphrase", "secret",
-                                        "key",   "authorization", "cookie",     "credential"};
+    static const char *const words[] = {"token", "passw", "passphrase", "pwd",       "secret",
+                                        "key",   "auth",  "cookie",     "credential"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (key.len > 0 && strcasestr(key.ptr, words[i]))

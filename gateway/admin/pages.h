@@ -10,8 +10,6 @@
 #include "admin/admin.h"
 #include "base/text.h"
 
-struct loop;
-
 enum { ANSWER_MAX = 64 * 1024 * 1024 /* bytes of a body: metrics of 100,000 names fit */ };
 
 /* What a page function may look at. */

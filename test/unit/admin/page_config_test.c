@@ -77,15 +77,16 @@ START_TEST(config_hides_what_sounds_like_a_secret)
     const char *answer;
 
     sample_config(
-        sample, "consul: { token: hush-1, Token2: 'file:/run/hush-2' }\n"
-                "redis: { Password: hush-3, user: seen-1 }\n"
-                "tls: { private_keys: [ hush-4, { path: hush-5 } ] }\n"
-                "routes:\n"
-                "  - request_fields: { set: { authorization: hush-6, X-Api-Key: 1234567,\n"
-                "                             x-plain: seen-2 } }\n"
-                "    match: { fields: { cookie: { prefix: hush-7 } } }\n"
-                "upstreams: { token-service: { endpoints: [ 'seen-3:80' ], api_secret: hush-8 } }\n"
-                "list: { upstreams: { token: hush-9 } }\n");
+        sample,
+        "consul: { token: hush-1, Token2: 'file:/run/hush-2' }\n"
+        "redis: { Password: hush-3, user: seen-1 }\n"
+        "tls: { private_keys: [ hush-4, { path: hush-5 } ] }\n"
+        "routes:\n"
+        "  - request_fields: { set: { authorization: hush-6, X-Api-Key: 1234567, x-auth: hush-0,\n"
+        "                             x-plain: seen-2 } }\n"
+        "    match: { fields: { cookie: { prefix: hush-7 } } }\n"
+        "upstreams: { token-service: { endpoints: [ 'seen-3:80' ], api_secret: hush-8 } }\n"
+        "list: { upstreams: { token: hush-9 } }\n");
     answer = sample_body(sample_ask(sample, "GET /config", LOCAL));
     ck_assert_ptr_null(strstr(answer, "hush"));
     ck_assert_ptr_null(strstr(answer, "1234567"));

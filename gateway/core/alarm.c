@@ -20,7 +20,8 @@ enum { LEVELS = 4 /* is_empty() names each */, SLOT_BITS = 6, SLOTS = 1 << SLOT_
 
 #define FARTHEST                                                                                   \
     ((1u << (LEVELS * SLOT_BITS)) - SLOTS) /* ticks; beyond it an alarm is looked at early */
-#define MAX_MS (200ull * 24 * 3600 * 1000) /* keeps tick differences within 31 bits */
+#define MAX_MS                                                                                     \
+    (190ull * 24 * 3600 * 1000) /* keeps tick differences within 31 bits, from a late hand too */
 
 struct wheel {
     struct event timer;
@@ -143,7 +144,11 @@ static void advance(struct wheel *wheel, uint32_t now)
             struct alarm *alarm = list_entry(due.next, struct alarm, link);
 
             list_remove(&alarm->link);
-            alarm->ring(alarm);
+            /* One that rang before may have pushed this one on. */
+            if (is_before(now, alarm->deadline))
+                place(wheel, alarm);
+            else
+                alarm->ring(alarm);
         }
     }
     if (is_before(wheel->hand, now))

@@ -37,7 +37,7 @@ struct alarm {
 void alarm_init(struct alarm *alarm, alarm_fn *ring);
 
 /*
- * Ring after ms milliseconds (at least one tick, at most about 200 days). Armed again, the last
+ * Ring after ms milliseconds (at least one tick, at most 190 days). Armed again, the last
  * call counts.
  */
 void alarm_arm(struct loop *loop, struct alarm *alarm, uint64_t ms);

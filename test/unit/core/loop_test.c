@@ -1,0 +1,187 @@
+#include "core/loop.h"
+
+#include "base/now.h"
+#include "core/alarm.h"
+
+#include "unit.h"
+
+struct note {
+    struct soon soon;
+    struct loop *loop;
+    unsigned n, turn; /* how often it ran, and in which turn last */
+    unsigned again;   /* put off again that often */
+    struct note *other;
+    void (*then)(struct note *note);
+};
+
+static unsigned turn_of(const struct loop *loop)
+{
+    return (unsigned)counter_get(&loop->turns);
+}
+
+static void on_soon(struct soon *soon)
+{
+    struct note *note = list_entry(soon, struct note, soon);
+
+    note->n++;
+    note->turn = turn_of(note->loop);
+    ck_assert(!soon_is_set(soon));
+    if (note->then)
+        note->then(note);
+}
+
+static void note_init(struct note *note, struct loop *loop)
+{
+    *note = (struct note){.loop = loop};
+    soon_init(&note->soon, on_soon);
+}
+
+static void stop(struct note *note)
+{
+    loop_stop(note->loop);
+}
+
+static void again(struct note *note)
+{
+    if (note->again-- > 0)
+        loop_soon(note->loop, &note->soon);
+    else
+        loop_stop(note->loop);
+}
+
+START_TEST(what_is_put_off_runs_once_in_this_turn)
+{
+    struct loop *loop = loop_new();
+    struct note note, last;
+
+    note_init(&note, loop);
+    note_init(&last, loop);
+    last.then = stop;
+    loop_soon(loop, &note.soon);
+    loop_soon(loop, &note.soon);
+    loop_soon(loop, &last.soon);
+    ck_assert(soon_is_set(&note.soon));
+    loop_run(loop);
+    ck_assert_uint_eq(note.n, 1);
+    ck_assert_uint_eq(turn_of(loop), 1);
+    loop_free(&loop);
+    ck_assert_ptr_null(loop);
+}
+END_TEST
+
+START_TEST(what_is_put_off_at_the_end_of_a_turn_runs_in_the_next)
+{
+    struct loop *loop = loop_new();
+    struct note note;
+
+    note_init(&note, loop);
+    note.again = 3;
+    note.then = again;
+    loop_soon(loop, &note.soon);
+    loop_run(loop);
+    ck_assert_uint_eq(note.n, 4);
+    ck_assert_uint_eq(note.turn, 3);
+    ck_assert_uint_eq(turn_of(loop), 4);
+    loop_free(&loop);
+}
+END_TEST
+
+static void cancel_other(struct note *note)
+{
+    soon_cancel(&note->other->soon);
+    loop_stop(note->loop);
+}
+
+START_TEST(what_is_cancelled_does_not_run_even_in_the_same_turn)
+{
+    struct loop *loop = loop_new();
+    struct note note, other;
+
+    note_init(&note, loop);
+    note_init(&other, loop);
+    note.other = &other;
+    note.then = cancel_other;
+    soon_cancel(&note.soon);
+    loop_soon(loop, &note.soon);
+    loop_soon(loop, &other.soon);
+    loop_run(loop);
+    ck_assert_uint_eq(note.n, 1);
+    ck_assert_uint_eq(other.n, 0);
+    ck_assert(!soon_is_set(&other.soon));
+    loop_free(&loop);
+}
+END_TEST
+
+struct watch {
+    struct alarm alarm;
+    struct loop *loop;
+};
+
+static void on_alarm(struct alarm *alarm)
+{
+    loop_stop(list_entry(alarm, struct watch, alarm)->loop);
+}
+
+START_TEST(a_loop_with_an_alarm_only_waits_for_it)
+{
+    struct watch watch = {.loop = loop_new()};
+
+    alarm_init(&watch.alarm, on_alarm);
+    alarm_arm(watch.loop, &watch.alarm, 1);
+    loop_run(watch.loop);
+    ck_assert(!alarm_is_armed(&watch.alarm));
+    loop_free(&watch.loop);
+}
+END_TEST
+
+START_TEST(the_time_stands_still_within_a_turn_and_goes_on_with_the_next)
+{
+    struct loop *loop = loop_new();
+    struct note note;
+    uint64_t before;
+
+    note_init(&note, loop);
+    note.then = stop;
+    before = loop_now_us(loop);
+    while (now_us() == before) {
+        continue;
+    }
+    ck_assert_uint_eq(loop_now_us(loop), before);
+    loop_soon(loop, &note.soon);
+    loop_run(loop);
+    ck_assert_uint_gt(loop_now_us(loop), before);
+    loop_free(&loop);
+}
+END_TEST
+
+START_TEST(a_stopped_loop_may_run_again)
+{
+    struct loop *loop = loop_new();
+    struct note note;
+
+    note_init(&note, loop);
+    note.then = stop;
+    for (unsigned i = 0; i < 3; i++) {
+        loop_soon(loop, &note.soon);
+        loop_run(loop);
+    }
+    ck_assert_uint_eq(note.n, 3);
+    loop_free(&loop);
+}
+END_TEST
+
+START_TEST(free_accepts_null)
+{
+    struct loop *loop = NULL;
+
+    loop_free(&loop);
+    ck_assert_ptr_null(loop);
+}
+END_TEST
+
+UNIT_MAIN("core/loop", what_is_put_off_runs_once_in_this_turn,
+          what_is_put_off_at_the_end_of_a_turn_runs_in_the_next,
+          what_is_cancelled_does_not_run_even_in_the_same_turn,
+          a_loop_with_an_alarm_only_waits_for_it,
+          the_time_stands_still_within_a_turn_and_goes_on_with_the_next,
+          a_stopped_loop_may_run_again, free_accepts_null)

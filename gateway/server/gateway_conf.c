@@ -279,6 +279,14 @@ const char *gateway_find_file(void)
     return NULL;
 }
 
+static bool has_port(struct sluice_span authority)
+{
+    struct sluice_span host;
+    uint16_t port = 0;
+
+    return target_authority(authority, &host, &port) == OK && port != 0;
+}
+
 void gateway_print_source(const struct gateway_source *source, struct text *out)
 {
     struct sluice_span authority = SPAN("");
@@ -295,7 +303,7 @@ void gateway_print_source(const struct gateway_source *source, struct text *out)
         authority = SPAN("");
     text_add(out, SPAN("upstreams:\n  to:\n    endpoints: [ \""));
     text_add_json(out, authority);
-    if (authority.len && span_find(authority, ':') == authority.len)
+    if (!has_port(authority))
         text_add(out, SPAN(":80"));
     text_add(out, SPAN("\" ]\nroutes:\n  - name: to\n    upstream: to\n"));
 }

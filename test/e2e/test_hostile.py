@@ -158,5 +158,6 @@ def test_connections_that_come_and_go_cost_nothing(start, upstream):
             client.reset()
         else:
             client.close()
-    wait_until(lambda: gateway.fds() <= before + 2, what="the descriptors are back")
+    # Well before the head timeout of 10 s would clean up what was missed.
+    wait_until(lambda: gateway.fds() <= before + 2, 5, what="the descriptors are back")
     gateway.wait_metric(lambda m: m.get("sluice_worker_connections") == 0)

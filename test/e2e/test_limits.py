@@ -47,7 +47,7 @@ def test_too_many_fields_are_431(start, upstream):
 
 
 def test_a_large_head_is_431(start, upstream):
-    gateway = start(limited(upstream, head="4KiB"))
+    gateway = start(limited(upstream, head="4KiB", line="1KiB"))
     for fields in ({"X-Big": "a" * 5000}, {f"X-{n}": "a" * 100 for n in range(60)}):
         with gateway.client() as client:
             client.try_send(request_bytes(fields=fields))
@@ -260,6 +260,7 @@ def test_out_of_descriptors_is_survived(start, upstream):
             clients.append(gateway.client())
         except OSError:
             break
+    wait_until(lambda: not clients[-1].is_open(0.01), what="the last connection is turned away")
     assert gateway.process.poll() is None
     for client in clients:
         client.close()

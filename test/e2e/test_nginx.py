@@ -27,9 +27,11 @@ def through(server, start):
 
 
 def same(direct, proxied):
-    """The fields nginx chose arrive unchanged, but for those of its connection and the time."""
+    """The fields nginx chose arrive unchanged (the framing's may move), but for those of its connection and the time."""
     skip = ("connection", "date", "keep-alive", "transfer-encoding")
-    return [f for f in direct.fields if f[0] not in skip] == [f for f in proxied.fields if f[0] not in skip]
+    last = ("content-length",)
+    return (sorted(direct.all("content-length")) == sorted(proxied.all("content-length"))
+            and [f for f in direct.fields if f[0] not in skip + last] == [f for f in proxied.fields if f[0] not in skip + last])
 
 
 @pytest.mark.parametrize("target, fields", [

@@ -219,9 +219,11 @@ def test_fifty_reloads_under_traffic_fail_nothing(start, upstreams):
     assert failures == []
     assert sum(counts) > 50
     assert sum(len(fake.requests) for fake in fakes) == sum(counts), "each request reached an upstream exactly once"
-    reading = gateway.metrics()
+    total = sum(counts)
+    reading = gateway.wait_metric(lambda m: m.get("sluice_request_ends_total", reason="completed") == total,
+                                  f"{total} completed")
     assert reading.get("sluice_config_generation") == 51
-    assert reading.get("sluice_request_ends_total") == sum(counts) == reading.get("sluice_request_ends_total", reason="completed")
+    assert reading.get("sluice_request_ends_total") == total
 
 
 def test_new_connections_during_reloads_are_all_accepted(start):

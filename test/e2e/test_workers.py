@@ -63,7 +63,7 @@ def test_every_worker_serves_and_the_counters_add_up(start, upstream):
     assert reading.get("sluice_worker_accepted_total") == 100
     assert reading.get("sluice_requests_total", route="all") == 100
     assert reading.get("sluice_upstream_requests_total", upstream="app") == 100
-    assert len({line["connection"] for line in lines}) == 100, "a connection id names one connection of the process"
+    assert len({(line["worker"], line["connection"]) for line in lines}) == 100
 
 
 def test_a_stuck_upstream_of_one_worker_stops_no_other(start, upstream):

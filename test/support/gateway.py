@@ -87,7 +87,8 @@ def run_sluice(binary, *args, env=None, cwd=None, stdin=None, timeout=30):
     """Run a command of the binary to its end; text in, text out."""
     return subprocess.run([binary, *args], env={**os.environ, **(env or {})}, cwd=cwd, input=stdin,
                           stdin=None if stdin is not None else subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=timeout, check=False)
+                          capture_output=True, text=True, errors="replace", timeout=timeout,
+                          check=False)
 
 
 def read_text(path):

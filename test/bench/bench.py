@@ -60,6 +60,18 @@ CASES = [
 ]
 
 
+def gateway_cpu():
+    return min(os.sched_getaffinity(0))
+
+
+def load_cpu():
+    return max(os.sched_getaffinity(0))
+
+
+def default_sluice():
+    return os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice"))
+
+
 def read_wrk(text):
     """What wrk reports, as numbers."""
     latency = {share: float(value) * UNIT_US[unit]
@@ -100,10 +112,9 @@ def close_all(connections):
 
 class Bench:
     def __init__(self, options, folder):
-        cpus = sorted(os.sched_getaffinity(0))
         self.options = options
         self.folder = folder
-        self.gateway_cpu, self.load_cpu = cpus[0], cpus[-1]
+        self.gateway_cpu, self.load_cpu = gateway_cpu(), load_cpu()
         contenders.pin(self.load_cpu)
         self.origin = contenders.Origin(folder, self.load_cpu)
         self.contenders = [c for c in contenders.everyone(options.sluice) if self.is_there(c)]
@@ -203,8 +214,7 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of load in each round")
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, help="of " + ",".join(names))
-    parser.add_argument("--sluice", metavar="PATH",
-                        default=os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice")))
+    parser.add_argument("--sluice", metavar="PATH", default=default_sluice())
     parser.add_argument("--quiet", type=int, default=20, help="seconds to wait for a quiet machine before a round")
     parser.add_argument("--retries", type=int, default=2, help="of a round that others disturbed")
     parser.add_argument("--results", metavar="DIR", default=os.path.join(HERE, "results"))

@@ -149,12 +149,12 @@ class Contender:
     def pids(self):
         return machine.descendants(self.process.pid)
 
-    def stop(self):
+    def stop(self, patience_s=2):
         """Ask it to end, then insist; its children end with it."""
         pids = self.pids()
         self.process.terminate()
         try:
-            self.process.wait(2)
+            self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             for pid in pids:
                 try:
@@ -200,8 +200,13 @@ def free_port():
 
 
 def get(connection, path):
-    """One request on a kept connection; False when the answer is not a whole 200."""
+    """One request on a kept connection, answered by a whole 200?"""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: bench.example\r\n\r\n".encode())
+    return read_answer(connection)
+
+
+def read_answer(connection):
+    """Read one answer to its end; False when it is not a whole 200."""
     head, _, body = read_head(connection)
     length = next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b"0")
     missing = int(length) - len(body)

@@ -1,8 +1,7 @@
 /*
  * route_bench.c - nanoseconds a look-up with 1, 100 and 10,000 routes.
  *
- * Not a test: it judges nothing. Build it with "make bench-binaries", or by hand against
- * libgateway.a.
+ * Not a test: it judges nothing. Started by "make bench-parts".
  */
 #include "base/alloc.h"
 #include "base/text.h"

@@ -11,9 +11,10 @@ static void add_counts(const struct snapshot_conf *conf, struct text *out)
                   {conf->upstreams.n, "upstream"},
                   {conf->routes.n, "route"}};
 
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         text_format(out, "%s%zu %s%s", i ? ", " : "", counts[i].n, counts[i].what,
                     counts[i].n == 1 ? "" : "s");
+    }
 }
 
 static int print_json(const char *name, bool ok, const struct snapshot_conf *conf,
@@ -24,9 +25,10 @@ static int print_json(const char *name, bool ok, const struct snapshot_conf *con
     text_init(&out, COMMAND_BYTES);
     text_format(&out, "{\"ok\": %s, \"file\": ", ok ? "true" : "false");
     command_add_json(&out, span_of(name));
-    if (ok)
+    if (ok) {
         text_format(&out, ", \"listeners\": %zu, \"upstreams\": %zu, \"routes\": %zu",
                     conf->listeners.n, conf->upstreams.n, conf->routes.n);
+    }
     text_add(&out, SPAN(", \"notes\": "));
     notes_print_json(notes, &out);
     text_add(&out, SPAN("}\n"));

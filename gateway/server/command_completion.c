@@ -8,10 +8,11 @@ static void add_quoted(const char *words, struct text *out)
 {
     text_add_char(out, '\'');
     for (; *words; words++) {
-        if (*words == '\'')
+        if (*words == '\'') {
             text_add(out, SPAN("'\\''"));
-        else
+        } else {
             text_add_char(out, *words);
+        }
     }
     text_add_char(out, '\'');
 }
@@ -103,10 +104,11 @@ static void add_zsh_help(const char *words, struct text *out)
     for (; *words; words++) {
         if (strchr("[]\\", *words))
             text_add_char(out, '\\');
-        if (*words == '\'')
+        if (*words == '\'') {
             text_add(out, SPAN("'\\''"));
-        else
+        } else {
             text_add_char(out, *words);
+        }
     }
 }
 
@@ -217,11 +219,12 @@ int command_completion(const struct args *args)
     struct text out;
 
     text_init(&out, COMMAND_BYTES);
-    if (strcmp(args->operand[0], "bash") == 0)
+    if (strcmp(args->operand[0], "bash") == 0) {
         print_bash(&out);
-    else if (strcmp(args->operand[0], "zsh") == 0)
+    } else if (strcmp(args->operand[0], "zsh") == 0) {
         print_zsh(&out);
-    else
+    } else {
         print_fish(&out);
+    }
     return command_out(&out);
 }

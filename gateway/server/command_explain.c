@@ -19,10 +19,11 @@ static int explain(const struct args *args, const struct rehearsal *rehearsal,
         code = command_usage(args->command, "%s", why);
     } else {
         text_init(&out, COMMAND_BYTES);
-        if (args->value[OPTION_JSON])
+        if (args->value[OPTION_JSON]) {
             explain_print_json(&explanation, &out);
-        else
+        } else {
             explain_print(&explanation, &out);
+        }
         code = command_out(&out);
     }
     explain_fini(&explanation);
@@ -36,10 +37,11 @@ int command_explain(const struct args *args)
     struct rehearsal rehearsal;
     int code = EXIT_REFUSED;
 
-    if (rehearsal_start(&rehearsal, &source, notes))
+    if (rehearsal_start(&rehearsal, &source, notes)) {
         command_print_notes(notes);
-    else
+    } else {
         code = explain(args, &rehearsal, notes);
+    }
     rehearsal_stop(&rehearsal);
     notes_free(&notes);
     return code;

@@ -102,10 +102,11 @@ static bool post(const char *url, const char *path, struct answer *answer)
     if (path)
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
     code = curl_easy_perform(curl);
-    if (code == CURLE_OK)
+    if (code == CURLE_OK) {
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
-    else if (!answer->why[0])
+    } else if (!answer->why[0]) {
         snprintf(answer->why, sizeof(answer->why), "%s", curl_easy_strerror(code));
+    }
     curl_easy_cleanup(curl);
     return code == CURLE_OK;
 }
@@ -119,10 +120,11 @@ static void add_note(const json_t *note, struct text *out)
     const char *level = json_string_value(json_object_get(note, "level"));
     const char *message = json_string_value(json_object_get(note, "message"));
 
-    if (file && file[0])
+    if (file && file[0]) {
         text_format(out, "%s:%lld:%lld: ", file,
                     (long long)json_integer_value(json_object_get(note, "line")),
                     (long long)json_integer_value(json_object_get(note, "column")));
+    }
     text_format(out, "%s: %s\n", level ? level : "note", message ? message : "");
 }
 
@@ -179,18 +181,19 @@ static int ask(const struct args *args, const char *bind)
 
     text_init(&url, 1024);
     text_init(&answer.body, COMMAND_BYTES);
-    if (!find_url(span_of(bind), &url, &path))
+    if (!find_url(span_of(bind), &url, &path)) {
         code = command_usage(args->command,
                              "'%s' is not an address such as 127.0.0.1:9901 or "
                              "unix:/run/sluice/admin.sock",
                              bind);
-    else if (post(url.ptr, path.ptr, &answer))
+    } else if (post(url.ptr, path.ptr, &answer)) {
         code = tell(&answer, bind);
-    else
+    } else {
         code = command_fail(EXIT_FAILED,
                             "the admin listener at %s does not answer: %s. Is the gateway "
                             "running? If it listens elsewhere, use --admin ADDR",
                             bind, answer.why);
+    }
     text_fini(&answer.body);
     text_fini(&url);
     return code;

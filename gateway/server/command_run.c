@@ -49,9 +49,10 @@ static int check_address(const struct args *args, const char *address)
     arena_init(&arena, NULL, 0);
     err = addr_parse(span_of(address), &arena, &addr);
     arena_fini(&arena);
-    if (err)
+    if (err) {
         return command_usage(args->command,
                              "--listen '%s' is not an address such as 127.0.0.1:8080", address);
+    }
     return EXIT_FINE;
 }
 
@@ -67,11 +68,12 @@ static int find_source(const struct args *args, struct gateway_source *source)
         *source = command_source(args);
         return EXIT_FINE;
     }
-    if (args->value[OPTION_CONFIG])
+    if (args->value[OPTION_CONFIG]) {
         return command_usage(args->command,
                              "--%s is for a run without a file: leave out -c, or "
                              "write it into the file",
                              to ? "to" : "listen");
+    }
     if (why)
         return command_usage(args->command, "--to '%s': %s", to, why);
     *source = (struct gateway_source){.to = to, .listen = listen};
@@ -80,7 +82,7 @@ static int find_source(const struct args *args, struct gateway_source *source)
 
 int command_run(const struct args *args)
 {
-    struct gateway_source source;
+    struct gateway_source source = {.path = NULL};
     int code = find_source(args, &source);
 
     if (code != EXIT_FINE)

@@ -77,12 +77,14 @@ static enum err read_target(struct explanation *it, struct sluice_span url, cons
     query = cut(&request->path, '?');
     request->has_query = query.ptr != NULL;
     request->query = query.ptr ? query : SPAN("");
-    if (target_normalise(request->path, slashes, &it->arena, &request->path))
+    if (target_normalise(request->path, slashes, &it->arena, &request->path)) {
         return refuse(why, "the gateway answers 400 (bad_request): the path is malformed, or "
                            "climbs above the root");
-    if (!target_query_is_valid(request->query))
+    }
+    if (!target_query_is_valid(request->query)) {
         return refuse(why, "the gateway answers 400 (bad_request): the query has a byte that "
                            "must be percent-encoded");
+    }
     return OK;
 }
 
@@ -188,9 +190,10 @@ static void follow(struct explanation *it)
     case ROUTE_ECHO:
         break;
     }
-    if (err)
+    if (err) {
         it->failure = err == ERR_LIMIT ? "a pattern reached its limits on this path"
                                        : "the rewritten path is no path";
+    }
 }
 
 enum err explain_request(struct explanation *it, const struct snapshot *snapshot,

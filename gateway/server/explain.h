@@ -59,32 +59,30 @@ struct explain_asked {
  * Fill *explanation; ends with explain_fini() in either case. ERR_PROTOCOL when this is no request
  * that the gateway takes: *why then says why, in the arena.
  */
-CHECKED enum err explain_request(struct explanation *explanation, const struct snapshot *snapshot,
+CHECKED enum err explain_request(struct explanation *it, const struct snapshot *snapshot,
                                  const struct notes *notes, const struct explain_asked *asked,
                                  const char **why);
-void explain_fini(struct explanation *explanation);
+void explain_fini(struct explanation *it);
 
-void explain_print(const struct explanation *explanation, struct text *out);
-void explain_print_json(const struct explanation *explanation, struct text *out);
+void explain_print(const struct explanation *it, struct text *out);
+void explain_print_json(const struct explanation *it, struct text *out);
 
 /* -- for the printers -------------------------------------------------------------- */
 
-const struct listener_conf *explain_listener(const struct explanation *explanation);
-const struct snapshot_upstream *explain_upstream(const struct explanation *explanation,
+const struct listener_conf *explain_listener(const struct explanation *it);
+const struct snapshot_upstream *explain_upstream(const struct explanation *it,
                                                  const struct route_target *target);
 
 /* The values in force that belong to the listener, or to one target. Returns how many. */
-size_t explain_listener_values(const struct explanation *explanation,
+size_t explain_listener_values(const struct explanation *it,
                                struct explain_value values[EXPLAIN_LISTENER_VALUES]);
-size_t explain_upstream_values(const struct explanation *explanation,
-                               const struct route_target *target,
+size_t explain_upstream_values(const struct explanation *it, const struct route_target *target,
                                struct explain_value values[EXPLAIN_UPSTREAM_VALUES]);
 
 /* The Host that this target sees; empty: the endpoint's own address. */
-struct sluice_span explain_host(const struct explanation *explanation,
-                                const struct route_target *target);
+struct sluice_span explain_host(const struct explanation *it, const struct route_target *target);
 
-/* "***" instead of values that are not to be shown; written is the map the edit is from, or NULL. */
+/* "***" instead of a value that is not to be shown; written: the map of the edit, or NULL. */
 struct sluice_span explain_edit_value(const struct route_edit *edit, const struct tree *written);
 
 /* "7s", "16KiB", "100". */

@@ -17,10 +17,11 @@ static void add_place(const struct explanation *it, struct mark at, struct text 
 {
     struct sluice_span file = notes_file(it->notes, at.file);
 
-    if (at.line)
+    if (at.line) {
         text_format(out, "%.*s:%u", SHOWN(file), at.line);
-    else
+    } else {
         text_add(out, SPAN("default"));
+    }
 }
 
 static void add_request(const struct explanation *it, struct text *out)
@@ -96,9 +97,10 @@ static void add_target(const struct explanation *it, const struct route_target *
     text_format(out, "%.*s (", SHOWN(target->upstream));
     add_place(it, upstream->conf->named.at, out);
     text_add_char(out, ')');
-    if (it->route->n_targets > 1)
+    if (it->route->n_targets > 1) {
         text_format(out, ", %llu of %llu requests", (unsigned long long)target->weight,
                     (unsigned long long)it->route->weight_sum);
+    }
     text_add_char(out, '\n');
     for (size_t i = 0; i < upstream->members->n; i++) {
         add_label(i ? "" : "endpoints", out);
@@ -106,10 +108,11 @@ static void add_target(const struct explanation *it, const struct route_target *
                     upstream->members->member[i].weight);
     }
     add_label("host", out);
-    if (host.len)
+    if (host.len) {
         text_format(out, "%.*s\n", SHOWN(host));
-    else
+    } else {
         text_add(out, SPAN("the endpoint's address\n"));
+    }
     add_values(it, "in force", values, n, out);
 }
 
@@ -182,10 +185,11 @@ void explain_print(const struct explanation *it, struct text *out)
     size_t n = explain_listener_values(it, values);
 
     add_request(it, out);
-    if (it->route)
+    if (it->route) {
         add_route(it, out);
-    else
+    } else {
         add_no_route(it, out);
+    }
     add_values(it, "from client", values, n, out);
     add_near(it, out);
 }

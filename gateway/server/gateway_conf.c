@@ -75,9 +75,10 @@ static void check_log(struct bind *bind, const struct tree *node, void *out)
 {
     const struct log_conf *log = out;
 
-    if (log->path.len == 0)
+    if (log->path.len == 0) {
         notes_error(bind->notes, node->at, "write stderr, stdout or a file",
                     "log.path must not be empty");
+    }
 }
 
 static const struct field log_fields[] = {

@@ -143,9 +143,10 @@ static int unknown_option(const struct command *command, const char *word)
             names[n++] = option_table[id].name;
     }
     near = notes_nearest(span_make(name, strcspn(name, "=")), names, n);
-    if (near)
+    if (near) {
         return command_usage(command, "'%s' has no option '%s'; did you mean '--%s'?",
                              command->name, word, near);
+    }
     return command_usage(command, "'%s' has no option '%s'", command->name, word);
 }
 
@@ -190,9 +191,10 @@ static int read_option(struct reader *reader, const char *word)
     if (!row->metavar && value)
         return command_usage(command, "option '--%s' takes no value", row->name);
     if (row->metavar && !value) {
-        if (reader->at >= reader->argc)
+        if (reader->at >= reader->argc) {
             return command_usage(command, "option '--%s' needs a value: %s", row->name,
                                  row->metavar);
+        }
         value = reader->argv[reader->at++];
     }
     if (id == OPTION_FIELD) {
@@ -211,9 +213,10 @@ static int read_operand(struct reader *reader, const char *word)
 {
     const struct command *command = reader->args.command;
 
-    if (reader->args.n_operands >= command->max_operands)
+    if (reader->args.n_operands >= command->max_operands) {
         return command_usage(command, "'%s' does not know what to do with '%s'", command->name,
                              word);
+    }
     reader->args.operand[reader->args.n_operands++] = word;
     return EXIT_FINE;
 }

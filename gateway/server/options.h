@@ -7,7 +7,7 @@
 /* Exit codes. */
 enum {
     EXIT_FINE = 0,
-    EXIT_FAILED = 1,  /* at run time: an address in use, an admin listener that does not answer */
+    EXIT_FAILED = 1, /* at run time: an address in use, an admin listener that does not answer */
     EXIT_USAGE = 2,
     EXIT_REFUSED = 3, /* the configuration */
 };

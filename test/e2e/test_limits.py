@@ -230,6 +230,7 @@ def test_the_cap_holds_over_all_workers(start, upstream):
     for client in clients:
         client.send(request_bytes(target="/held"))
     gateway.wait_metric(lambda m: m.get("sluice_upstream_queue", upstream="app") == 22)
+    upstream.wait_requests(2)
     assert upstream.connections == 2
     gate.set()
     for client in clients:

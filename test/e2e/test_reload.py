@@ -65,7 +65,7 @@ def test_a_refused_hup_is_told_in_the_log_and_keeps_the_old(start):
     gateway = start({"routes": [says("old")]})
     gateway.hup("routes: [ { echo: true } ]\nlistners: []\n")
     assert gateway.ask().body == b"old"
-    assert "listners" in gateway.stderr() and "sluice.yaml" in gateway.stderr()
+    wait_until(lambda: "listners" in gateway.stderr() and "sluice.yaml:2:1" in gateway.stderr(), what="the log tells it")
     assert gateway.metric("sluice_config_reloads_total", result="refused") == 1
     assert gateway.process.poll() is None
 

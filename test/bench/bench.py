@@ -145,24 +145,25 @@ class Bench:
         self.start(contender, FEW_CONNECTIONS)
         try:
             contenders.serves(contender.port)
-            small = machine.pss_bytes(contender.pids())
+            _, small = machine.memory_bytes(contender.pids())
         finally:
             contender.stop()
         self.start(contender, IDLE_CONNECTIONS + 100)
         held = []
         try:
             contenders.serves(contender.port)
-            before = machine.pss_bytes(contender.pids())
+            pss_before, own_before = machine.memory_bytes(contender.pids())
             with machine.Watch(contender.pids(), [self.origin.pid]) as watch:
                 held = open_idle(contender.port, IDLE_CONNECTIONS)
                 time.sleep(SETTLE_S)
-            after = machine.pss_bytes(contender.pids())
+            pss, own = machine.memory_bytes(contender.pids())
             still = sum(contenders.get(connection, "/1k") for connection in held[::100])
         finally:
             close_all(held)
             contender.stop()
-        return {"grown": (after - before) / len(held), "all_in": (after - small) / len(held),
-                "errors": len(held[::100]) - still, "foreign": watch.foreign}
+        count = len(held)
+        return {"grown": (own - own_before) / count, "all_in": (own - small) / count,
+                "pss_grown": (pss - pss_before) / count, "errors": len(held[::100]) - still, "foreign": watch.foreign}
 
     def measure(self, case, contender):
         """One round; one that others disturbed is done again, a few times."""

@@ -44,13 +44,14 @@ def cpu_ns(pids):
     return total
 
 
-def pss_bytes(pids):
-    """Memory of these processes; a page that several share counts once."""
-    total = 0
+def memory_bytes(pids):
+    """(PSS, the part of it that is no file's) of these processes; a page that several share counts once."""
+    pss = own = 0
     for pid in pids:
-        match = re.search(r"^Pss:\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M)
-        total += int(match[1]) * 1024 if match else 0
-    return total
+        found = dict(re.findall(r"^(Pss\w*):\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M))
+        pss += int(found.get("Pss", 0)) * 1024
+        own += (int(found.get("Pss_Anon", 0)) + int(found.get("Pss_Shmem", 0))) * 1024
+    return pss, own
 
 
 def busy_ns():

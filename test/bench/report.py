@@ -8,15 +8,17 @@ import time
 # key, heading, digits, is less better (None: not compared)
 LOAD = [("cpu_us", "CPU µs/request", 2, True), ("per_second", "requests/s", 0, False), ("p50_us", "p50 µs", 0, True),
         ("p99_us", "p99 µs", 0, True), ("cores", "CPUs used", 2, None)]
-IDLE = [("grown", "bytes/connection", 0, True), ("all_in", "with what its start reserves", 0, True)]
+IDLE = [("grown", "bytes/connection", 0, True), ("all_in", "with what its start reserves", 0, True),
+        ("pss_grown", "growth of PSS, files too", 0, True)]
 
 READING = """\
-Cells are medians over the rounds with (least-most). `CPU µs/request` is the time of all threads of the
-gateway; it is to be compared only where `CPUs used` is near 1 for both, because a gateway that waits for its
-load also pays for falling asleep. Latency in a closed loop follows from the throughput. `bytes/connection` is
-the growth of PSS while the connections are opened; the column beside it also counts what is allocated at the
-start for that many connections, against a start for a few. A round in which other programs took more
-than a sixth of a CPU is repeated; one that stayed disturbed is left out of the medians unless all were.
+Cells are medians over the rounds with (least-most). `CPU µs/request` is the time of all threads of the gateway;
+it is to be compared only where `CPUs used` is near 1 for both, because a gateway that waits for its load also
+pays for falling asleep. Latency in a closed loop follows from the throughput. `bytes/connection` is the growth
+of PSS while the connections are opened, without pages of files, whose share changes with every other program
+that starts or ends. The column beside it adds what a start for so many connections allocates beyond a start for
+a few. A round in which other programs took more than a sixth of a CPU is repeated; one that stayed disturbed is
+left out of the medians unless all were.
 """
 
 

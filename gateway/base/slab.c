@@ -59,7 +59,8 @@ static bool grow(struct slab *slab)
         return false;
     region->next = slab->regions;
     region->bytes = slab->region_bytes;
-    slab->regions = region;
+    /* Whole before others may see it: slab_bytes() is for any thread. */
+    __atomic_store_n(&slab->regions, region, __ATOMIC_RELEASE);
     slab->fresh = (char *)(region + 1);
     slab->fresh_end = (char *)region + region->bytes;
     POISON(slab->fresh, (size_t)(slab->fresh_end - slab->fresh));
@@ -110,9 +111,10 @@ void slab_give(struct slab *slab, void *object)
 
 size_t slab_bytes(const struct slab *slab)
 {
+    const struct slab_region *region = __atomic_load_n(&slab->regions, __ATOMIC_ACQUIRE);
     size_t bytes = 0;
 
-    for (const struct slab_region *region = slab->regions; region; region = region->next)
+    for (; region; region = region->next)
         bytes += region->bytes;
     return bytes;
 }

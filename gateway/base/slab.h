@@ -5,7 +5,7 @@
  * hot objects stay in the cache. Regions are not returned to the system before
  * slab_fini(): what was needed once will be needed again.
  *
- * Threads: one. No locks.
+ * Threads: one; slab_bytes() is for any, while the slab lives. No locks.
  * Invariant: slab_used() + free objects = objects carved.
  */
 #ifndef BASE_SLAB_H

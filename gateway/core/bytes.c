@@ -104,7 +104,7 @@ struct sluice_span bytes_front(const struct bytes *bytes)
     return span_make(first->data + first->begin, first->end - first->begin);
 }
 
-/* Replace the only block by a large one; false when that is not possible. */
+/* Replace the first block by a large one; false when that is not possible. */
 static bool enlarge(struct loop *loop, struct bytes *bytes)
 {
     struct block *old = bytes->first;
@@ -117,6 +117,9 @@ static bool enlarge(struct loop *loop, struct bytes *bytes)
         return false;
     block->end = old->end - old->begin;
     memcpy(block->data, old->data + old->begin, block->end);
+    block->next = old->next;
+    if (old->next)
+        block->last = old->last;
     block_give(loop, old);
     bytes->first = block;
     return true;
@@ -147,4 +150,36 @@ char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room)
 void bytes_grown(struct bytes *bytes, size_t n)
 {
     bytes->first->end += (uint32_t)n;
+}
+
+bool bytes_is_split(const struct bytes *bytes)
+{
+    return bytes->first && bytes->first->next;
+}
+
+bool bytes_gather(struct loop *loop, struct bytes *bytes)
+{
+    struct block *second;
+    size_t room, n;
+    char *into;
+
+    if (!bytes_is_split(bytes))
+        return false;
+    into = bytes_room(loop, bytes, &room);
+    if (room == 0)
+        return false;
+    second = bytes->first->next;
+    n = second->end - second->begin;
+    if (n > room)
+        n = room;
+    memcpy(into, second->data + second->begin, n);
+    bytes_grown(bytes, n);
+    second->begin += (uint32_t)n;
+    if (second->begin < second->end)
+        return true;
+    bytes->first->next = second->next;
+    if (bytes->first->last == second)
+        bytes->first->last = bytes->first;
+    block_give(loop, second);
+    return true;
 }

@@ -48,10 +48,19 @@ struct sluice_span bytes_front(const struct bytes *bytes);
 /*
  * Make room for more bytes behind the front piece, all in one piece: grows the first block to the
  * large size when needed. Returns where to write and how much fits (0 when it cannot grow);
- * bytes_grown() then says how much was written.
+ * bytes_grown() then says how much was written. Not while bytes_is_split().
  */
 char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room);
 void bytes_grown(struct bytes *bytes, size_t n);
+
+/*
+ * Move bytes of the second block behind those of the first, so that more lie together at the front;
+ * false when there is no second block or the first, grown to the large size, is full.
+ */
+bool bytes_gather(struct loop *loop, struct bytes *bytes);
+
+/* Does the front not hold all? */
+bool bytes_is_split(const struct bytes *bytes);
 
 static inline bool bytes_is_empty(const struct bytes *bytes)
 {

@@ -5,11 +5,17 @@
  * state remembers what the edges said:
  *
  *   READABLE  the kernel may hold bytes or the end: set by an edge, cleared by EAGAIN, or in
- *             conn_settle() when the last read was SHORT (did not fill its buffer)
+ *             conn_settle() when the last read was SHORT (did not fill its buffer) and a whole
+ *             message is there
  *   GONE      the peer's end was announced: a short read is then not the last one
+ *   BROKEN    sending has failed by a reset, which the kernel tells but once: a later end is none
+ *             in order
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
+ *
+ * Pieces in the cork may be borrowed from unread bytes in blocks: it is sent before those
+ * move or go.
  */
 #include "net/conn.h"
 
@@ -35,6 +41,7 @@ enum state {
     READABLE = 4,
     SHORT = 8,
     GONE = 16,
+    BROKEN = 32,
 };
 
 enum { CORK_PIECES = 64, CORK_BYTES = 96 * 1024 /* a head of 64 KiB and what is added to it */ };
@@ -140,6 +147,15 @@ enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr
     return OK;
 }
 
+/* Send what anybody has corked. When that fails, its owner hears of it from the loop. */
+static void flush_cork(struct loop *loop)
+{
+    struct cork *cork = loop->cork;
+
+    if (cork->conn && conn_flush(cork->conn) != OK)
+        cork->conn = NULL;
+}
+
 void conn_close(struct conn *conn)
 {
     struct loop *loop = conn->loop;
@@ -155,6 +171,8 @@ void conn_close(struct conn *conn)
         loop->lent_to = NULL;
     if (loop->cork->conn == conn)
         loop->cork->conn = NULL;
+    if (!bytes_is_empty(&conn->in))
+        flush_cork(loop);
     alarm_disarm(&conn->alarm);
     bytes_reset(loop, &conn->in);
     bytes_reset(loop, &conn->out);
@@ -222,7 +240,16 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     enum err err;
 
     *bytes = conn_peek(conn);
-    if (conn->holds != 0 || !(conn->state & READABLE))
+    if (conn->holds != 0)
+        return ERR_AGAIN;
+    if (!bytes_is_empty(&conn->in))
+        flush_cork(loop);
+    /* What was kept in several blocks is put together before the socket is asked for more. */
+    if (bytes_gather(loop, &conn->in)) {
+        *bytes = conn_peek(conn);
+        return OK;
+    }
+    if (!(conn->state & READABLE))
         return ERR_AGAIN;
     into = read_room(conn, &room);
     if (room == 0)
@@ -230,6 +257,8 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     err = conn->transport->read(conn, into, room, &n);
     if (err == ERR_AGAIN)
         conn->state &= (uint8_t) ~(READABLE | SHORT);
+    if (err == ERR_CLOSED && (conn->state & BROKEN))
+        return ERR_RESET;
     if (err)
         return err;
     if (is_lent(conn)) {
@@ -253,17 +282,19 @@ void conn_consume(struct conn *conn, size_t n)
     if (is_lent(conn)) {
         loop->lent_at += (uint32_t)n;
     } else {
+        if (n > 0 && n == conn_peek(conn).len)
+            flush_cork(loop);
         bytes_skip(loop, &conn->in, n);
     }
 }
 
-enum err conn_settle(struct conn *conn)
+enum err conn_settle(struct conn *conn, bool awaits_more)
 {
     struct loop *loop = conn->loop;
     struct sluice_span rest;
     enum err err = OK;
 
-    if ((conn->state & (SHORT | GONE)) == SHORT)
+    if (!awaits_more && (conn->state & (SHORT | GONE)) == SHORT)
         conn->state &= (uint8_t) ~(READABLE | SHORT);
     if (!is_lent(conn))
         return OK;
@@ -287,6 +318,8 @@ void conn_look(struct conn *conn)
 
 bool conn_is_read_out(const struct conn *conn)
 {
+    if (bytes_is_split(&conn->in))
+        return false;
     return (conn->state & (SHORT | GONE)) == SHORT || !(conn->state & READABLE);
 }
 
@@ -300,7 +333,7 @@ void conn_release(struct conn *conn, enum conn_hold why)
     if (!(conn->holds & why))
         return;
     conn->holds &= (uint8_t)~why;
-    if (conn->holds == 0 && (!conn_is_read_out(conn) || conn_peek(conn).len > 0))
+    if (conn->holds == 0 && ((conn->state & READABLE) || conn_peek(conn).len > 0))
         loop_soon(conn->loop, &conn->soon);
 }
 
@@ -333,8 +366,7 @@ static struct cork *cork_of(struct conn *conn)
 
     if (cork->conn == conn)
         return cork;
-    if (cork->conn && conn_flush(cork->conn) != OK)
-        cork->conn = NULL; /* its owner hears of it from the loop */
+    flush_cork(conn->loop);
     cork->conn = conn;
     cork->n = 0;
     cork->used = cork->total = 0;
@@ -430,6 +462,14 @@ static enum err queue_rest(struct conn *conn, struct cork *cork, size_t skip)
     return ERR_AGAIN;
 }
 
+/* Sending has failed. After the peer's end in order (ERR_CLOSED), what it sent is whole. */
+static enum err broken(struct conn *conn, enum err err)
+{
+    if (err != ERR_CLOSED)
+        conn->state |= BROKEN;
+    return err;
+}
+
 enum err conn_flush(struct conn *conn)
 {
     struct cork *cork = conn->loop->cork;
@@ -438,13 +478,15 @@ enum err conn_flush(struct conn *conn)
 
     if (!(conn->state & OPEN))
         return ERR_CLOSED;
+    if (conn->state & BROKEN)
+        return ERR_RESET;
     if (cork->conn != conn || cork->n == 0)
         return bytes_is_empty(&conn->out) ? OK : ERR_AGAIN;
     cork->conn = NULL;
     if (bytes_is_empty(&conn->out) && !(conn->state & CONNECTING))
         err = conn->transport->write(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
-        return err;
+        return broken(conn, err);
     return n == cork->total ? OK : queue_rest(conn, cork, n);
 }
 
@@ -499,7 +541,7 @@ static void on_writable(struct conn *conn)
     if (err == OK) {
         conn->ops->on_drained(conn);
     } else if (err != ERR_AGAIN) {
-        conn->ops->on_failed(conn, err);
+        conn->ops->on_failed(conn, broken(conn, err));
     }
 }
 
@@ -517,7 +559,7 @@ static void on_event(evutil_socket_t fd, short what, void *conn_)
     if (what & EV_CLOSED)
         conn->state |= GONE;
     if (what & (EV_READ | EV_CLOSED))
-        conn->state |= READABLE;
+        conn->state = (uint8_t)((conn->state | READABLE) & ~SHORT);
     if ((what & EV_WRITE) && !bytes_is_empty(&conn->out))
         on_writable(conn);
     if (!(conn->state & OPEN) || !(conn->state & READABLE))

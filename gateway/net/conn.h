@@ -108,10 +108,11 @@ struct sluice_span conn_peek(const struct conn *conn);
 void conn_consume(struct conn *conn, size_t n);
 
 /*
- * Call before on_readable returns: what is still unread moves to a block of our own. ERR_MEMORY
- * loses it.
+ * Call before on_readable returns: what is still unread moves to blocks of our own. ERR_MEMORY
+ * loses it. Unless the rest of a message is awaited, a read that did not fill its buffer counts as
+ * the last one; who awaits more is called again even if its end came together with those bytes.
  */
-CHECKED enum err conn_settle(struct conn *conn);
+CHECKED enum err conn_settle(struct conn *conn, bool awaits_more);
 
 /* Come back to on_readable in the next turn: others are to be served meanwhile. */
 void conn_yield(struct conn *conn);
@@ -124,8 +125,8 @@ void conn_look(struct conn *conn);
 
 /*
  * Nothing more can be there now: the last read did not fill its buffer, and no end was announced.
- * Who waits for the rest of a message reads on all the same: a reset that came together with data
- * is not announced.
+ * Who awaits the rest of a message reads on all the same: a reset that came together with data is
+ * not announced.
  */
 bool conn_is_read_out(const struct conn *conn);
 

@@ -100,8 +100,7 @@ bool fault_left_more(const struct conn *conn)
     return ioctl(conn_fd(conn), FIONREAD, &unread) == 0 && unread > 0;
 }
 
-enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces,
-                     struct iovec *one)
+enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces, struct iovec *one)
 {
     unsigned long most = plan_get()->write;
     enum err err = count_call(conn, "write");

@@ -68,8 +68,8 @@ static inline bool fault_left_more(const struct conn *conn)
     (void)conn;
     return false;
 }
-static inline CHECKED enum err fault_write(struct conn *conn, struct iovec **pieces,
-                                           int *n_pieces, struct iovec *one)
+static inline CHECKED enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces,
+                                           struct iovec *one)
 {
     (void)conn;
     (void)pieces;

@@ -62,22 +62,21 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     bool unsent = failure == ENDPOINT_CONNECT || failure == ENDPOINT_CONNECT_TIMEOUT;
     bool ended = failure == ENDPOINT_RESET || failure == ENDPOINT_CLOSED;
     enum attempt_loss loss = ATTEMPT_SENT;
+    struct endpoint_counters *counters = attempt->lease.endpoint->counters;
 
     if (unsent) {
         loss = ATTEMPT_UNSENT;
     } else if (ended && attempt->lease.reused && !attempt->started) {
         loss = ATTEMPT_STALE;
     }
-    if (loss == ATTEMPT_STALE) {
-        counter_add(&attempt->lease.upstream->counters->retries, 1);
-    } else {
-        counter_add(&attempt->lease.endpoint->counters->failures[failure], 1);
-    }
     if (unsent)
         lease_mark_tried(&attempt->lease);
     attempt->state = ATTEMPT_NONE;
     lease_discard(&attempt->lease);
-    exchange_on_attempt_failed(attempt->ex, reason_of(failure), detail, loss);
+    /* That a kept connection had ended says nothing about the endpoint, if nobody noticed. */
+    if (!exchange_on_attempt_failed(attempt->ex, reason_of(failure), detail, loss) ||
+        loss != ATTEMPT_STALE)
+        counter_add(&counters->failures[failure], 1);
 }
 
 static enum endpoint_failure failure_of(enum err err)
@@ -442,7 +441,7 @@ static void read_on(struct attempt *attempt)
         return;
     if (err && err != ERR_AGAIN) {
         on_end(attempt, err);
-    } else if (conn_settle(conn) != OK) {
+    } else if (conn_settle(conn, !attempt->whole) != OK) {
         fail(attempt, ENDPOINT_RESET, "out of memory");
     } else if (err == OK && !is_over(attempt)) {
         conn_yield(conn);

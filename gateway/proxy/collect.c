@@ -70,6 +70,19 @@ static void say_workers(const struct crew *crew, struct page *page)
     for (unsigned j = 0; j < crew->n_workers; j++) {
         say_worker(page, j, counter_get(&crew->worker[j]->loop->turns));
     }
+    page_family(page, "sluice_worker_block_bytes", PAGE_GAUGE, "Memory for bytes in flight.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        const struct loop *loop = crew->worker[j]->loop;
+
+        say_worker(page, j, slab_bytes(&loop->blocks) + slab_bytes(&loop->large_blocks));
+    }
+    page_family(page, "sluice_worker_slab_bytes", PAGE_GAUGE,
+                "Memory for connections and exchanges.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        const struct worker *worker = crew->worker[j];
+
+        say_worker(page, j, slab_bytes(&worker->sessions) + slab_bytes(&worker->chunks));
+    }
 }
 
 static void say_ends(const struct crew *crew, struct page *page)

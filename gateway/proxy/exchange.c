@@ -312,11 +312,12 @@ static struct sluice_span host_to_send(const struct exchange *ex)
 
     if (ex->route->host.len > 0)
         return ex->route->host;
-    if (span_equal(rule, SPAN("preserve")))
+    if (span_equal(rule, SPAN("preserve")) && ex->request.authority.len > 0)
         return ex->request.authority;
-    if (span_equal(rule, SPAN("endpoint")))
-        return ex->endpoint;
-    return rule;
+    /* An HTTP/1.0 client may leave Host out; an HTTP/1.1 request must not. */
+    if (!span_equal(rule, SPAN("preserve")) && !span_equal(rule, SPAN("endpoint")))
+        return rule;
+    return span_starts(ex->endpoint, SPAN("unix:")) ? SPAN("localhost") : ex->endpoint;
 }
 
 static enum progress step_send_head(struct exchange *ex)
@@ -512,17 +513,18 @@ static bool may_repeat(const struct exchange *ex, enum attempt_loss loss)
     return false;
 }
 
-void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
+bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
                                 enum attempt_loss loss)
 {
     if (ex->state == EX_DONE || ex->response_done)
-        return;
+        return false;
     if (!may_repeat(ex, loss)) {
         exchange_refuse(ex, reason, detail);
-        return;
+        return false;
     }
     if (loss == ATTEMPT_STALE) {
         ex->stale_retried = true;
+        counter_add(&ex->view->upstreams[ex->target->index]->counters->retries, 1);
         ex->attempt->lease.fresh = true; /* its neighbours in the pool may be as old */
         ex->tries--;
     } else {
@@ -533,6 +535,7 @@ void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const c
         ex->from.leg->ops->hold(ex->from.leg);
     }
     ex->state = EX_AIM;
+    return true;
 }
 
 /* -- the response -------------------------------------------------------------- */

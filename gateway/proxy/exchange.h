@@ -145,10 +145,10 @@ void exchange_on_response_end(struct exchange *ex, const struct fields *trailers
 void exchange_on_up_drained(struct exchange *ex);
 
 /*
- * The attempt has ended itself. may_repeat: surely nothing was processed, so another endpoint may
- * be asked.
+ * The attempt has ended itself. True when the exchange will try once more, which depends on what
+ * the upstream may have done; else it is answered, or cut.
  */
-void exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
+bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
                                 enum attempt_loss loss);
 
 /* -- for the other files of proxy/ -------------------------------------------- */

@@ -172,10 +172,9 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     }
     if (conf->name.len == 0)
         conf->name = conf->bind;
-    if (conf->limits.line_bytes > conf->limits.head_bytes) {
-        notes_error(bind->notes, conf->at, "raise limits.head or lower limits.line",
-                    "limits.line of listener '%s' is above limits.head", conf->name.ptr);
-    }
+    /* The start line is a part of the head. */
+    if (conf->limits.line_bytes > conf->limits.head_bytes)
+        conf->limits.line_bytes = conf->limits.head_bytes;
 }
 
 #define AT(member) offsetof(struct listener_conf, member)

@@ -12,12 +12,12 @@ static unsigned status_of(const struct exchange *ex)
 
 static void count(const struct exchange *ex, uint64_t duration_us)
 {
-    struct route_counters *counters;
+    const struct snapshot *snapshot = ex->view->snapshot;
+    const struct tally_block *tally =
+        ex->route ? snapshot->route_tally[ex->route->index] : snapshot->unrouted_tally;
+    struct route_counters *counters = tally_slot(tally, ex->worker->index);
 
     counter_add(&ex->worker->counters.ends[ex->reason], 1);
-    if (!ex->route)
-        return;
-    counters = tally_slot(ex->view->snapshot->route_tally[ex->route->index], ex->worker->index);
     counter_add(&counters->requests[status_of(ex) / 100 % STATUS_CLASSES], 1);
     if (ex->request_bytes > 0)
         counter_add(&counters->request_bytes, (uint64_t)ex->request_bytes);

@@ -97,7 +97,8 @@ void session_open(struct port *port, int fd, const struct addr *peer)
     memset(session, 0, sizeof(*session));
     session->port = port;
     session->peer = *peer;
-    session->id = ++worker->last_connection;
+    /* Ids of different workers never meet. */
+    session->id = worker->last_connection++ * worker->crew->n_workers + worker->index + 1;
     list_append(&worker->all, &session->link);
     if (conn_open(&session->conn, worker->loop, fd, &session_conn_ops)) {
         list_remove(&session->link);
@@ -410,6 +411,14 @@ static void on_end(struct session *session, enum err err)
     conn_close(&session->conn);
 }
 
+/* Is a message under way, whose rest or whose sender's end must not be missed? */
+static bool awaits_more(const struct session *session)
+{
+    if (session->state == SESSION_EXCHANGE)
+        return session->down && !session->down->whole;
+    return session->state == SESSION_HEAD;
+}
+
 static void on_readable(struct conn *conn)
 {
     struct session *session = session_of(conn);
@@ -420,8 +429,7 @@ static void on_readable(struct conn *conn)
     if (bytes.len > 0)
         digest(session);
     while (err == OK && conn_is_open(conn) && reads++ < READS_MAX) {
-        /* Between messages nothing is missed by trusting a short read. */
-        if (session->state != SESSION_EXCHANGE && reads > 1 && conn_is_read_out(conn))
+        if (!awaits_more(session) && reads > 1 && conn_is_read_out(conn))
             break;
         if (session->state == SESSION_EXCHANGE && session->down && !session->down->whole)
             conn_set_alarm(conn, conf_of(session)->timeout.body_ms);
@@ -433,7 +441,7 @@ static void on_readable(struct conn *conn)
         return;
     if (err && err != ERR_AGAIN) {
         on_end(session, err);
-    } else if (conn_settle(conn) != OK) {
+    } else if (conn_settle(conn, awaits_more(session)) != OK) {
         conn_close(conn);
     } else if (err == OK && !conn_is_read_out(conn)) {
         conn_yield(conn);

@@ -67,6 +67,8 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
         upstreams[i] = snapshot->upstreams[i].conf->named.name;
         marks[i] = snapshot->upstreams[i].conf->named.at;
     }
+    snapshot->unrouted_tally =
+        tally_get(parts->tally, ROUTE_TALLY, SPAN(""), sizeof(struct route_counters));
     snapshot->routes = route_table_new(&conf->routes, &names, &snapshot->arena, notes);
     if (!snapshot->routes)
         return;

@@ -41,7 +41,8 @@ struct snapshot {
     struct snapshot_upstream *upstreams;
     size_t n_upstreams;
     struct route_table *routes;
-    const struct tally_block **route_tally; /* struct route_counters, by route->index */
+    const struct tally_block **route_tally;   /* struct route_counters, by route->index */
+    const struct tally_block *unrouted_tally; /* the same, for requests that match none */
     struct access_log_conf access_log;
     struct writer_file *access_file; /* owned; NULL: no access log */
     struct writer *writer;           /* borrowed, outlives us: whose file that is */

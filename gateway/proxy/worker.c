@@ -16,7 +16,8 @@ enum {
     LANE_BYTES = 1024 * 1024, /* of access log lines that the writer has not written yet */
     SWEEP_MS = 200,           /* how often a draining worker looks for idle connections */
     WALL_US = 1000 * 1000,    /* the wall clock is asked again after this long: it may be set */
-    HAND_OVER_SLACK = 16, /* connections above the average before new ones go to another worker */
+    HAND_OVER_SLACK = 4,      /* connections above the average before new ones go elsewhere ... */
+    HAND_OVER_SHARE = 32,     /* ... and this part of the average more: a hop is not worth less */
 };
 
 static const struct listener_ops port_ops;
@@ -129,6 +130,13 @@ static void port_take(struct port *port, int fd, const struct addr *peer)
     session_open(port, fd, peer);
 }
 
+/* Connections it has, or is about to have. */
+static uint64_t load_of(const struct worker *worker)
+{
+    return counter_get(&worker->counters.connections) +
+           __atomic_load_n(&worker->incoming, __ATOMIC_RELAXED);
+}
+
 /*
  * The least loaded worker, if we have clearly more long-lived connections than our share; else
  * NULL.
@@ -136,15 +144,16 @@ static void port_take(struct port *port, int fd, const struct addr *peer)
 static struct worker *lighter_worker(const struct worker *worker)
 {
     const struct crew *crew = worker->crew;
-    uint64_t own = counter_get(&worker->counters.connections);
+    uint64_t own = load_of(worker);
     uint64_t all = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED);
+    uint64_t average = all / crew->n_workers;
     struct worker *best = NULL;
     uint64_t least = own;
 
-    if (crew->n_workers == 1 || own <= all / crew->n_workers + HAND_OVER_SLACK)
+    if (crew->n_workers == 1 || own <= average + average / HAND_OVER_SHARE + HAND_OVER_SLACK)
         return NULL;
     for (unsigned i = 0; i < crew->n_workers; i++) {
-        uint64_t its = counter_get(&crew->worker[i]->counters.connections);
+        uint64_t its = load_of(crew->worker[i]);
 
         if (its < least) {
             least = its;
@@ -327,6 +336,7 @@ static void on_hand_over(void *worker_, struct letter *letter)
     struct port_letter *over = (struct port_letter *)(void *)letter;
     struct port *port = port_find(worker, span_make(over->name, over->name_len));
 
+    __atomic_fetch_sub(&worker->incoming, 1, __ATOMIC_RELAXED);
     if (port) {
         port_take(port, over->fd, &over->peer);
     } else {
@@ -346,6 +356,7 @@ void worker_hand_over(struct worker *worker, struct sluice_span port, int fd,
     struct port_letter *over = port_letter_new(port, fd);
 
     over->peer = *peer;
+    __atomic_fetch_add(&worker->incoming, 1, __ATOMIC_RELAXED);
     mailbox_post(worker->mailbox, &over->letter, on_hand_over);
 }
 

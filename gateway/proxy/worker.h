@@ -84,7 +84,8 @@ struct worker {
     struct worker_counters counters;
     struct field_line *request_lines; /* owned: scratch tables that heads are parsed into */
     struct field_line *response_lines;
-    uint64_t last_connection; /* id */
+    uint64_t last_connection; /* so many sessions have begun here */
+    uint64_t incoming;        /* atomic: connections handed to us that we have not taken yet */
     bool draining, said_drained;
     struct soon last_turn;
     struct alarm sweep; /* while draining: closes what has become idle */

@@ -127,8 +127,11 @@ static void take_routes(const struct build *build, const struct items *bound)
     for (size_t i = 0; i < bound->n; i++, written++) {
         struct route *route = written->route;
 
-        CHECK(route); /* made by the shape's check */
-        route->index = (unsigned)table->n;
+        if (!route) { /* made by the shape's check, unless the route was wrong */
+            CHECK(notes_errors(build->notes) > 0);
+            continue;
+        }
+        route->index = (unsigned)i;
         table->routes[table->n++] = route;
         name_route(build, seen, route);
         name_listeners(build, &written->listeners, route);
@@ -164,13 +167,13 @@ static void index_routes(struct route_table *table, struct arena *arena)
 struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
                                     struct arena *arena, struct notes *notes)
 {
-    size_t errors = notes_errors(notes);
     struct build build = {names, arena, notes, arena_new(arena, sizeof(struct route_table)), NULL};
 
     build.is_used = arena_new(arena, names->n_upstreams + 1);
     take_routes(&build, bound);
-    warn_of_unused(&build);
-    if (notes_errors(notes) > errors)
+    if (build.table->n == bound->n)
+        warn_of_unused(&build);
+    if (notes_errors(notes) > 0)
         return NULL;
     index_routes(build.table, arena);
     unreachable_warn(&build.table->hosts, &build.table->any, build.table->routes, build.table->n,

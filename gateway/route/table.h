@@ -32,7 +32,8 @@ extern const struct shape route_list_shape;
  * Make a table of bound routes in the arena. What they were bound to (bind.arena) must live as
  * long as the table; compiled patterns are released with it. A route by itself was checked
  * when it was bound; here undefined names and names given twice are errors, unreachable routes
- * and unused upstreams warnings, in notes. NULL when there was an error.
+ * and unused upstreams warnings, in notes. NULL when notes has an error; routes that were wrong by
+ * themselves (and noted) are passed over, so that the others' names are checked all the same.
  */
 struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
                                     struct arena *arena, struct notes *notes);

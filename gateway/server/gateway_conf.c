@@ -372,7 +372,7 @@ enum err gateway_load(const struct gateway_source *source, struct notes *notes,
     if (!err && !bind_err && loaded->tree && notes_errors(notes) == errors)
         return OK;
     if (loaded->tree)
-        conf_rest_note(&loaded->conf.serving, notes);
+        conf_rest_note(&loaded->conf.serving, err != ERR_PROTOCOL, &loaded->arena, notes);
     gateway_unload(loaded);
     return ERR_CONFIG;
 }

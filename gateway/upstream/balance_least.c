@@ -22,43 +22,39 @@ static bool is_less_busy(const struct endpoint *a, const struct endpoint *b)
            (uint64_t)(b->active + 1) * a->member.weight;
 }
 
-static struct endpoint *any_from(struct upstream *upstream, const struct lease *lease, size_t start)
+/*
+ * A random fit endpoint other than that at index skip (n_endpoints: none to skip), and its index. Some random draws,
+ * then each in turn from a random one on, so that it is found if there is one.
+ */
+static struct endpoint *draw(struct upstream *upstream, const struct lease *lease, size_t skip,
+                             size_t *index)
 {
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        struct endpoint *endpoint = upstream->endpoint[(start + i) % upstream->n_endpoints];
+    size_t n = upstream->n_endpoints;
+    size_t at = rng_below(upstream->rng, n);
 
-        if (is_fit(lease, endpoint))
+    for (size_t i = 0; i < TRIES + n; i++) {
+        struct endpoint *endpoint = upstream->endpoint[at];
+
+        if (at != skip && is_fit(lease, endpoint)) {
+            *index = at;
             return endpoint;
+        }
+        at = i < TRIES ? rng_below(upstream->rng, n) : (at + 1) % n;
     }
     return NULL;
-}
-
-static struct endpoint *draw(struct upstream *upstream, const struct lease *lease,
-                             const struct endpoint *other)
-{
-    size_t at = 0;
-
-    for (int i = 0; i < TRIES; i++) {
-        struct endpoint *endpoint;
-
-        at = rng_below(upstream->rng, upstream->n_endpoints);
-        endpoint = upstream->endpoint[at];
-        if (endpoint != other && is_fit(lease, endpoint))
-            return endpoint;
-    }
-    return other ? NULL : any_from(upstream, lease, at);
 }
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
     struct endpoint *first, *second;
+    size_t index;
 
     if (upstream->n_endpoints == 0)
         return NULL;
-    first = draw(upstream, lease, NULL);
+    first = draw(upstream, lease, upstream->n_endpoints, &index);
     if (!first || upstream->n_endpoints == 1)
         return first;
-    second = draw(upstream, lease, first);
+    second = draw(upstream, lease, index, &index);
     return second && is_less_busy(second, first) ? second : first;
 }
 

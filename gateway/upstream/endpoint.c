@@ -80,11 +80,13 @@ bool endpoint_has_room(const struct endpoint *endpoint)
            __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) < max;
 }
 
-/* Does another worker wait for a connection that we would keep idle? */
+/* Does another worker, and nobody of ours, wait for a connection that we would keep idle? */
 static bool others_wait(const struct endpoint *endpoint)
 {
-    return endpoint->upstream->limits.max != 0 &&
-           __atomic_load_n(&endpoint->member.share->waiting, __ATOMIC_RELAXED) != 0;
+    const struct upstream *upstream = endpoint->upstream;
+    uint64_t waiting = __atomic_load_n(&endpoint->member.share->waiting, __ATOMIC_RELAXED);
+
+    return upstream->limits.max != 0 && upstream->n_waiting == 0 && waiting != 0;
 }
 
 /* -- connections ---------------------------------------------------------- */

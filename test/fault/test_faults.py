@@ -1,0 +1,174 @@
+"""The same conversations while reads and writes are short, put off or broken and memory runs out.
+
+The faults are in the binary (any SAN= build) and chosen by its environment: gateway/net/fault.h,
+gateway/base/alloc.h. What a kernel may do at any time (short, EAGAIN) must not change one
+byte of an answer. What fails for good (no memory, a reset) may cost the exchange it hits, but is
+answered by an error or an end that shows, leaves nothing behind, and the next request is served.
+"""
+
+import time
+
+import pytest
+
+import raw
+from conversations import Talk, configuration, is_problem, new_upstream, probe
+from gateway import Gateway, read_text, run_sluice
+
+BIG = 1024 * 1024
+STEP_BIG = 96 * 1024  # where one process a step is started
+PATIENCE_S = 60.0
+STEP_PATIENCE_S = 6.0  # longer than the gateway's own deadlines in the steps
+STEP_DEADLINE_S = 4
+STALLS = {"head_timeout", "body_timeout", "response_timeout", "upstream_idle_timeout", "total_timeout",
+          "write_timeout", "connect_timeout", "queue_timeout"}
+SWEEP_S = 25  # for one sweep over all n: the stride follows
+
+
+class Run:
+    """One gateway with these faults, one upstream, all conversations; ended and checked."""
+
+    def __init__(self, binary, directory, faults, big=BIG, patience_s=PATIENCE_S, seconds=60, sure=True):
+        self.server = new_upstream()
+        self.gateway = Gateway(binary, directory, configuration(self.server, seconds), env=faults, wait=False)
+        self.answers = None
+        try:
+            if not self.begin():
+                return
+            self.answers = Talk(self.gateway.address, big, patience_s).all()
+            probe_until_right(self.gateway.address, patience_s, 1 if sure else 2)
+        except BaseException:
+            self.gateway.kill()
+            raise
+        finally:
+            stop(self.gateway, self.server, self.answers is not None)
+
+    def begin(self):
+        """True when ready; false when it has refused to start, and said so."""
+        gateway = self.gateway
+        raw.wait_until(lambda: gateway.log("ready") or gateway.process.poll() is not None,
+                       what=f"ready, or an end: {gateway.stderr()[-2000:]}")
+        if gateway.log("ready"):
+            return True
+        assert gateway.process.returncode in (1, 3), f"{gateway.process.returncode}: {gateway.stderr()[-4000:]}"
+        return False
+
+    @property
+    def hit(self):
+        """Was there such a call at all?"""
+        return "\nfault: " in "\n" + self.gateway.stderr()
+
+    @property
+    def reasons(self):
+        return {line["reason"] for line in self.gateway.access_log()}
+
+
+def probe_until_right(address, patience_s, tries):
+    """The one fault may hit the probe itself: then the next must be right."""
+    while True:
+        try:
+            return probe(address, patience_s)
+        except (AssertionError, OSError):
+            tries -= 1
+            if tries == 0:
+                raise
+
+
+def stop(gateway, server, was_ready):
+    try:
+        server.stop()
+    finally:
+        if was_ready:
+            gateway.stop()
+        else:
+            gateway.kill()
+            gateway.check_stderr()
+
+
+@pytest.fixture(scope="module")
+def right(binary, tmp_path_factory):
+    """The answers without faults, by the size of the big bodies."""
+    return {big: Run(binary, tmp_path_factory.mktemp("right"), {}, big).answers for big in (BIG, STEP_BIG)}
+
+
+def test_without_faults_every_conversation_ends_as_meant(right):
+    got = {name: [o[2] if o[0] == "answer" else o[0] for o in outcomes] for name, outcomes in right[BIG].items()}
+    assert got == {
+        "get": [200], "head": [200, 204], "post_length": [200], "post_chunked": [200], "edited": [200],
+        "pipelined": [200] * 6, "pipelined_many": [200] * 60, "kept": [200] * 6, "big_length": [200], "big_chunked": [200], "until_close": [200],
+        "early": [200], "early_and_gone": [403], "cut": ["cut", "cut"], "interim": [200], "close": [200],
+        "local": [200, 200, 200, 308, 413, 200], "malformed": [400, 400]}
+    assert right[BIG]["post_chunked"][0][3].count(("x-trailers", "[('x-t', 'v')]")) == 1
+    assert right[BIG]["interim"][0][1] == [100, 103]
+
+
+HARMLESS = [
+    {"READ": 1}, {"WRITE": 1}, {"READ": 1, "WRITE": 1}, {"READ": 7, "WRITE": 7}, {"AGAIN": 2}, {"AGAIN": 3},
+    {"READ": 7, "WRITE": 7, "AGAIN": 2}, {"READ": 1, "WRITE": 1, "AGAIN": 3}, {"READ": 1000, "WRITE": 900, "AGAIN": 5},
+]
+
+
+@pytest.mark.parametrize("faults", HARMLESS, ids=lambda f: "-".join(f"{k.lower()}{v}" for k, v in f.items()))
+def test_short_and_late_calls_change_no_answer(binary, tmp_path, right, faults):
+    big = STEP_BIG if 1 in (faults.get("READ"), faults.get("WRITE")) else BIG
+    run = Run(binary, tmp_path, {f"SLUICE_FAULT_{k}": str(v) for k, v in faults.items()}, big)
+    for name, outcomes in right[big].items():
+        assert run.answers[name] == outcomes, name
+    assert not run.reasons & STALLS
+
+
+# --- what fails for good
+
+
+def judge(run, right, what):
+    """Every answer is right, or an error, or visibly cut; and nothing only ended because time was up."""
+    for name, outcomes in run.answers.items():
+        for got, want in zip(outcomes, right[name]):
+            fine = got == want or is_problem(got) or got[0] in ("cut", "unsent")
+            assert fine, f"{what}, {name}: {got!r:.2000}, not {want!r:.2000}"
+            if got[0] == "cut" and want[0] != "unsent":
+                whole = want[4] if want[0] == "answer" else want[1]
+                assert whole.startswith(got[1]), f"{what}, {name}: a wrong piece"
+    stalled = [line for line in run.gateway.access_log() if line["reason"] in STALLS]
+    assert not stalled, f"{what}: ended only because time was up: {stalled}"
+
+
+def step(binary, directory, right, variable, n):
+    what = f"{variable}={n}"
+    try:
+        run = Run(binary, directory / f"{variable}-{n}", {variable: str(n)}, STEP_BIG, STEP_PATIENCE_S,
+                  STEP_DEADLINE_S, sure=False)
+        if run.answers is not None:
+            judge(run, right, what)
+    except (AssertionError, OSError) as failure:
+        logs = read_text(directory / f"{variable}-{n}" / "stderr.log")
+        return f"{what}: {type(failure).__name__}: {failure!s:.3000}\n{logs[-1500:]}", True
+    return None, run.hit
+
+
+def sweep(binary, directory, right, variable, first):
+    """Each n from the first, then with growing strides, until there is no n-th call; all failures are told."""
+    failures, n, began, steps = [], first, time.monotonic(), 0
+    last = first
+    while step(binary, directory, right, variable, last * 2)[1]:
+        last *= 2
+    last *= 2
+    hit = True
+    while hit:
+        failure, hit = step(binary, directory, right, variable, n)
+        if failure:
+            failures.append(failure)
+        assert len(failures) < 5, "\n".join(failures)
+        steps += 1
+        left_s = SWEEP_S - (time.monotonic() - began)
+        a_step_s = (time.monotonic() - began) / steps
+        n += max(1, round((last - n) * a_step_s / max(left_s, 0.1))) if left_s > 0 else last
+    assert not failures, "\n".join(failures)
+    assert steps > 20, "the faults do not fail anything"
+
+
+def test_any_allocation_may_fail(binary, tmp_path, right):
+    sweep(binary, tmp_path, right[STEP_BIG], "SLUICE_FAIL_ALLOC", 1)
+
+
+def test_any_connection_may_be_reset(binary, tmp_path, right):
+    sweep(binary, tmp_path, right[STEP_BIG], "SLUICE_FAULT_RESET", 1)

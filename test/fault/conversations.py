@@ -229,7 +229,11 @@ class Talk:
         return self.one("POST", "/back-close", [sha(SMALL)], SMALL)
 
     def talk_early(self):
-        return self.one("POST", "/early", [sha(self.big)], self.big)
+        """Whether the connection is kept follows from how much of the content was still to come."""
+        [outcome] = self.one("POST", "/early", [sha(self.big)], self.big)
+        if outcome[0] == "answer":
+            outcome[3][:] = [field for field in outcome[3] if field != ("connection", "close")]
+        return [outcome]
 
     def talk_early_and_gone(self):
         """The answer comes while only a part of the content has been sent."""

@@ -15,8 +15,9 @@ from conversations import Talk, configuration, is_problem, new_upstream, probe
 from gateway import Gateway, read_text, run_sluice
 
 BIG = 1024 * 1024
+BYTE_BIG, BYTES_BIG = 6000, 40000  # where every byte, or seven, cost us and the peers a call
 STEP_BIG = 96 * 1024  # where one process a step is started
-PATIENCE_S = 60.0
+PATIENCE_S = 10.0
 STEP_PATIENCE_S = 6.0  # longer than the gateway's own deadlines in the steps
 STEP_DEADLINE_S = 4
 STALLS = {"head_timeout", "body_timeout", "response_timeout", "upstream_idle_timeout", "total_timeout",
@@ -87,7 +88,8 @@ def stop(gateway, server, was_ready):
 @pytest.fixture(scope="module")
 def right(binary, tmp_path_factory):
     """The answers without faults, by the size of the big bodies."""
-    return {big: Run(binary, tmp_path_factory.mktemp("right"), {}, big).answers for big in (BIG, STEP_BIG)}
+    return {big: Run(binary, tmp_path_factory.mktemp("right"), {}, big).answers 
+            for big in (BIG, STEP_BIG, BYTES_BIG, BYTE_BIG)}
 
 
 def test_without_faults_every_conversation_ends_as_meant(right):
@@ -109,7 +111,7 @@ HARMLESS = [
 
 @pytest.mark.parametrize("faults", HARMLESS, ids=lambda f: "-".join(f"{k.lower()}{v}" for k, v in f.items()))
 def test_short_and_late_calls_change_no_answer(binary, tmp_path, right, faults):
-    big = STEP_BIG if 1 in (faults.get("READ"), faults.get("WRITE")) else BIG
+    big = {1: BYTE_BIG, 7: BYTES_BIG}.get(min(faults.get("READ", BIG), faults.get("WRITE", BIG)), BIG)
     run = Run(binary, tmp_path, {f"SLUICE_FAULT_{k}": str(v) for k, v in faults.items()}, big)
     for name, outcomes in right[big].items():
         assert run.answers[name] == outcomes, name

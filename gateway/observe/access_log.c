@@ -199,6 +199,19 @@ static struct compile *compile_new(struct bind *bind, const struct tree *node,
     return compile;
 }
 
+/* Take the constant bytes gathered so far into the arena: whole, or the format is refused. */
+static struct sluice_span take_before(struct compile *compile)
+{
+    struct sluice_span taken = arena_copy(compile->bind->arena, text_span(&compile->before));
+
+    if (compile->before.cut || !taken.ptr) {
+        compile->failed = true;
+        notes_error(compile->bind->notes, compile->at, NULL, "out of memory");
+    }
+    text_reset(&compile->before);
+    return taken;
+}
+
 /* A step for name, with the constant bytes gathered before it. */
 static void add_step(struct compile *compile, struct sluice_span name)
 {
@@ -211,23 +224,22 @@ static void add_step(struct compile *compile, struct sluice_span name)
     step = &compile->steps[compile->n_steps];
     if (!find_name(compile, name, step))
         return;
-    step->before = arena_copy(compile->bind->arena, text_span(&compile->before));
-    text_reset(&compile->before);
+    step->before = take_before(compile);
     compile->n_steps++;
 }
 
 /* End with what is left as constant bytes; NULL when anything was wrong. */
 static struct access_format *compile_end(struct compile *compile, enum access_form form)
 {
-    struct arena *arena = compile->bind->arena;
+    struct sluice_span last = take_before(compile);
     struct access_format *format = NULL;
 
     if (!compile->failed) {
-        format = arena_new(arena, sizeof *format);
+        format = arena_new(compile->bind->arena, sizeof *format);
         format->form = form;
         format->steps = compile->steps; /* in the arena, as all of compile */
         format->n_steps = compile->n_steps;
-        format->last = arena_copy(arena, text_span(&compile->before));
+        format->last = last;
     }
     text_fini(&compile->before);
     return format;

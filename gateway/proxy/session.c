@@ -394,18 +394,25 @@ static void digest(struct session *session)
     } while (exchange_leave(ex) && has_turn(session));
 }
 
-/* The client has ended its side, or the connection broke. */
+static enum reason reason_of_end(enum err err)
+{
+    if (err == ERR_CLOSED)
+        return REASON_CLIENT_CLOSED;
+    return err == ERR_MEMORY || err == ERR_LIMIT ? REASON_OVERLOAD : REASON_CLIENT_RESET;
+}
+
+/* The client has ended its side, the connection broke, or there is no room for what it sent. */
 static void on_end(struct session *session, enum err err)
 {
     struct exchange *ex = session->exchange;
 
-    if (err == ERR_LIMIT) {
+    if (err == ERR_LIMIT && !ex) {
         begin_refused(session, REASON_HEAD_TOO_LARGE, NULL);
         return;
     }
     if (ex) {
         exchange_enter(ex);
-        exchange_on_client_gone(ex, err == ERR_CLOSED ? REASON_CLIENT_CLOSED : REASON_CLIENT_RESET);
+        exchange_on_client_gone(ex, reason_of_end(err));
         exchange_leave(ex);
     }
     conn_close(&session->conn);
@@ -442,7 +449,7 @@ static void on_readable(struct conn *conn)
     if (err && err != ERR_AGAIN) {
         on_end(session, err);
     } else if (conn_settle(conn, awaits_more(session)) != OK) {
-        conn_close(conn);
+        on_end(session, ERR_MEMORY);
     } else if (err == OK && !conn_is_read_out(conn)) {
         conn_yield(conn);
     }

@@ -42,6 +42,8 @@ enum err echo_body(struct exchange *ex, struct text *out)
     const struct request *request = &ex->request;
     char id[EXCHANGE_ID_TEXT];
 
+    if (!exchange_client(ex).ptr)
+        return ERR_MEMORY;
     exchange_id_format(ex, id);
     text_add(out, SPAN("{\n"));
     member(out, "method", request->method_text);

@@ -58,8 +58,9 @@ static const struct {
 
 static void on_total(struct alarm *alarm);
 
-struct exchange *exchange_new(struct worker *worker)
+struct exchange *exchange_new(struct port *port)
 {
+    struct worker *worker = port->worker;
     struct arena arena;
     struct exchange *ex;
 
@@ -72,7 +73,7 @@ struct exchange *exchange_new(struct worker *worker)
     memset(ex, 0, sizeof(*ex));
     ex->arena = arena;
     ex->worker = worker;
-    ex->view = worker_use_view(worker);
+    ex->view = view_use(port->view);
     ex->begun_us = loop_now_us(worker->loop);
     ex->id[0] = rng_next(&worker->rng);
     ex->id[1] = rng_next(&worker->rng);
@@ -119,6 +120,15 @@ static void run(struct exchange *ex)
     }
 }
 
+/* What is told of a request whose head cannot be kept; its bytes are about to go. */
+static void forget_head(struct request *request)
+{
+    *request = (struct request){.method = request->method,
+                                .minor = request->minor,
+                                .framing = request->framing,
+                                .body_bytes = request->body_bytes};
+}
+
 void exchange_begin(struct exchange *ex, const struct exchange_from *from,
                     const struct request *request, struct sluice_span head)
 {
@@ -126,8 +136,10 @@ void exchange_begin(struct exchange *ex, const struct exchange_from *from,
     ex->request = *request;
     ex->request_done = !request_has_content(request);
     ex->state = EX_MATCH;
-    if (request_keep(&ex->request, head, &ex->arena))
+    if (request_keep(&ex->request, head, &ex->arena)) {
+        forget_head(&ex->request);
         exchange_refuse(ex, REASON_OVERLOAD, NULL);
+    }
     run(ex);
 }
 
@@ -398,10 +410,9 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
 {
     if (ex->state == EX_DONE)
         return;
-    if (ex->response_done) {
-        /* What the client sends after its answer is no longer of interest. */
+    if (ex->response_done && ex->from.leg->ops->flush(ex->from.leg) == OK) {
+        /* It has its answer; what it sends after that is no longer of interest. */
         ex->state = EX_DONE;
-        ex->down_end = LEG_CUT;
         return;
     }
     if (ex->attempt)
@@ -561,6 +572,9 @@ void exchange_on_interim(struct exchange *ex, const struct response *response)
                             .keep_length = BODY_UNKNOWN};
 
     if (ex->state != EX_FORWARD || ex->request.minor == 0)
+        return;
+    /* A client that does not take what it was sent is not sent more. */
+    if (down->ops->flush(down) != OK)
         return;
     /* An interim head that does not fit is left out: the final one tells all. */
     if (down->ops->send_head(down, &head) == OK)

@@ -31,11 +31,32 @@ static struct sluice_span cut_last(struct sluice_span *list)
     return last;
 }
 
+/*
+ * All lines of a name as one list, in order (RFC 9110 5.3); empty when there is none or no
+ * memory.
+ */
+static struct sluice_span join(struct exchange *ex, enum field_id id)
+{
+    const struct fields *fields = &ex->request.fields;
+    struct sluice_span all = {NULL, 0};
+
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct sluice_span value = field_value(&fields->line[i]);
+
+        if (fields->line[i].id != id || (fields->line[i].mark & FIELD_DROPPED))
+            continue;
+        if (all.len > 0)
+            value = arena_format(&ex->arena, "%.*s, %.*s", (int)all.len, all.ptr, (int)value.len,
+                                 value.ptr);
+        all = value;
+    }
+    return all;
+}
+
 /* Who a trusted peer says the client is: the last address that is not trusted itself. */
 static struct sluice_span told_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
-    const struct field_line *line = fields_find(&ex->request.fields, FIELD_X_FORWARDED_FOR);
-    struct sluice_span list = line ? field_value(line) : (struct sluice_span){NULL, 0};
+    struct sluice_span list = join(ex, FIELD_X_FORWARDED_FOR);
     struct sluice_span client = {NULL, 0};
 
     while (list.len > 0) {
@@ -66,23 +87,16 @@ struct sluice_span exchange_client(struct exchange *ex)
     return ex->client;
 }
 
-/* Several lines of a name, if any, and one more value, as one list. */
+/* The lines of a name, if any, and one more value, as one list in one line. */
 static enum err append(struct exchange *ex, enum field_id id, struct sluice_span value)
 {
     struct fields *fields = &ex->request.fields;
-    struct field_line *line = fields_find(fields, id);
+    struct sluice_span before = join(ex, id);
 
-    while (line) {
-        struct sluice_span before = field_value(line);
-
-        line->mark |= FIELD_DROPPED;
+    if (before.len > 0)
         value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len,
                              value.ptr);
-        if (!value.ptr)
-            return ERR_MEMORY;
-        line = fields_find(fields, id);
-    }
-    return fields_add(fields, name_text(id), value);
+    return value.ptr ? fields_set(fields, name_text(id), value) : ERR_MEMORY;
 }
 
 static enum err set_if_missing(struct fields *fields, enum field_id id, struct sluice_span value)
@@ -134,7 +148,8 @@ static enum err tell_client(struct exchange *ex, const struct forwarded_conf *co
     struct sluice_span peer;
     enum err err = OK;
 
-    exchange_client(ex); /* before the fields change */
+    if (!exchange_client(ex).ptr) /* before the fields change */
+        return ERR_MEMORY;
     peer =
         arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
     if (!peer.ptr)

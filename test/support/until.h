@@ -12,7 +12,7 @@
 
 #include <check.h>
 
-enum { UNTIL_S = 20 };
+enum { UNTIL_S = 3 };
 
 typedef bool until_fn(void *arg);
 

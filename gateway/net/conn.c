@@ -44,7 +44,11 @@ enum state {
     BROKEN = 32,
 };
 
-enum { CORK_PIECES = 64, CORK_BYTES = 96 * 1024 /* a head of 64 KiB and what is added to it */ };
+enum {
+    CORK_PIECES = 64,
+    CORK_HEAD = 80 * 1024, /* a head of 64 KiB and what is added to it */
+    CORK_BYTES = 96 * 1024,
+};
 
 /*
  * What one connection is about to send. There is one cork a loop: whoever adds to another
@@ -227,6 +231,12 @@ static char *read_room(struct conn *conn, size_t *room)
         loop->lent_at = loop->lent_end = 0;
     } else if (loop->lent_at == loop->lent_end) {
         loop->lent_at = loop->lent_end = 0;
+    } else if (loop->lent_end == LOOP_LENT_BYTES) {
+        /* Pieces lent from here must be sent before they are moved. */
+        flush_cork(loop);
+        memmove(loop->lent, loop->lent + loop->lent_at, loop->lent_end - loop->lent_at);
+        loop->lent_end -= loop->lent_at;
+        loop->lent_at = 0;
     }
     *room = LOOP_LENT_BYTES - loop->lent_end;
     return loop->lent + loop->lent_end;
@@ -302,6 +312,10 @@ enum err conn_settle(struct conn *conn, bool awaits_more)
     loop->lent_to = NULL;
     if (rest.len > 0)
         err = bytes_add(loop, &conn->in, rest);
+    /* Who looked at a part of a message must find it in one piece again. */
+    while (bytes_gather(loop, &conn->in)) {
+        rest.len = 0;
+    }
     return err;
 }
 
@@ -394,22 +408,6 @@ static void cork_add(struct cork *cork, const char *ptr, size_t len)
     cork->piece[cork->n++] = iovec_of(ptr, len);
 }
 
-size_t conn_reserve(struct conn *conn, char **out)
-{
-    struct cork *cork = cork_of(conn);
-
-    *out = cork->bytes + cork->used;
-    return cork->n < CORK_PIECES ? CORK_BYTES - cork->used : 0;
-}
-
-void conn_wrote(struct conn *conn, size_t n)
-{
-    struct cork *cork = cork_of(conn);
-
-    cork_add(cork, cork->bytes + cork->used, n);
-    cork->used += n;
-}
-
 /*
  * A full cork is sent before more is added. An error shows again in the next flush of the same
  * connection.
@@ -423,6 +421,22 @@ static struct cork *cork_with_room(struct conn *conn, size_t bytes)
     if (conn_flush(conn) != OK)
         cork->conn = NULL;
     return cork_of(conn);
+}
+
+size_t conn_reserve(struct conn *conn, char **out)
+{
+    struct cork *cork = cork_with_room(conn, CORK_HEAD);
+
+    *out = cork->bytes + cork->used;
+    return CORK_BYTES - cork->used;
+}
+
+void conn_wrote(struct conn *conn, size_t n)
+{
+    struct cork *cork = cork_of(conn);
+
+    cork_add(cork, cork->bytes + cork->used, n);
+    cork->used += n;
 }
 
 void conn_put(struct conn *conn, struct sluice_span bytes)
@@ -502,8 +516,10 @@ void conn_shut_write(struct conn *conn)
         errno = 0;
 }
 
-static enum err send_queue(struct conn *conn)
+/* *moved: whether any byte went. */
+static enum err send_queue(struct conn *conn, bool *moved)
 {
+    *moved = false;
     while (!bytes_is_empty(&conn->out)) {
         struct sluice_span front = bytes_front(&conn->out);
         struct iovec piece = iovec_of(front.ptr, front.len);
@@ -513,22 +529,31 @@ static enum err send_queue(struct conn *conn)
         if (err)
             return err;
         bytes_skip(conn->loop, &conn->out, n);
+        *moved = true;
     }
     return OK;
 }
 
 /* -- events ----------------------------------------------------------- */
 
-static void on_connected(struct conn *conn)
+/* What the kernel holds against the connection; told once. */
+static enum err socket_error(struct conn *conn)
 {
     int number = 0;
     socklen_t len = sizeof(number);
 
-    conn->state &= (uint8_t)~CONNECTING;
     if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
         number = errno;
-    if (number != 0) {
-        conn->ops->on_failed(conn, err_from_errno(number));
+    return number == 0 ? OK : err_from_errno(number);
+}
+
+static void on_connected(struct conn *conn)
+{
+    enum err err = socket_error(conn);
+
+    conn->state &= (uint8_t)~CONNECTING;
+    if (err) {
+        conn->ops->on_failed(conn, err);
     } else {
         conn->ops->on_drained(conn);
     }
@@ -536,45 +561,61 @@ static void on_connected(struct conn *conn)
 
 static void on_writable(struct conn *conn)
 {
-    enum err err = send_queue(conn);
+    bool moved;
+    enum err err = send_queue(conn, &moved);
 
     if (err == OK) {
         conn->ops->on_drained(conn);
-    } else if (err != ERR_AGAIN) {
+    } else if (err == ERR_AGAIN) {
+        if (moved)
+            conn->ops->on_progress(conn);
+    } else {
         conn->ops->on_failed(conn, broken(conn, err));
+    }
+}
+
+/* Nobody reads now, but the owner wants to know when there is nobody left at the other end. */
+static void look_while_held(struct conn *conn)
+{
+    enum err err = OK;
+
+    if (conn->holds & CONN_HOLD_TURN) {
+        err = peek_socket(conn);
+    } else {
+        /* Content waits unread, so only a reset can be told. */
+        err = socket_error(conn);
+        if (err)
+            conn->state |= BROKEN;
+    }
+    if (err == ERR_AGAIN) {
+        conn->state &= (uint8_t)~READABLE;
+    } else if (err) {
+        conn->ops->on_hangup(conn, err);
     }
 }
 
 static void on_event(evutil_socket_t fd, short what, void *conn_)
 {
     struct conn *conn = conn_;
-    enum err err;
 
     (void)fd;
-    if (conn->state & CONNECTING) {
-        if (what & EV_WRITE)
-            on_connected(conn);
-        return;
-    }
     if (what & EV_CLOSED)
         conn->state |= GONE;
     if (what & (EV_READ | EV_CLOSED))
         conn->state = (uint8_t)((conn->state | READABLE) & ~SHORT);
-    if ((what & EV_WRITE) && !bytes_is_empty(&conn->out))
+    if (conn->state & CONNECTING) {
+        if (!(what & EV_WRITE))
+            return;
+        on_connected(conn);
+    } else if ((what & EV_WRITE) && !bytes_is_empty(&conn->out)) {
         on_writable(conn);
+    }
     if (!(conn->state & OPEN) || !(conn->state & READABLE))
         return;
     if (conn->holds == 0) {
         conn->ops->on_readable(conn);
-        return;
-    }
-    if ((conn->holds & CONN_HOLD_TURN) && (what & (EV_READ | EV_CLOSED))) {
-        err = peek_socket(conn);
-        if (err == ERR_AGAIN) {
-            conn->state &= (uint8_t)~READABLE;
-        } else if (err) {
-            conn->ops->on_hangup(conn, err);
-        }
+    } else if (what & (EV_READ | EV_CLOSED)) {
+        look_while_held(conn);
     }
 }
 

@@ -33,17 +33,22 @@ struct transport;
  * conn_close().
  */
 struct conn_ops {
-    void (*on_readable)(
-        struct conn *conn); /* bytes, the end or an error may be there: conn_read() tells */
-    void (*on_hangup)(struct conn *conn,
-                      enum err err); /* while held for CONN_HOLD_TURN: the peer ended its side
-                                                           (ERR_CLOSED) or reset the connection */
-    void (*on_drained)(
-        struct conn *conn); /* all that was queued has been sent; or connecting has ended well */
-    void (*on_failed)(struct conn *conn, enum err err); /* sending or connecting failed */
+    /* Bytes, the end or an error may be there: conn_read() tells. Not while held. */
+    void (*on_readable)(struct conn *conn);
+    /*
+     * The peer has reset the connection (ERR_RESET ...) or, while held for CONN_HOLD_TURN, ended
+     * its side (ERR_CLOSED). Held only: else on_readable finds out.
+     */
+    void (*on_hangup)(struct conn *conn, enum err err);
+    /* All that was queued has been sent; or connecting has ended well. */
+    void (*on_drained)(struct conn *conn);
+    /* Some of what was queued has been sent. */
+    void (*on_progress)(struct conn *conn);
+    /* Sending or connecting failed. */
+    void (*on_failed)(struct conn *conn, enum err err);
     void (*on_alarm)(struct conn *conn);
-    void (*on_closed)(
-        struct conn *conn); /* at the end of the turn of conn_close(): free the owner */
+    /* At the end of the turn of conn_close(): free the owner. */
+    void (*on_closed)(struct conn *conn);
 };
 
 /* Reasons to stop reading, a bit each; reading goes on when none is left. */
@@ -148,7 +153,10 @@ bool conn_is_stale(struct conn *conn);
 
 /* -- writing ---------------------------------------------------------- */
 
-/* Room for a head: write up to the returned length at *out, then say with conn_wrote() how much. */
+/*
+ * Room for a head (80 KiB or more): write up to the returned length at *out, then say with
+ * conn_wrote() how much.
+ */
 size_t conn_reserve(struct conn *conn, char **out);
 void conn_wrote(struct conn *conn, size_t n);
 

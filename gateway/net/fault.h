@@ -6,14 +6,15 @@
  *
  *   SLUICE_FAULT_READ=N    a read is given room for N bytes at most
  *   SLUICE_FAULT_WRITE=N   a write takes N bytes at most
- *   SLUICE_FAULT_AGAIN=N   each N-th call (reads and writes) says ERR_AGAIN; N >= 2, or nothing moves
- *   SLUICE_FAULT_RESET=N   at the N-th call (reads and writes) the connection is reset
- *   SLUICE_FAULT_ACCEPT=N  each N-th accept finds no descriptor left (EMFILE)
- *   SLUICE_FAULT_DIAL=N    each N-th connect finds no address left (EADDRNOTAVAIL)
+ *   SLUICE_FAULT_AGAIN=N   each N-th call (reads and writes) says ERR_AGAIN; N >= 2, or nothing
+ *   moves SLUICE_FAULT_RESET=N   at the N-th call (reads and writes) the connection is reset
+ *   SLUICE_FAULT_ACCEPT=N  each N-th accept finds no descriptor left (EMFILE) SLUICE_FAULT_DIAL=N
+ *   each N-th connect finds no address left (EADDRNOTAVAIL)
  *
  * A fault must be one that a kernel could show, or it tests what cannot happen:
  *
- *   short read   conn.c takes a read that leaves room as "the socket is empty", for which the kernel
+ *   short read   conn.c takes a read that leaves room as "the socket is empty", for which the
+ *   kernel
  *                vouches. So conn.c asks fault_left_more() before it believes a read that was cut
  *                by us; a read that really emptied the socket is still seen as such, or no
  *                connection would ever be kept.

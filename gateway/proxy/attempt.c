@@ -123,6 +123,7 @@ static enum err hold(struct attempt *attempt)
     struct exchange *ex = attempt->ex;
 
     attempt->scan = (struct h1_scan){0};
+    attempt->n_interim = 0;
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
     ex->endpoint = attempt->lease.endpoint->member.text;
@@ -137,6 +138,13 @@ static enum err hold(struct attempt *attempt)
     }
     attempt->state = ATTEMPT_AWAITING;
     return OK;
+}
+
+/* The chosen endpoint could not even be dialled. */
+static void cannot_dial(struct attempt *attempt)
+{
+    counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
+    lease_mark_tried(&attempt->lease);
 }
 
 enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason)
@@ -158,9 +166,7 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
         *reason = reason_of_lease(err);
         if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
             return err;
-        /* The chosen endpoint cannot be dialled at all: try another. */
-        counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
-        lease_mark_tried(&attempt->lease);
+        cannot_dial(attempt);
         attempt->ex->reason = *reason;
         if (attempt->lease.n_tried == LEASE_TRIES)
             return err;
@@ -173,9 +179,13 @@ static void on_ready(struct lease *lease, enum err err)
     struct exchange *ex = attempt->ex;
 
     exchange_enter(ex);
-    if (err) {
-        attempt->state = ATTEMPT_NONE;
+    attempt->state = ATTEMPT_NONE;
+    if (err == ERR_TIMEOUT || err == ERR_MISSING || err == ERR_MEMORY) {
         exchange_refuse(ex, reason_of_lease(err), NULL);
+    } else if (err) {
+        cannot_dial(attempt);
+        ex->tries++;
+        exchange_on_attempt_failed(ex, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
     } else if (hold(attempt) == OK) {
         exchange_on_connected(ex);
     }
@@ -222,18 +232,17 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     struct attempt *attempt = attempt_of_leg(leg);
     struct conn *conn = attempt->lease.conn;
     char *out;
-    size_t room;
+    size_t room, n;
 
     attempt->write_over = true;
     conn_set_alarm(conn, attempt->ex->times.response_ms);
     if (!attempt->chunked)
         return;
     room = conn_reserve(conn, &out);
-    if (room < 8) {
-        conn_put(conn, SPAN("0\r\n\r\n"));
-    } else {
-        conn_wrote(conn, h1_write_last_chunk(out, room, trailers));
-    }
+    n = h1_write_last_chunk(out, room, trailers);
+    if (n == 0)
+        n = h1_write_last_chunk(out, room, NULL); /* trailers that do not fit are left out */
+    conn_wrote(conn, n);
 }
 
 static enum err flush(struct leg *leg)
@@ -319,6 +328,10 @@ static bool take_head(struct attempt *attempt, struct sluice_span bytes)
     }
     rules_drop_hop_by_hop(&response.fields);
     if (response.status < 200) {
+        if (++attempt->n_interim > INTERIM_MAX) {
+            fail(attempt, ENDPOINT_PROTOCOL, "too many interim responses");
+            return false;
+        }
         exchange_on_interim(ex, &response);
     } else {
         begin_response(attempt, &response);
@@ -462,7 +475,7 @@ static void on_readable(struct conn *conn)
 
 static void on_hangup(struct conn *conn, enum err err)
 {
-    (void)err; /* only held for CONN_HOLD_PEER: the bytes before the end come first */
+    (void)err; /* the bytes that came before it are read first, then it shows again */
     (void)conn;
 }
 
@@ -480,6 +493,11 @@ static void on_drained(struct conn *conn)
         exchange_on_up_drained(ex);
     }
     exchange_leave(ex);
+}
+
+static void on_progress(struct conn *conn)
+{
+    conn_set_alarm(conn, attempt_of(conn)->ex->times.idle_ms);
 }
 
 static void on_failed(struct conn *conn, enum err err)
@@ -525,6 +543,7 @@ static const struct conn_ops attempt_conn_ops = {
     .on_readable = on_readable,
     .on_hangup = on_hangup,
     .on_drained = on_drained,
+    .on_progress = on_progress,
     .on_failed = on_failed,
     .on_alarm = on_alarm,
     .on_closed = on_closed,

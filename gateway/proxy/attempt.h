@@ -50,12 +50,13 @@ struct attempt {
     enum attempt_state state;
     struct h1_scan scan;
     struct h1_body body;
-    bool chunked;     /* the request's content goes out in chunks */
-    bool in_trailers; /* the response's content is whole, its trailer section is awaited */
-    bool whole;       /* the response has been read to its end */
-    bool write_over;  /* the request was sent whole */
-    bool unusable;    /* the connection must not be used again */
-    bool started;     /* a byte of the answer has come */
+    unsigned n_interim; /* 1xx heads so far */
+    bool chunked;       /* the request's content goes out in chunks */
+    bool in_trailers;   /* the response's content is whole, its trailer section is awaited */
+    bool whole;         /* the response has been read to its end */
+    bool write_over;    /* the request was sent whole */
+    bool unusable;      /* the connection must not be used again */
+    bool started;       /* a byte of the answer has come */
 };
 
 void attempt_init(struct attempt *attempt, struct exchange *ex);

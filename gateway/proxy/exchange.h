@@ -95,8 +95,8 @@ struct exchange {
 
 /* -- life, for downstream legs ------------------------------------------- */
 
-/* NULL when out of memory. */
-struct exchange *exchange_new(struct worker *worker);
+/* By the rules that the port has now. NULL when out of memory. */
+struct exchange *exchange_new(struct port *port);
 
 /* Release one that has not begun. */
 void exchange_forget(struct exchange *ex);

@@ -162,7 +162,7 @@ static struct downstream *downstream_new(struct session *session, struct exchang
 /* A new exchange, or NULL and the connection closed: there is no memory even for an answer. */
 static struct downstream *begin(struct session *session, struct exchange_from *from)
 {
-    struct exchange *ex = exchange_new(session->port->worker);
+    struct exchange *ex = exchange_new(session->port);
     struct downstream *down = ex ? downstream_new(session, ex, from) : NULL;
 
     if (!down) {
@@ -521,16 +521,15 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     struct downstream *down = down_of(leg);
     struct conn *conn = &down->session->conn;
     char *out;
-    size_t room;
+    size_t room, n;
 
     if (down->framing != FRAMING_CHUNKED || down->sends_no_content)
         return;
     room = conn_reserve(conn, &out);
-    if (room < 8) {
-        conn_put(conn, SPAN("0\r\n\r\n"));
-    } else {
-        conn_wrote(conn, h1_write_last_chunk(out, room, trailers));
-    }
+    n = h1_write_last_chunk(out, room, trailers);
+    if (n == 0)
+        n = h1_write_last_chunk(out, room, NULL); /* trailers that do not fit are left out */
+    conn_wrote(conn, n);
 }
 
 static enum err flush(struct leg *leg)
@@ -583,8 +582,8 @@ static void leg_end(struct leg *leg, enum leg_end how)
     if (!conn_is_open(conn)) {
         /* It went away by itself. */
     } else if (how == LEG_CUT) {
-        /* What ends with the connection would look whole. */
-        if (down->framing == FRAMING_CLOSE) {
+        /* What ends with the connection would look whole; what is unsent, nobody may ever take. */
+        if (down->framing == FRAMING_CLOSE || conn_has_unsent(conn)) {
             conn_abort(conn);
         } else {
             conn_close(conn);
@@ -638,6 +637,11 @@ static void on_drained(struct conn *conn)
     exchange_leave(ex);
 }
 
+static void on_progress(struct conn *conn)
+{
+    conn_set_alarm(conn, conf_of(session_of(conn))->timeout.write_ms);
+}
+
 static void on_failed(struct conn *conn, enum err err)
 {
     on_end(session_of(conn), err);
@@ -648,10 +652,11 @@ static void on_exchange_alarm(struct session *session)
     struct exchange *ex = session->exchange;
 
     if (conn_has_unsent(&session->conn)) {
+        /* the kernel must not keep for the client what it does not take */
+        conn_abort(&session->conn);
         exchange_enter(ex);
         exchange_on_client_gone(ex, REASON_WRITE_TIMEOUT);
         exchange_leave(ex);
-        conn_abort(&session->conn);
         return;
     }
     if (session->down->whole || ex->down_held)
@@ -684,6 +689,7 @@ static const struct conn_ops session_conn_ops = {
     .on_readable = on_readable,
     .on_hangup = on_hangup,
     .on_drained = on_drained,
+    .on_progress = on_progress,
     .on_failed = on_failed,
     .on_alarm = on_alarm,
     .on_closed = on_closed,

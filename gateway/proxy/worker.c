@@ -41,10 +41,10 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
     return view;
 }
 
-struct view *worker_use_view(struct worker *worker)
+struct view *view_use(struct view *view)
 {
-    worker->view->users++;
-    return worker->view;
+    view->users++;
+    return view;
 }
 
 void view_unuse(struct view **view)
@@ -85,7 +85,7 @@ static void port_follow(struct port *port, struct worker *worker)
 
         if (!span_equal(snapshot->listeners[i].name, span_of(port->name)))
             continue;
-        port->view = worker_use_view(worker);
+        port->view = view_use(worker->view);
         port->conf = &snapshot->listeners[i];
         port->index = (unsigned)i;
         view_unuse(&old);
@@ -103,21 +103,44 @@ static void port_end_if_unused(struct port *port)
     alloc_free(port);
 }
 
+/*
+ * Accept what is queued, then no more. What is accepted may end at once, so the port is held
+ * meanwhile.
+ */
+static void port_close(struct port *port)
+{
+    port->sessions++;
+    listener_free(&port->listener);
+    port->sessions--;
+    port_end_if_unused(port);
+}
+
+/* Connections of this listener over all workers. */
+static uint64_t port_open(const struct port *port)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < port->worker->crew->n_workers; i++) {
+        const struct port_counters *counters = tally_slot(port->tally, i);
+
+        n += counter_get(&counters->open);
+    }
+    return n;
+}
+
 static bool may_accept(void *port_)
 {
     struct port *port = port_;
     struct crew *crew = port->worker->crew;
     uint64_t cap = port->conf->connections;
-    bool has_room = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) <
-                    __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED);
+    bool was_full = port->full;
 
-    if (has_room && cap > 0) {
-        has_room = counter_get(&port->counters->open) <
-                   cap / crew->n_workers + (cap % crew->n_workers > port->worker->index);
-    }
-    if (!has_room)
+    port->full = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) >=
+                     __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED) ||
+                 (cap > 0 && port_open(port) >= cap);
+    if (port->full && !was_full)
         counter_add(&port->counters->refused_limit, 1);
-    return has_room;
+    return !port->full;
 }
 
 static void port_take(struct port *port, int fd, const struct addr *peer)
@@ -257,7 +280,7 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot)
  * About one listener, by name: a descriptor to accept from, a connection to take over, or
  * nothing.
  */
-struct port_letter {
+struct name_letter {
     struct letter letter;
     const struct tally_block *tally;
     struct addr peer;
@@ -266,9 +289,9 @@ struct port_letter {
     char name[];
 };
 
-static struct port_letter *port_letter_new(struct sluice_span name, int fd)
+static struct name_letter *name_letter_new(struct sluice_span name, int fd)
 {
-    struct port_letter *letter = alloc_new(sizeof(*letter) + name.len);
+    struct name_letter *letter = alloc_new(sizeof(*letter) + name.len);
 
     letter->fd = fd;
     letter->name_len = name.len;
@@ -283,6 +306,7 @@ static struct port *port_new(struct worker *worker, struct sluice_span name,
 
     port->worker = worker;
     port->name = alloc_text(name.ptr, name.len);
+    port->tally = tally;
     port->counters = tally_slot(tally, worker->index);
     list_append(&worker->ports, &port->link);
     port_follow(port, worker);
@@ -292,7 +316,7 @@ static struct port *port_new(struct worker *worker, struct sluice_span name,
 static void on_add_port(void *worker_, struct letter *letter)
 {
     struct worker *worker = worker_;
-    struct port_letter *add = (struct port_letter *)(void *)letter;
+    struct name_letter *add = (struct name_letter *)(void *)letter;
     struct sluice_span name = span_make(add->name, add->name_len);
     struct port *port = port_find(worker, name);
 
@@ -307,7 +331,7 @@ static void on_add_port(void *worker_, struct letter *letter)
 void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
                      const struct tally_block *tally)
 {
-    struct port_letter *add = port_letter_new(name, fd);
+    struct name_letter *add = name_letter_new(name, fd);
 
     add->tally = tally;
     mailbox_post(worker->mailbox, &add->letter, on_add_port);
@@ -315,25 +339,23 @@ void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
 
 static void on_remove_port(void *worker_, struct letter *letter)
 {
-    struct port_letter *remove = (struct port_letter *)(void *)letter;
+    struct name_letter *remove = (struct name_letter *)(void *)letter;
     struct port *port = port_find(worker_, span_make(remove->name, remove->name_len));
 
-    if (port) {
-        listener_free(&port->listener);
-        port_end_if_unused(port);
-    }
+    if (port)
+        port_close(port);
     alloc_free(remove);
 }
 
 void worker_remove_port(struct worker *worker, struct sluice_span name)
 {
-    mailbox_post(worker->mailbox, &port_letter_new(name, -1)->letter, on_remove_port);
+    mailbox_post(worker->mailbox, &name_letter_new(name, -1)->letter, on_remove_port);
 }
 
 static void on_hand_over(void *worker_, struct letter *letter)
 {
     struct worker *worker = worker_;
-    struct port_letter *over = (struct port_letter *)(void *)letter;
+    struct name_letter *over = (struct name_letter *)(void *)letter;
     struct port *port = port_find(worker, span_make(over->name, over->name_len));
 
     __atomic_fetch_sub(&worker->incoming, 1, __ATOMIC_RELAXED);
@@ -353,11 +375,32 @@ static void on_hand_over(void *worker_, struct letter *letter)
 void worker_hand_over(struct worker *worker, struct sluice_span port, int fd,
                       const struct addr *peer)
 {
-    struct port_letter *over = port_letter_new(port, fd);
+    struct name_letter *over = name_letter_new(port, fd);
 
     over->peer = *peer;
     __atomic_fetch_add(&worker->incoming, 1, __ATOMIC_RELAXED);
     mailbox_post(worker->mailbox, &over->letter, on_hand_over);
+}
+
+static void on_give_way(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct name_letter *give = (struct name_letter *)(void *)letter;
+
+    upstreams_give_way(worker->upstreams, span_make(give->name, give->name_len));
+    alloc_free(give);
+}
+
+static void on_starved(void *worker_, struct sluice_span upstream)
+{
+    const struct worker *worker = worker_;
+    const struct crew *crew = worker->crew;
+
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        if (i != worker->index)
+            mailbox_post(crew->worker[i]->mailbox, &name_letter_new(upstream, -1)->letter,
+                         on_give_way);
+    }
 }
 
 static void sweep(struct worker *worker, uint64_t quiet_us)
@@ -389,8 +432,7 @@ static void on_drain(void *worker_, struct letter *letter)
     list_each_safe (node, after, &worker->ports) {
         struct port *port = list_entry(node, struct port, link);
 
-        listener_free(&port->listener);
-        port_end_if_unused(port);
+        port_close(port);
     }
     alarm_arm(worker->loop, &worker->sweep, SWEEP_MS);
     say_if_drained(worker);
@@ -416,8 +458,7 @@ static void on_stop(void *worker_, struct letter *letter)
     list_each_safe (node, after, &worker->ports) {
         struct port *port = list_entry(node, struct port, link);
 
-        listener_free(&port->listener);
-        port_end_if_unused(port);
+        port_close(port);
     }
     sweep(worker, 0);
     view_unuse(&worker->view);
@@ -446,6 +487,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     }
     rng_init(&worker->rng);
     worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
+    upstreams_on_starved(worker->upstreams, on_starved, worker);
     worker->scratch = route_scratch_new();
     slab_init(&worker->sessions, session_bytes(), 0);
     slab_init(&worker->chunks, ARENA_CHUNK, 0);

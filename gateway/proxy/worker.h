@@ -62,7 +62,9 @@ struct port {
     const struct listener_conf *conf; /* borrowed from the newest view that names it; never NULL */
     struct view *view;                /* the view conf comes from; a user of it */
     unsigned index;                   /* of conf in that view's snapshot */
+    const struct tally_block *tally;  /* borrowed: struct port_counters of all workers */
     struct port_counters *counters;   /* borrowed, this worker's slot */
+    bool full;                        /* the last time that was asked */
     unsigned sessions;
 };
 
@@ -138,8 +140,8 @@ void worker_hand_over(struct worker *worker, struct sluice_span port, int fd,
 
 /* -- for the worker's own thread ------------------------------------------ */
 
-/* The newest view, with one more user. */
-struct view *worker_use_view(struct worker *worker);
+/* One more user of a view; returns it. */
+struct view *view_use(struct view *view);
 void view_unuse(struct view **view);
 
 /* Microseconds since 1970, as of this turn. */

@@ -18,7 +18,9 @@ struct place {
     struct addr wanted; /* as configured */
     struct addr addr;   /* as bound: port 0 has become a real one */
     const struct tally_block *tally;
-    int *fd;   /* owned: one per worker until handed over */
+    int *fd; /* owned: one per worker until handed over */
+    /* owned: of a unix socket, for a listener that takes it over by another name; else -1 */
+    int kept_fd;
     bool kept; /* the new configuration still has it */
 };
 
@@ -46,6 +48,8 @@ struct ports *ports_new(struct crew *crew, struct tally *tally)
 static void place_free(struct place *place)
 {
     list_remove(&place->link);
+    if (place->kept_fd >= 0)
+        close(place->kept_fd);
     alloc_free(place->name);
     alloc_free(place->path);
     alloc_free(place->fd);
@@ -77,6 +81,7 @@ static struct place *place_new(const struct listener_conf *conf)
     if (conf->addr.path)
         place->path = alloc_text(conf->addr.path, strlen(conf->addr.path));
     place->wanted.path = place->path;
+    place->kept_fd = -1;
     return place;
 }
 
@@ -87,23 +92,82 @@ static void close_all(const struct place *place, unsigned n)
     }
 }
 
-/*
- * A socket for one worker: an own one in the same port group, or for unix sockets the first one
- * again.
- */
-static enum err open_one(struct place *place, int backlog, unsigned n_workers, unsigned i)
+static struct place *find_addr(const struct list *places, const struct addr *addr)
 {
-    const struct addr *addr = i == 0 ? &place->wanted : &place->addr;
+    list_each (node, places) {
+        struct place *place = list_entry(node, struct place, link);
+
+        if (addr_equal(&place->wanted, addr))
+            return place;
+    }
+    return NULL;
+}
+
+static enum err dup_fd(int fd, int *copy)
+{
+    *copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return *copy < 0 ? ERR_SYSTEM : OK;
+}
+
+/*
+ * A unix socket: one for all workers. If another listener of ours has it, under another name, it
+ * is the same socket: what waits to be accepted is not lost.
+ */
+static enum err open_unix(const struct ports *ports, struct place *place, int backlog, unsigned i)
+{
+    const struct place *other = find_addr(&ports->places, &place->wanted);
     enum err err;
 
-    if (i > 0 && place->wanted.family == AF_UNIX) {
-        place->fd[i] = fcntl(place->fd[0], F_DUPFD_CLOEXEC, 0);
-        return place->fd[i] < 0 ? ERR_SYSTEM : OK;
+    if (i > 0)
+        return dup_fd(place->kept_fd, &place->fd[i]);
+    if (other) {
+        err = dup_fd(other->kept_fd, &place->fd[0]);
+    } else {
+        err = listener_bind(&place->wanted, backlog, false, &place->fd[0]);
     }
-    err = listener_bind(addr, backlog, n_workers > 1, &place->fd[i]);
+    place->addr = place->wanted;
+    if (err == OK && dup_fd(place->fd[0], &place->kept_fd) != OK) {
+        close(place->fd[0]);
+        err = ERR_SYSTEM;
+    }
+    return err;
+}
+
+/*
+ * Sockets that share a port do not notice a stranger who shares it too (another gateway, say): so
+ * the first one asks for the port alone, unless it is ours already.
+ */
+static enum err check_alone(const struct ports *ports, const struct place *place)
+{
+    int fd;
+
+    if (place->wanted.port == 0 || find_addr(&ports->places, &place->wanted))
+        return OK;
+    if (listener_bind(&place->wanted, 1, false, &fd))
+        return ERR_SYSTEM;
+    close(fd);
+    return OK;
+}
+
+/* A socket for one worker, of its own in the same port group. */
+static enum err open_inet(const struct ports *ports, struct place *place, int backlog, unsigned i)
+{
+    enum err err = OK;
+
+    if (i == 0)
+        err = check_alone(ports, place);
+    if (err == OK)
+        err = listener_bind(i == 0 ? &place->wanted : &place->addr, backlog, true, &place->fd[i]);
     if (err == OK && i == 0)
         err = listener_address(place->fd[0], &place->wanted, &place->addr);
     return err;
+}
+
+static enum err open_one(const struct ports *ports, struct place *place, int backlog, unsigned i)
+{
+    if (place->wanted.family == AF_UNIX)
+        return open_unix(ports, place, backlog, i);
+    return open_inet(ports, place, backlog, i);
 }
 
 static enum err open_place(struct ports *ports, struct place *place,
@@ -115,7 +179,7 @@ static enum err open_place(struct ports *ports, struct place *place,
     for (unsigned i = 0; i < n; i++) {
         int number;
 
-        if (open_one(place, (int)conf->backlog, n, i) == OK)
+        if (open_one(ports, place, (int)conf->backlog, i) == OK)
             continue;
         number = errno;
         close_all(place, i);
@@ -196,7 +260,7 @@ static void let_go(struct ports *ports, struct place *place, const struct ports_
         worker_remove_port(ports->crew->worker[i], span_of(place->name));
     }
     log_info("no longer listening", F_STR("listener", place->name));
-    if (place->path)
+    if (place->path && !find_addr(&change->added, &place->wanted))
         unlink(place->path);
     place_free(place);
 }
@@ -237,7 +301,7 @@ void ports_forget(struct ports_change **change)
         struct place *place = list_entry(node, struct place, link);
 
         close_all(place, n);
-        if (place->path)
+        if (place->path && !find_addr(&(*change)->ports->places, &place->wanted))
             unlink(place->path);
         place_free(place);
     }

@@ -23,8 +23,8 @@ static bool is_less_busy(const struct endpoint *a, const struct endpoint *b)
 }
 
 /*
- * A random fit endpoint other than that at index skip (n_endpoints: none to skip), and its index. Some random draws,
- * then each in turn from a random one on, so that it is found if there is one.
+ * A random fit endpoint other than that at index skip (n_endpoints: none to skip), and its index.
+ * Some random draws, then each in turn from a random one on, so that it is found if there is one.
  */
 static struct endpoint *draw(struct upstream *upstream, const struct lease *lease, size_t skip,
                              size_t *index)

@@ -89,6 +89,18 @@ static bool others_wait(const struct endpoint *endpoint)
     return upstream->limits.max != 0 && upstream->n_waiting == 0 && waiting != 0;
 }
 
+void endpoint_say_waiting(struct endpoint *endpoint, bool waiting)
+{
+    uint64_t bit = 1ull << (upstreams_worker(endpoint->upstream) % 64);
+    uint64_t *mask = &endpoint->member.share->waiting;
+
+    if (waiting) {
+        __atomic_fetch_or(mask, bit, __ATOMIC_RELAXED);
+    } else {
+        __atomic_fetch_and(mask, ~bit, __ATOMIC_RELAXED);
+    }
+}
+
 /* -- connections ---------------------------------------------------------- */
 
 /* Close and forget; the memory follows in on_closed. */
@@ -118,6 +130,20 @@ static void drop_idle(struct pooled *pooled)
     leave_idle(pooled);
     end_conn(pooled);
     upstream_wake(endpoint->upstream);
+}
+
+static bool drop_oldest(struct endpoint *endpoint)
+{
+    if (list_is_empty(&endpoint->idle))
+        return false;
+    drop_idle(list_entry(endpoint->idle.prev, struct pooled, link));
+    return true;
+}
+
+void endpoint_give_way(struct endpoint *endpoint)
+{
+    if (others_wait(endpoint))
+        drop_oldest(endpoint);
 }
 
 static void on_idle_event(struct conn *conn)
@@ -151,6 +177,7 @@ static const struct conn_ops idle_ops = {
     .on_readable = on_idle_event,
     .on_hangup = on_idle_error,
     .on_drained = on_idle_drained,
+    .on_progress = on_idle_drained,
     .on_failed = on_idle_error,
     .on_alarm = on_idle_event,
     .on_closed = on_closed,
@@ -162,6 +189,7 @@ void endpoint_retire(struct endpoint **endpoint)
 
     *endpoint = NULL;
     old->retired = true;
+    endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
     while (!list_is_empty(&old->idle)) {
         struct pooled *pooled = list_entry(old->idle.next, struct pooled, link);
@@ -184,6 +212,17 @@ static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease 
     counter_add(&endpoint->counters->requests, 1);
 }
 
+/*
+ * ERR_LIMIT, ERR_MISSING and ERR_MEMORY speak of leases; here they would be a socket's ENOENT and
+ * the like.
+ */
+static enum err dial_error(enum err err)
+{
+    if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY || err == ERR_AGAIN)
+        return ERR_UNREACHABLE;
+    return err;
+}
+
 static enum err dial(struct endpoint *endpoint, struct lease *lease)
 {
     struct upstream *upstream = endpoint->upstream;
@@ -192,8 +231,11 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
     bool connected;
     enum err err = ERR_MEMORY;
 
-    if (capped && !take_share(endpoint))
-        return ERR_LIMIT;
+    if (capped && !take_share(endpoint)) {
+        /* Of our own, an idle one that may not be used gives way. */
+        if (!drop_oldest(endpoint) || !take_share(endpoint))
+            return ERR_LIMIT;
+    }
     pooled = slab_take(upstreams_slab(upstream));
     if (pooled) {
         list_init(&pooled->link);
@@ -201,8 +243,8 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         pooled->slab = upstreams_slab(upstream);
         pooled->requests = 0;
         pooled->capped = capped;
-        err = conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr, lease->ops,
-                        &connected);
+        err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
+                                   lease->ops, &connected));
     }
     if (err) {
         slab_give(upstreams_slab(upstream), pooled);
@@ -265,7 +307,7 @@ void endpoint_return(struct endpoint *endpoint, struct lease *lease)
     endpoint->n_idle++;
     counter_add(&endpoint->counters->idle, 1);
     if (endpoint->n_idle > limits->idle)
-        drop_idle(list_entry(endpoint->idle.prev, struct pooled, link));
+        drop_oldest(endpoint);
     upstream_wake(endpoint->upstream);
 }
 

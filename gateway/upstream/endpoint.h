@@ -70,6 +70,12 @@ void endpoint_update(struct endpoint *endpoint, struct members *members,
  */
 void endpoint_retire(struct endpoint **endpoint);
 
+/* Tell the other workers whether somebody of ours waits at the cap. */
+void endpoint_say_waiting(struct endpoint *endpoint, bool waiting);
+
+/* Close an idle connection if another worker waits at the cap and nobody here does. */
+void endpoint_give_way(struct endpoint *endpoint);
+
 /* Could a lease be had now, from the pool or by a new connection? */
 bool endpoint_has_room(const struct endpoint *endpoint);
 

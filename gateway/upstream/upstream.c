@@ -14,6 +14,8 @@ struct upstreams {
     struct rng *rng;     /* borrowed */
     struct slab conns;   /* of struct pooled */
     unsigned worker;
+    upstreams_starved_fn *starved; /* may be NULL */
+    void *starved_arg;             /* borrowed, outlives us */
 };
 
 struct slab *upstreams_slab(struct upstream *upstream)
@@ -36,6 +38,12 @@ struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned wor
     upstreams->worker = worker;
     slab_init(&upstreams->conns, sizeof(struct pooled), 0);
     return upstreams;
+}
+
+void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg)
+{
+    upstreams->starved = starved;
+    upstreams->starved_arg = arg;
 }
 
 void upstreams_free(struct upstreams **upstreams)
@@ -80,6 +88,13 @@ static void retire_rest(struct map **old)
     map_free(old);
 }
 
+static void say_waiting(struct upstream *upstream, bool waiting)
+{
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        endpoint_say_waiting(upstream->endpoint[i], waiting);
+    }
+}
+
 void upstream_set_members(struct upstream *upstream, struct members *members)
 {
     struct members *before = upstream->members;
@@ -111,6 +126,8 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
     members_unref(&before);
     if (upstream->balance->on_members)
         upstream->balance->on_members(upstream);
+    if (upstream->n_waiting > 0)
+        say_waiting(upstream, true);
     upstream_wake(upstream);
 }
 
@@ -234,18 +251,21 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     return err;
 }
 
-static void say_waiting(struct upstream *upstream, bool waiting)
+/* Ask the other workers for what they keep idle. */
+static void call_for_room(struct upstream *upstream)
 {
-    uint64_t bit = 1ull << (upstream->all->worker % 64);
+    const struct upstreams *all = upstream->all;
 
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        uint64_t *mask = &upstream->endpoint[i]->member.share->waiting;
+    if (all->starved && upstream->limits.max != 0)
+        all->starved(all->starved_arg, span_of(upstream->name));
+}
 
-        if (waiting) {
-            __atomic_fetch_or(mask, bit, __ATOMIC_RELAXED);
-        } else {
-            __atomic_fetch_and(mask, ~bit, __ATOMIC_RELAXED);
-        }
+void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name)
+{
+    struct upstream *upstream = map_find(upstreams->by_name, name);
+
+    for (size_t i = 0; upstream && i < upstream->n_endpoints; i++) {
+        endpoint_give_way(upstream->endpoint[i]);
     }
 }
 
@@ -276,6 +296,7 @@ static enum err join_queue(struct upstream *upstream, struct lease *lease)
     if (upstream->n_waiting++ == 0) {
         alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
         say_waiting(upstream, true);
+        call_for_room(upstream);
     }
     return ERR_AGAIN;
 }
@@ -322,6 +343,7 @@ static void on_look(struct alarm *alarm)
     struct upstream *upstream = list_entry(alarm, struct upstream, look);
 
     alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
+    call_for_room(upstream);
     loop_soon(upstream->loop, &upstream->serve);
 }
 

@@ -73,6 +73,17 @@ struct upstreams;
 struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned worker);
 void upstreams_free(struct upstreams **upstreams);
 
+/*
+ * Who waits at a cap cannot see what other workers keep idle. starved is called when a request
+ * begins to wait at a cap and every few milliseconds while one does; it should bring
+ * upstreams_give_way() to the other workers' threads.
+ */
+typedef void upstreams_starved_fn(void *arg, struct sluice_span upstream);
+void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg);
+
+/* Close idle connections of that upstream which others wait for and nobody here does. */
+void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
+
 /* The upstream of that name, made when new; counts a reference. Takes over conf and members. */
 struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
                               struct members *members, const struct tally_block *tally);

@@ -142,7 +142,10 @@ def test_a_listener_is_added_and_removed(start):
     with Client(second) as kept:
         assert kept.ask().body == b"r"
         gateway.must_reload({"listeners": one, "routes": [says("r2")]})
-        assert kept.ask().body == b"r2", "a connection of a removed listener goes on, at least for its next request"
+        # Its rules went with it: routes may be bound to listeners, so no other listener's may serve it.
+        last = kept.ask()
+        assert last.body == b"r", "a connection of a removed listener is served by the rules it came in by"
+        assert last.all("connection") == ["close"]
 
     def refused():
         try:

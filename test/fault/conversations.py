@@ -82,7 +82,10 @@ def early(exchange):
 
 def early_and_gone(exchange):
     exchange.reply(403, SMALL, [("Connection", "close")])
-    exchange.conn.sock.shutdown(socket.SHUT_WR)
+    try:
+        exchange.conn.sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        raise fake.Gone from None
     exchange.wait_gone()
 
 

@@ -98,8 +98,12 @@ static void on_closed(struct conn *conn)
     at(conn)->closed++;
 }
 
-static const struct conn_ops ops = {on_readable, on_hangup, on_drained,
-                                    on_failed,   on_alarm,  on_closed};
+static const struct conn_ops ops = {.on_readable = on_readable,
+                                    .on_hangup = on_hangup,
+                                    .on_drained = on_drained,
+                                    .on_failed = on_failed,
+                                    .on_alarm = on_alarm,
+                                    .on_closed = on_closed};
 
 static struct scene *scene_new(void)
 {

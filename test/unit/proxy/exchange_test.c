@@ -717,7 +717,7 @@ END_TEST
 
 START_TEST(total_timeout_answers_or_cuts)
 {
-    struct scene *it = scene_open((struct scene_conf){.upstream = "timeout: { total: 30ms }"});
+    struct scene *it = scene_open((struct scene_conf){.upstream = "timeout: { total: 150ms }"});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -730,7 +730,8 @@ START_TEST(total_timeout_answers_or_cuts)
     peer_says(client, GET("/"));
     up = upstream_accept(it, 0);
     peer_says(up, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
-    peer_end(client);
+    check_has(peer_head(client), "HTTP/1.1 200 ");
+    ck_assert_str_eq(peer_end(client), "01234");
     ck_assert_uint_eq(scene_ends(it, REASON_TOTAL_TIMEOUT), 2);
     peer_close(up);
     peer_close(client);

@@ -135,17 +135,18 @@ static inline struct scene *scene_open(struct scene_conf conf)
     scene_endpoint(it, 1, true);
     if (conf.endpoints > 1)
         snprintf(more, sizeof(more), ", \"127.0.0.1:%u\"", (unsigned)it->endpoint[1].port);
-    snprintf(yaml, sizeof(yaml),
-             "listeners: [ { name: edge, bind: \"127.0.0.1:0\", %s } ]\n"
-             "upstreams: { app: { endpoints: [ \"127.0.0.1:%u\"%s ], %s } }\n"
-             "routes:\n"
-             "- { name: fixed, match: { path_exact: /fixed }, respond: { body: fixed } }\n"
-             "- { name: echo, match: { path_exact: /echo }, echo: true }\n"
-             "- { name: get, match: { path_exact: /get, methods: [ GET ] }, upstream: app }\n"
-             "%s"
-             "- { name: app, match: { host: app }, upstream: app }\n",
-             conf.listener ? conf.listener : "", (unsigned)it->endpoint[0].port, more,
-             conf.upstream ? conf.upstream : "", conf.routes ? conf.routes : "");
+    snprintf(
+        yaml, sizeof(yaml),
+        "listeners: [ { name: edge, bind: \"127.0.0.1:0\", %s } ]\n"
+        "upstreams: { app: { endpoints: [ \"127.0.0.1:%u\"%s ], %s } }\n"
+        "routes:\n"
+        "- { name: fixed, match: { host: app, path_exact: /fixed }, respond: { body: fixed } }\n"
+        "- { name: echo, match: { host: app, path_exact: /echo }, echo: true }\n"
+        "- { name: get, match: { host: app, path_exact: /get, methods: [ GET ] }, upstream: app }\n"
+        "%s"
+        "- { name: app, match: { host: app }, upstream: app }\n",
+        conf.listener ? conf.listener : "", (unsigned)it->endpoint[0].port, more,
+        conf.upstream ? conf.upstream : "", conf.routes ? conf.routes : "");
     it->tally = tally_new(1);
     it->shares = shares_new(it->tally);
     it->writer = writer_new();

@@ -46,12 +46,15 @@ static inline bool until_run(struct until *until)
     return until->met;
 }
 
-static inline void loop_until(struct loop *loop, until_fn *is_true, void *arg)
+static inline void until_or_fail(struct loop *loop, until_fn *is_true, void *arg, const char *file,
+                                 int line)
 {
     struct until until = {.loop = loop, .is_true = is_true, .arg = arg};
 
-    ck_assert_msg(until_run(&until), "what the test waits for did not happen");
+    ck_assert_msg(until_run(&until), "what %s:%d waits for did not happen", file, line);
 }
+
+#define loop_until(loop, is_true, arg) until_or_fail((loop), (is_true), (arg), __FILE__, __LINE__)
 
 /* Some turns, for what must not happen and for what happens at the end of a turn. */
 static inline void loop_turns(struct loop *loop, unsigned n)

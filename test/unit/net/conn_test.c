@@ -19,7 +19,7 @@ struct scene {
     struct conn conn;
     struct loop *loop;
     int peer;
-    unsigned readable, drained, failed, hangups, alarms, closed;
+    unsigned readable, drained, progress, failed, hangups, alarms, closed;
     enum err read_err, failed_err, hangup_err;
     size_t take; /* bytes to consume in a callback, from what is unread */
     bool awaits_more;
@@ -82,6 +82,11 @@ static void on_drained(struct conn *conn)
     at(conn)->drained++;
 }
 
+static void on_progress(struct conn *conn)
+{
+    at(conn)->progress++;
+}
+
 static void on_failed(struct conn *conn, enum err err)
 {
     at(conn)->failed++;
@@ -101,6 +106,7 @@ static void on_closed(struct conn *conn)
 static const struct conn_ops ops = {.on_readable = on_readable,
                                     .on_hangup = on_hangup,
                                     .on_drained = on_drained,
+                                    .on_progress = on_progress,
                                     .on_failed = on_failed,
                                     .on_alarm = on_alarm,
                                     .on_closed = on_closed};

@@ -531,7 +531,8 @@ enum err tree_build(struct tree_build *build, struct sluice_span yaml, unsigned 
     if (yaml_parser_initialize(&parser)) {
         /* Said outright: libyaml would take a first byte of FE or FF for UTF-16. */
         yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-        yaml_parser_set_input_string(&parser, (const yaml_char_t *)(yaml.ptr ? yaml.ptr : ""), yaml.len);
+        yaml_parser_set_input_string(&parser, (const yaml_char_t *)(yaml.ptr ? yaml.ptr : ""),
+                                     yaml.len);
         err = read_events(reader, &parser);
         yaml_parser_delete(&parser);
     }

@@ -28,9 +28,11 @@
 #include <event2/event.h>
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -507,6 +509,13 @@ enum err conn_flush(struct conn *conn)
 bool conn_has_unsent(const struct conn *conn)
 {
     return !bytes_is_empty(&conn->out);
+}
+
+uint32_t conn_untaken_bytes(const struct conn *conn)
+{
+    int n = 0;
+
+    return ioctl(conn_fd(conn), SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (uint32_t)n;
 }
 
 void conn_shut_write(struct conn *conn)

@@ -172,6 +172,12 @@ CHECKED enum err conn_flush(struct conn *conn);
 
 bool conn_has_unsent(const struct conn *conn);
 
+/*
+ * Bytes that the kernel holds for the peer, sent or not, until it has taken them. Shows a slow
+ * peer's progress before the kernel announces room, which it does late.
+ */
+uint32_t conn_untaken_bytes(const struct conn *conn);
+
 /* End our side in order: the peer reads the end after all that was sent. */
 void conn_shut_write(struct conn *conn);
 

@@ -27,30 +27,30 @@ static struct plan plan;
 static bool plan_is_read;
 static unsigned long calls, accepts, dials;
 
-static void read_number(const char *name, unsigned long *number)
+static unsigned long number_of(const char *name)
 {
     const char *text = getenv(name);
 
-    __atomic_store_n(number, text ? strtoul(text, NULL, 10) : 0, __ATOMIC_RELAXED);
+    return text ? strtoul(text, NULL, 10) : 0;
 }
 
 static const struct plan *plan_get(void)
 {
     if (__atomic_load_n(&plan_is_read, __ATOMIC_ACQUIRE))
         return &plan;
-    read_number("SLUICE_FAULT_READ", &plan.read);
-    read_number("SLUICE_FAULT_WRITE", &plan.write);
-    read_number("SLUICE_FAULT_AGAIN", &plan.again);
-    read_number("SLUICE_FAULT_RESET", &plan.reset);
-    read_number("SLUICE_FAULT_ACCEPT", &plan.accept);
-    read_number("SLUICE_FAULT_DIAL", &plan.dial);
+    __atomic_store_n(&plan.read, number_of("SLUICE_FAULT_READ"), __ATOMIC_RELAXED);
+    __atomic_store_n(&plan.write, number_of("SLUICE_FAULT_WRITE"), __ATOMIC_RELAXED);
+    __atomic_store_n(&plan.again, number_of("SLUICE_FAULT_AGAIN"), __ATOMIC_RELAXED);
+    __atomic_store_n(&plan.reset, number_of("SLUICE_FAULT_RESET"), __ATOMIC_RELAXED);
+    __atomic_store_n(&plan.accept, number_of("SLUICE_FAULT_ACCEPT"), __ATOMIC_RELAXED);
+    __atomic_store_n(&plan.dial, number_of("SLUICE_FAULT_DIAL"), __ATOMIC_RELAXED);
     __atomic_store_n(&plan_is_read, true, __ATOMIC_RELEASE);
     return &plan;
 }
 
-static bool is_nth(unsigned long *counter, unsigned long every)
+static bool is_nth(unsigned long n, unsigned long every)
 {
-    return every > 0 && __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED) % every == 0;
+    return every > 0 && n % every == 0;
 }
 
 /* Have epoll announce what the descriptor is ready for, once more. */
@@ -76,7 +76,7 @@ static enum err count_call(struct conn *conn, const char *what)
 
     if (n == now->reset)
         break_off(conn, n, what);
-    if (now->again == 0 || n % now->again != 0)
+    if (!is_nth(n, now->again))
         return OK;
     announce_again(conn);
     return ERR_AGAIN;
@@ -120,7 +120,7 @@ enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces, st
 
 bool fault_accept(void)
 {
-    if (!is_nth(&accepts, plan_get()->accept))
+    if (!is_nth(__atomic_add_fetch(&accepts, 1, __ATOMIC_RELAXED), plan_get()->accept))
         return false;
     errno = EMFILE;
     return true;
@@ -128,7 +128,7 @@ bool fault_accept(void)
 
 bool fault_dial(void)
 {
-    if (!is_nth(&dials, plan_get()->dial))
+    if (!is_nth(__atomic_add_fetch(&dials, 1, __ATOMIC_RELAXED), plan_get()->dial))
         return false;
     errno = EADDRNOTAVAIL;
     return true;

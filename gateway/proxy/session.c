@@ -45,6 +45,8 @@ struct downstream {
     struct h1_scan trailers;
     enum framing framing;  /* of the response's content */
     int64_t skipped_bytes; /* content that nobody wanted */
+    /* by the client when the write alarm last rang; 0: not since it took some */
+    uint32_t untaken_bytes;
     bool in_trailers;
     bool whole;      /* the request has been read to its end */
     bool wants_keep; /* the client does not mind another request on this connection */
@@ -639,12 +641,29 @@ static void on_drained(struct conn *conn)
 
 static void on_progress(struct conn *conn)
 {
-    conn_set_alarm(conn, conf_of(session_of(conn))->timeout.write_ms);
+    struct session *session = session_of(conn);
+
+    if (session->down)
+        session->down->untaken_bytes = 0;
+    conn_set_alarm(conn, conf_of(session)->timeout.write_ms);
 }
 
 static void on_failed(struct conn *conn, enum err err)
 {
     on_end(session_of(conn), err);
+}
+
+/*
+ * Has the client taken bytes since the alarm rang the last time? The first ring only notes how
+ * much there is, so a client that takes nothing has between one and two timeouts.
+ */
+static bool takes_slowly(struct session *session)
+{
+    struct downstream *down = session->down;
+    uint32_t before = down->untaken_bytes;
+
+    down->untaken_bytes = conn_untaken_bytes(&session->conn);
+    return before == 0 || down->untaken_bytes < before;
 }
 
 static void on_exchange_alarm(struct session *session)

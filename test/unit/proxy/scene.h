@@ -142,7 +142,8 @@ static inline struct scene *scene_open(struct scene_conf conf)
         "routes:\n"
         "- { name: fixed, match: { host: app, path_exact: /fixed }, respond: { body: fixed } }\n"
         "- { name: echo, match: { host: app, path_exact: /echo }, echo: true }\n"
-        "- { name: get, match: { host: app, path_exact: /get, methods: [ GET ] }, upstream: app }\n"
+        "- { name: get, match: { host: only, path_exact: /get, methods: [ GET ] }, upstream: app "
+        "}\n"
         "%s"
         "- { name: app, match: { host: app }, upstream: app }\n",
         conf.listener ? conf.listener : "", (unsigned)it->endpoint[0].port, more,

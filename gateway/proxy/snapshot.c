@@ -7,6 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
+/* Port 0 is another one each time; unix sockets have none. */
+static bool may_collide(const struct addr *addr)
+{
+    return addr->path || addr->port != 0;
+}
+
 static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf *conf,
                           struct notes *notes)
 {
@@ -21,7 +27,7 @@ static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf 
             if (span_equal(listener->name, other->name)) {
                 notes_error(notes, listener->at, "give each listener a name of its own",
                             "two listeners are called '%s'", listener->name.ptr);
-            } else if (listener->addr.port != 0 && addr_equal(&listener->addr, &other->addr)) {
+            } else if (may_collide(&listener->addr) && addr_equal(&listener->addr, &other->addr)) {
                 notes_error(notes, listener->at, "remove one of them",
                             "listeners '%s' and '%s' have the same address", other->name.ptr,
                             listener->name.ptr);

@@ -45,7 +45,7 @@ static struct peer *with_kept(struct scene *it, struct peer **up)
 
 START_TEST(a_request_is_forwarded_and_answered)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
     const char *head;
@@ -74,7 +74,7 @@ END_TEST
 
 START_TEST(a_route_answers_itself)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
 
     peer_says(client, GET("/fixed"));
@@ -89,7 +89,7 @@ END_TEST
 
 START_TEST(content_for_a_route_that_answers_itself_is_skipped)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
 
     peer_says(client, "POST /fixed HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\n01234");
@@ -104,7 +104,7 @@ END_TEST
 
 START_TEST(a_kept_connection_serves_the_next_request)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *up;
     struct peer *client = with_kept(it, &up);
 
@@ -125,7 +125,7 @@ END_TEST
 START_TEST(a_head_split_at_every_byte_is_served)
 {
     static const char head[] = "GET /fixed HTTP/1.1\r\nHost: app\r\nX-A: b\r\n\r\n";
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
 
     for (size_t i = 1; i + 1 < sizeof(head); i++) {
@@ -143,7 +143,7 @@ END_TEST
 
 START_TEST(pipelined_requests_are_answered_in_order)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -172,7 +172,7 @@ END_TEST
 START_TEST(many_pipelined_bytes_lose_nothing)
 {
     enum { N = 2500 };
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
     static char all[N * 80];
@@ -203,7 +203,7 @@ END_TEST
 START_TEST(a_burst_of_requests_is_answered_whole)
 {
     enum { N = 8000 };
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     static char all[N * 45];
     size_t n = 0;
@@ -225,7 +225,7 @@ END_TEST
 
 START_TEST(a_response_with_a_length_ends_with_its_last_byte)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -249,7 +249,7 @@ END_TEST
 
 START_TEST(chunked_content_passes_both_ways_with_trailers)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -278,7 +278,7 @@ END_TEST
 
 START_TEST(content_until_the_close_becomes_chunked)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -300,7 +300,7 @@ END_TEST
 
 START_TEST(an_http_1_0_client_gets_plain_content_and_the_close)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -327,7 +327,7 @@ START_TEST(responses_without_content_keep_both_connections)
         {GET("/"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n"},
         {GET("/"), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
     };
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *up;
     struct peer *client = with_kept(it, &up);
 
@@ -353,7 +353,7 @@ END_TEST
 
 START_TEST(head_of_a_fixed_answer_has_its_length_only)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
 
     peer_says(client, "HEAD /fixed HTTP/1.1\r\nHost: app\r\n\r\n");
@@ -366,7 +366,7 @@ END_TEST
 
 START_TEST(interim_responses_pass_before_the_final_one)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -389,7 +389,7 @@ END_TEST
 
 START_TEST(an_early_response_passes_and_the_rest_of_the_request_is_skipped)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -451,7 +451,7 @@ static void feed(struct peer *from, struct peer *to, size_t n)
 
 START_TEST(a_slow_client_gets_every_byte)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 20000);
     struct peer *up;
 
@@ -473,7 +473,7 @@ END_TEST
 
 START_TEST(a_slow_upstream_gets_every_byte)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -495,7 +495,7 @@ END_TEST
 
 START_TEST(a_stale_connection_is_tried_again_once)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *up, *next;
     struct peer *client = with_kept(it, &up);
     struct upstream_counters *counters =
@@ -518,7 +518,7 @@ END_TEST
 
 START_TEST(what_is_not_idempotent_is_not_sent_twice)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *up;
     struct peer *client = with_kept(it, &up);
 
@@ -535,7 +535,7 @@ END_TEST
 
 START_TEST(a_kept_connection_that_has_ended_is_not_used)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *up, *next;
     struct peer *client = with_kept(it, &up);
 
@@ -605,7 +605,7 @@ START_TEST(a_cut_response_is_never_made_to_look_whole)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct scene *it = scene_open((struct scene_conf){NULL});
+        struct scene *it = scene_open((struct scene_conf){.listener = ""});
         struct peer *client = client_open(it, 0);
         struct peer *up;
 
@@ -626,7 +626,7 @@ END_TEST
 
 START_TEST(an_http_1_0_client_sees_a_cut_as_a_reset)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 
@@ -653,7 +653,7 @@ START_TEST(a_malformed_response_is_a_bad_gateway)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct scene *it = scene_open((struct scene_conf){NULL});
+        struct scene *it = scene_open((struct scene_conf){.listener = ""});
         struct peer *client = client_open(it, 0);
         struct peer *up;
 
@@ -767,7 +767,7 @@ END_TEST
 
 START_TEST(a_client_that_leaves_ends_its_exchange)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *up;
 

@@ -58,7 +58,7 @@ END_TEST
 
 START_TEST(what_no_route_takes_is_refused)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     const char *head;
 
@@ -137,7 +137,7 @@ START_TEST(a_connection_is_kept_by_the_rules_of_its_version)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct scene *it = scene_open((struct scene_conf){NULL});
+        struct scene *it = scene_open((struct scene_conf){.listener = ""});
         struct peer *client = client_open(it, 0);
 
         peer_says(client, rows[i].request);
@@ -159,7 +159,7 @@ static bool has_drained(void *it)
 
 START_TEST(draining_ends_each_connection_after_its_answer)
 {
-    struct scene *it = scene_open((struct scene_conf){NULL});
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
     struct peer *client = client_open(it, 0);
     struct peer *idle = client_open(it, 0);
     struct peer *up;

@@ -670,6 +670,10 @@ static void on_exchange_alarm(struct session *session)
 {
     struct exchange *ex = session->exchange;
 
+    if (conn_has_unsent(&session->conn) && takes_slowly(session)) {
+        conn_set_alarm(&session->conn, conf_of(session)->timeout.write_ms);
+        return;
+    }
     if (conn_has_unsent(&session->conn)) {
         /* the kernel must not keep for the client what it does not take */
         conn_abort(&session->conn);

@@ -18,7 +18,7 @@ from gateway import Gateway, read_text
 BIG = 1024 * 1024
 BYTE_BIG, BYTES_BIG = 6000, 40000  # where every byte, or seven, cost us and the peers a call
 STEP_BIG = 96 * 1024  # where one process a step is started
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 STEP_PATIENCE_S = 6.0  # longer than the gateway's own deadlines in the steps
 STEP_DEADLINE_S = 4
 STALLS = {"head_timeout", "body_timeout", "response_timeout", "upstream_idle_timeout", "total_timeout",

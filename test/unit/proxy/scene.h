@@ -21,12 +21,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { PEER_BYTES = 8 * 1024 * 1024, ENDPOINTS = 2 };
+enum { PEER_BYTES = 5 * 1024 * 1024, ENDPOINTS = 2 };
 
 struct scene {
     struct crew crew;
@@ -48,7 +49,8 @@ struct peer {
     int fd;
     bool ended, reset;
     size_t n;   /* received and not yet asked for */
-    char *got;  /* NUL-terminated beyond n */
+    char *all;  /* owned: where it is received to */
+    char *got;  /* in all; NUL-terminated beyond n */
     char *told; /* what peer_until() has returned last */
 };
 
@@ -202,10 +204,12 @@ static inline uint64_t scene_ends(const struct scene *it, enum reason reason)
 static inline struct peer *peer_new(struct scene *it, int fd)
 {
     struct peer *peer = alloc_new(sizeof(*peer));
+    int one = 1;
 
+    ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
     peer->scene = it;
     peer->fd = fd;
-    peer->got = alloc_new(PEER_BYTES + 1);
+    peer->got = peer->all = alloc_new(PEER_BYTES + 1);
     peer->told = alloc_new(PEER_BYTES + 1);
     return peer;
 }
@@ -227,7 +231,7 @@ static inline struct peer *client_open(struct scene *it, int buffer)
 static inline void peer_close(struct peer *peer)
 {
     close(peer->fd);
-    alloc_free(peer->got);
+    alloc_free(peer->all);
     alloc_free(peer->told);
     alloc_free(peer);
 }
@@ -267,8 +271,10 @@ static inline bool upstream_has_none(struct scene *it, unsigned endpoint)
 
 static inline void peer_pull(struct peer *peer, size_t most)
 {
-    size_t room = PEER_BYTES - peer->n;
+    size_t room = PEER_BYTES - (size_t)(peer->got - peer->all) - peer->n;
     ssize_t n = recv(peer->fd, peer->got + peer->n, room < most ? room : most, MSG_DONTWAIT);
+
+    ck_assert_uint_gt(room, 0);
 
     if (n == 0)
         peer->ended = true;
@@ -337,7 +343,8 @@ static inline char *peer_take(struct peer *peer, size_t n)
     memcpy(peer->told, peer->got, n);
     peer->told[n] = '\0';
     peer->n -= n;
-    memmove(peer->got, peer->got + n, peer->n + 1);
+    peer->got = peer->n > 0 ? peer->got + n : peer->all;
+    peer->got[peer->n] = '\0';
     return peer->told;
 }
 

@@ -489,7 +489,9 @@ static void on_drained(struct conn *conn)
         attempt->state = ATTEMPT_AWAITING;
         exchange_on_connected(ex);
     } else {
-        conn_set_alarm(conn, attempt->write_over ? ex->times.response_ms : ex->times.idle_ms);
+        bool awaits_head = attempt->write_over && attempt->state == ATTEMPT_AWAITING;
+
+        conn_set_alarm(conn, awaits_head ? ex->times.response_ms : ex->times.idle_ms);
         exchange_on_up_drained(ex);
     }
     exchange_leave(ex);

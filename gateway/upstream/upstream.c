@@ -241,6 +241,7 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     struct endpoint *endpoint = upstream->balance->pick(upstream, lease);
     enum err err;
 
+    lease->endpoint = NULL;
     if (!endpoint)
         return upstream->n_endpoints > lease->n_tried ? ERR_AGAIN : ERR_MISSING;
     err = endpoint_lease(endpoint, lease, lease->fresh);
@@ -334,8 +335,7 @@ static void serve(struct soon *soon)
         leave_queue(lease);
         lease->ready(lease, err);
     }
-    upstream->refs--;
-    end_if_unused(upstream);
+    upstream_unref(&upstream);
 }
 
 static void on_look(struct alarm *alarm)

@@ -50,6 +50,8 @@ enum {
     CORK_PIECES = 64,
     CORK_HEAD = 80 * 1024, /* a head of 64 KiB and what is added to it */
     CORK_BYTES = 96 * 1024,
+    SMALL_PIECE =
+        2048, /* copied: one send() of joined bytes is cheaper than a gathering sendmsg() */
 };
 
 /*
@@ -455,8 +457,11 @@ void conn_put(struct conn *conn, struct sluice_span bytes)
 
 void conn_lend(struct conn *conn, struct sluice_span bytes)
 {
-    if (bytes.len > 0)
+    if (bytes.len <= SMALL_PIECE) {
+        conn_put(conn, bytes);
+    } else {
         cork_add(cork_with_room(conn, 0), bytes.ptr, bytes.len);
+    }
 }
 
 /* Queue all pieces but the first skip bytes. */

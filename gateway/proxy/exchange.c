@@ -621,7 +621,7 @@ void exchange_on_response(struct exchange *ex, const struct response *response)
     ex->response.fields.arena = &ex->arena;
     ex->answered_us = loop_now_us(ex->worker->loop);
     if (!fields_find(&ex->response.fields, FIELD_DATE))
-        err = fields_add(&ex->response.fields, SPAN("date"), worker_date(ex->worker));
+        err = fields_put(&ex->response.fields, FIELD_DATE, worker_date(ex->worker));
     if (err == OK && ex->route->response_edits.n > 0)
         err = route_edit_fields(&ex->route->response_edits, &ex->response.fields);
     frame(ex, response, &head);

@@ -90,6 +90,7 @@ struct exchange {
         endpoint;
     unsigned tries;
     bool reused;
+    struct sluice_span peer;   /* its address as text, in the arena; empty: not made yet */
     struct sluice_span client; /* address as text, in the arena; empty: not made yet */
 };
 

@@ -71,19 +71,26 @@ static struct sluice_span told_client(struct exchange *ex, const struct forwarde
     return client;
 }
 
+static struct sluice_span peer_text(struct exchange *ex)
+{
+    char text[ADDR_TEXT];
+
+    if (ex->peer.len == 0)
+        ex->peer = arena_copy(&ex->arena,
+                              span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    return ex->peer;
+}
+
 struct sluice_span exchange_client(struct exchange *ex)
 {
     const struct forwarded_conf *conf = &ex->from.port->conf->forwarded;
-    char text[ADDR_TEXT];
 
     if (ex->client.len > 0)
         return ex->client;
     if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
         ex->client = told_client(ex, conf);
-    if (ex->client.len == 0) {
-        ex->client = arena_copy(&ex->arena,
-                                span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
-    }
+    if (ex->client.len == 0)
+        ex->client = peer_text(ex);
     return ex->client;
 }
 
@@ -96,14 +103,17 @@ static enum err append(struct exchange *ex, enum field_id id, struct sluice_span
     if (before.len > 0)
         value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len,
                              value.ptr);
-    return value.ptr ? fields_set(fields, name_text(id), value) : ERR_MEMORY;
+    if (!value.ptr)
+        return ERR_MEMORY;
+    return before.len > 0 ? fields_set(fields, name_text(id), value)
+                          : fields_put(fields, id, value);
 }
 
 static enum err set_if_missing(struct fields *fields, enum field_id id, struct sluice_span value)
 {
     if (value.len == 0 || fields_find(fields, id))
         return OK;
-    return fields_add(fields, name_text(id), value);
+    return fields_put(fields, id, value);
 }
 
 static enum err add_x_forwarded(struct exchange *ex, struct sluice_span peer)
@@ -144,15 +154,10 @@ static void drop_untrusted(struct fields *fields)
 static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
     bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
-    char text[ADDR_TEXT];
-    struct sluice_span peer;
+    struct sluice_span peer = peer_text(ex);
     enum err err = OK;
 
-    if (!exchange_client(ex).ptr) /* before the fields change */
-        return ERR_MEMORY;
-    peer =
-        arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
-    if (!peer.ptr)
+    if (!peer.ptr || !exchange_client(ex).ptr) /* before the fields change */
         return ERR_MEMORY;
     if (!trusted)
         drop_untrusted(&ex->request.fields);
@@ -178,7 +183,7 @@ enum err forwarded_apply(struct exchange *ex)
     }
     err = tell_client(ex, &listener->forwarded);
     if (err == OK && listener->via) {
-        err = fields_add(fields, SPAN("via"),
+        err = fields_put(fields, FIELD_VIA,
                          ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
     }
     if (err == OK && ex->route->request_edits.n > 0)

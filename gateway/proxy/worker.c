@@ -205,11 +205,10 @@ static void on_accept(void *port_, int fd, const struct addr *peer)
 
 static void on_shed(void *port_, unsigned n)
 {
-    static struct log_gate gate = {.per_second = 1, .burst = 1};
     struct port *port = port_;
 
     counter_add(&port->counters->refused_descriptors, n);
-    if (log_gate_pass(&gate)) {
+    if (log_gate_pass(&port->worker->crew->shed_gate)) {
         log_warn("out of descriptors, connections turned away: raise the limit of open files "
                  "(ulimit -n, LimitNOFILE=)",
                  F_STR("listener", port->name), F_UINT("connections", n));

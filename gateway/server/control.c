@@ -540,6 +540,7 @@ static int start(struct control *control, struct gateway_loaded *loaded, struct 
     enum err err;
 
     control->crew.writer = control->writer;
+    control->crew.shed_gate = (struct log_gate){.per_second = 1, .burst = 1};
     control->crew.on_drained = tell_drained;
     control->crew.on_drained_arg = control;
     if (start_workers(control, loaded->conf.workers)) {

@@ -45,9 +45,10 @@ static struct sluice_span join(struct exchange *ex, enum field_id id)
 
         if (fields->line[i].id != id || (fields->line[i].mark & FIELD_DROPPED))
             continue;
-        if (all.len > 0)
+        if (all.len > 0) {
             value = arena_format(&ex->arena, "%.*s, %.*s", (int)all.len, all.ptr, (int)value.len,
                                  value.ptr);
+        }
         all = value;
     }
     return all;
@@ -75,9 +76,10 @@ static struct sluice_span peer_text(struct exchange *ex)
 {
     char text[ADDR_TEXT];
 
-    if (ex->peer.len == 0)
+    if (ex->peer.len == 0) {
         ex->peer = arena_copy(&ex->arena,
                               span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    }
     return ex->peer;
 }
 
@@ -100,9 +102,10 @@ static enum err append(struct exchange *ex, enum field_id id, struct sluice_span
     struct fields *fields = &ex->request.fields;
     struct sluice_span before = join(ex, id);
 
-    if (before.len > 0)
+    if (before.len > 0) {
         value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len,
                              value.ptr);
+    }
     if (!value.ptr)
         return ERR_MEMORY;
     return before.len > 0 ? fields_set(fields, name_text(id), value)

@@ -396,9 +396,10 @@ static void on_starved(void *worker_, struct sluice_span upstream)
     const struct crew *crew = worker->crew;
 
     for (unsigned i = 0; i < crew->n_workers; i++) {
-        if (i != worker->index)
+        if (i != worker->index) {
             mailbox_post(crew->worker[i]->mailbox, &name_letter_new(upstream, -1)->letter,
                          on_give_way);
+        }
     }
 }
 

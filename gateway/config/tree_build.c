@@ -518,7 +518,9 @@ static enum err root_of(struct reader *reader, struct tree **tree)
         *tree = reader->root;
         return OK;
     }
-    return new_node(reader, TREE_MAP, reader->build->preset ? (struct mark){0} : start, tree);
+    if (reader->build->preset)
+        start = (struct mark){0};
+    return new_node(reader, TREE_MAP, start, tree);
 }
 
 enum err tree_build(struct tree_build *build, struct sluice_span yaml, unsigned file,

@@ -3,6 +3,7 @@
  * hop before, and the truth about who sent it.
  */
 #include "http/rules.h"
+#include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 
@@ -154,6 +155,34 @@ static void drop_untrusted(struct fields *fields)
     }
 }
 
+/* Only we may say what certificate the client has (RFC 9440 2.4): upstreams believe these. */
+static void drop_client_cert(struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct sluice_span name = field_name(&fields->line[i]);
+
+        if ((name.len == sizeof("client-cert") - 1 &&
+             span_equal_nocase(name, SPAN("client-cert"))) ||
+            (name.len == sizeof("client-cert-chain") - 1 &&
+             span_equal_nocase(name, SPAN("client-cert-chain"))))
+            fields->line[i].mark |= FIELD_DROPPED;
+    }
+}
+
+static enum err tell_client_cert(struct exchange *ex)
+{
+    struct sluice_span value;
+    enum err err;
+
+    drop_client_cert(&ex->request.fields);
+    if (!ex->from.port->conf->tls.client.forward)
+        return OK;
+    err = tls_client_cert(ex->from.conn, &ex->arena, &value);
+    if (err || value.len == 0)
+        return err;
+    return fields_add(&ex->request.fields, SPAN("client-cert"), value);
+}
+
 static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
     bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
@@ -185,6 +214,8 @@ enum err forwarded_apply(struct exchange *ex)
             line->mark |= FIELD_DROPPED; /* an HTTP/1.0 client cannot mean it (RFC 9110 10.1.1) */
     }
     err = tell_client(ex, &listener->forwarded);
+    if (err == OK)
+        err = tell_client_cert(ex);
     if (err == OK && listener->via) {
         err = fields_put(fields, FIELD_VIA,
                          ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));

@@ -160,6 +160,39 @@ static const struct shape backlog_shape = {.kind = SHAPE_UINT,
                                            .max = 65535,
                                            .what = "a number from 1 to 65535"};
 
+static const struct choice protocol_choices[] = {
+    {"http/1.1", PROTOCOL_HTTP_1_1, "HTTP/1.1 and HTTP/1.0."},
+    {"h2", PROTOCOL_H2, "HTTP/2, which is not there yet."},
+    {NULL, 0, NULL},
+};
+
+static const struct shape protocol_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = protocol_choices};
+
+static const struct shape protocols_shape = {.kind = SHAPE_LIST,
+                                             .size = sizeof(struct items),
+                                             .element = &protocol_shape,
+                                             .min = 1,
+                                             .what = "a list of protocols"};
+
+static void check_protocols(struct bind *bind, const struct listener_conf *conf)
+{
+    const int *protocol = conf->protocols.first;
+    bool has_h1 = false;
+
+    for (size_t i = 0; i < conf->protocols.n; i++) {
+        has_h1 |= protocol[i] == PROTOCOL_HTTP_1_1;
+        if (protocol[i] == PROTOCOL_H2) {
+            notes_warn(bind->notes, conf->at, "http/1.1 is spoken; leave h2 out to be rid of this",
+                       "protocols of listener '%s': h2 is not there yet", conf->name.ptr);
+        }
+    }
+    if (!has_h1) {
+        notes_error(bind->notes, conf->at, "write protocols: [ http/1.1 ]",
+                    "listener '%s' would speak no protocol that is there", conf->name.ptr);
+    }
+}
+
 static void listener_check(struct bind *bind, const struct tree *node, void *out)
 {
     struct listener_conf *conf = out;
@@ -175,6 +208,7 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     /* The start line is a part of the head. */
     if (conf->limits.line_bytes > conf->limits.head_bytes)
         conf->limits.line_bytes = conf->limits.head_bytes;
+    check_protocols(bind, conf);
 }
 
 #define AT(member) offsetof(struct listener_conf, member)
@@ -229,6 +263,16 @@ static const struct field listener_fields[] = {
      .offset = AT(half_close),
      .preset = "abort",
      .help = "What it means when a client ends its side before it has its answer."},
+    {.name = "protocols",
+     .shape = &protocols_shape,
+     .offset = AT(protocols),
+     .preset = "[ http/1.1 ]",
+     .help = "What may be spoken; with TLS, what is agreed on (ALPN)."},
+    {.name = "tls",
+     .shape = &tls_server_shape,
+     .offset = AT(tls),
+     .help = "Speak TLS. Plain when not given.",
+     .example = "{ certificates: [ { cert: tls/www.pem, key: tls/www.key } ] }"},
     {0},
 };
 

@@ -1,6 +1,7 @@
 /*
  * record.c - every exchange leaves its numbers, and a line in the access log if there is one.
  */
+#include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
@@ -72,6 +73,9 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .connection = ex->from.connection,
         .connection_requests = ex->from.requests,
         .generation = ex->view->snapshot->generation,
+        .tls_version = tls_version(ex->from.conn),
+        .tls_cipher = tls_cipher(ex->from.conn),
+        .tls_sni = tls_server_name(ex->from.conn),
         .has_query = request->has_query,
         .reused = ex->reused,
         .find_field = find_field,

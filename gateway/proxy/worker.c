@@ -34,9 +34,12 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
     view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(struct upstream *));
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
         const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+        const struct upstream_wanted wanted = {.conf = upstream->conf,
+                                               .members = upstream->members,
+                                               .tls = upstream->tls,
+                                               .tally = upstream->tally};
 
-        view->upstreams[i] =
-            upstream_get(worker->upstreams, upstream->conf, upstream->members, upstream->tally);
+        view->upstreams[i] = upstream_get(worker->upstreams, &wanted);
     }
     return view;
 }

@@ -44,6 +44,8 @@ void endpoint_update(struct endpoint *endpoint, struct members *members,
 {
     struct members *old = endpoint->members;
 
+    if (old && !span_equal(endpoint->member.name, member->name))
+        endpoint_renew(endpoint);
     endpoint->members = members_ref(members);
     endpoint->member = *member;
     endpoint->counters = tally_slot(member->tally, upstreams_worker(endpoint->upstream));
@@ -55,6 +57,7 @@ static void end_retired(struct endpoint *endpoint)
     if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0)
         return;
     members_unref(&endpoint->members);
+    tls_forget(&endpoint->memory);
     upstream_forget(endpoint->upstream);
     alloc_free(endpoint);
 }
@@ -155,6 +158,18 @@ static void on_idle_event(struct conn *conn)
         drop_idle(pooled);
 }
 
+/* With TLS, bytes may be the peer's business with ours: new tickets, new keys. */
+static void on_idle_readable(struct conn *conn)
+{
+    struct sluice_span bytes;
+    enum err err = ERR_CLOSED;
+
+    if (tls_is_on(conn))
+        err = conn_read(conn, &bytes);
+    if (err != ERR_AGAIN || conn_settle(conn, false) != OK)
+        on_idle_event(conn);
+}
+
 static void on_idle_error(struct conn *conn, enum err err)
 {
     (void)err;
@@ -174,7 +189,7 @@ static void on_closed(struct conn *conn)
 }
 
 static const struct conn_ops idle_ops = {
-    .on_readable = on_idle_event,
+    .on_readable = on_idle_readable,
     .on_hangup = on_idle_error,
     .on_drained = on_idle_drained,
     .on_progress = on_idle_drained,
@@ -182,6 +197,23 @@ static const struct conn_ops idle_ops = {
     .on_alarm = on_idle_event,
     .on_closed = on_closed,
 };
+
+static void drop_all_idle(struct endpoint *endpoint)
+{
+    while (!list_is_empty(&endpoint->idle)) {
+        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+
+        leave_idle(pooled);
+        end_conn(pooled);
+    }
+}
+
+void endpoint_renew(struct endpoint *endpoint)
+{
+    endpoint->era++;
+    tls_forget(&endpoint->memory);
+    drop_all_idle(endpoint);
+}
 
 void endpoint_retire(struct endpoint **endpoint)
 {
@@ -191,12 +223,7 @@ void endpoint_retire(struct endpoint **endpoint)
     old->retired = true;
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
-    while (!list_is_empty(&old->idle)) {
-        struct pooled *pooled = list_entry(old->idle.next, struct pooled, link);
-
-        leave_idle(pooled);
-        end_conn(pooled);
-    }
+    drop_all_idle(old);
     end_retired(old);
 }
 
@@ -242,6 +269,7 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         pooled->endpoint = endpoint;
         pooled->slab = upstreams_slab(upstream);
         pooled->requests = 0;
+        pooled->era = endpoint->era;
         pooled->capped = capped;
         err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
                                    lease->ops, &connected));
@@ -253,6 +281,14 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         return err;
     }
     counter_add(&endpoint->counters->connects, 1);
+    if (upstream->tls) {
+        err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
+        if (err) {
+            end_conn(pooled);
+            return err;
+        }
+        connected = false; /* not before hands are shaken */
+    }
     lease->reused = false;
     lease->connecting = !connected;
     hold(endpoint, pooled, lease);
@@ -295,8 +331,8 @@ void endpoint_return(struct endpoint *endpoint, struct lease *lease)
     struct pooled *pooled = pooled_of(lease->conn);
     bool is_used_up = limits->requests != 0 && pooled->requests >= limits->requests;
 
-    if (endpoint->retired || is_used_up || limits->idle == 0 || conn_is_spoilt(&pooled->conn) ||
-        others_wait(endpoint)) {
+    if (endpoint->retired || is_used_up || pooled->era != endpoint->era || limits->idle == 0 ||
+        conn_is_spoilt(&pooled->conn) || others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }

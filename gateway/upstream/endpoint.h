@@ -15,6 +15,7 @@
 
 #include "base/count.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "upstream/members.h"
 
 struct lease;
@@ -52,8 +53,10 @@ struct endpoint {
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
     uint32_t n_idle;
-    uint32_t active; /* leases */
-    int64_t smooth;  /* balance_round's running weight */
+    uint32_t active;          /* leases */
+    int64_t smooth;           /* balance_round's running weight */
+    struct tls_memory memory; /* the session to resume */
+    uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     bool retired;
 };
 
@@ -63,6 +66,9 @@ struct endpoint *endpoint_new(struct upstream *upstream, struct members *members
 /* Take over what a newer set says of the same address. */
 void endpoint_update(struct endpoint *endpoint, struct members *members,
                      const struct member *member);
+
+/* From now on connections must be made otherwise: those there are end with their lease. */
+void endpoint_renew(struct endpoint *endpoint);
 
 /*
  * No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last

@@ -24,6 +24,7 @@ struct share {
 struct member {
     struct addr addr;
     struct sluice_span text; /* "127.0.0.1:9000", NUL-terminated beyond its length */
+    struct sluice_span name; /* who is expected there: the host as configured */
     uint32_t weight;
     struct share *share; /* borrowed, lives as long as the process */
     const struct tally_block

@@ -159,14 +159,27 @@ static void end_if_unused(struct upstream *upstream)
     soon_cancel(&upstream->serve);
     alarm_disarm(&upstream->look);
     members_unref(&upstream->members);
+    tls_client_unref(&upstream->tls);
     alloc_free(upstream->endpoint);
     alloc_free(upstream->name);
     alloc_free(upstream);
 }
 
-struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
-                              struct members *members, const struct tally_block *tally)
+/* Connections made otherwise are of no use any more; the same again changes nothing. */
+static void set_tls(struct upstream *upstream, struct tls_client *tls)
 {
+    if (tls_client_is_same(upstream->tls, tls))
+        return;
+    tls_client_unref(&upstream->tls);
+    upstream->tls = tls_client_ref(tls);
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        endpoint_renew(upstream->endpoint[i]);
+    }
+}
+
+struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted)
+{
+    const struct upstream_conf *conf = wanted->conf;
     struct upstream *upstream = map_find(upstreams->by_name, conf->named.name);
 
     if (!upstream)
@@ -174,8 +187,9 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->refs++;
     upstream->balance = balance_get(conf->balance);
     upstream->limits = conf->connections;
-    upstream->counters = tally_slot(tally, upstreams->worker);
-    upstream_set_members(upstream, members);
+    upstream->counters = tally_slot(wanted->tally, upstreams->worker);
+    set_tls(upstream, wanted->tls);
+    upstream_set_members(upstream, wanted->members);
     return upstream;
 }
 

@@ -101,6 +101,7 @@ static enum err append(struct fields *fields, enum field_id id, struct sluice_sp
         .value = value.ptr,
         .value_len = (uint32_t)value.len,
         .id = (uint8_t)id,
+        .mark = FIELD_ADDED,
     };
     return OK;
 }

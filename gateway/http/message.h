@@ -31,6 +31,7 @@ enum method {
 
 enum field_mark {
     FIELD_DROPPED = 1, /* not forwarded: hop-by-hop, framing, or removed by a rule */
+    FIELD_ADDED = 2,   /* not received: it may hold a secret of the configuration's */
 };
 
 struct field_line {

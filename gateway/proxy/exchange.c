@@ -116,6 +116,8 @@ static void run(struct exchange *ex)
     enum progress progress = NEXT;
 
     while (progress == NEXT && ex->state != EX_DONE) {
+        log_at(LOG_TRACE, "exchange goes on", F_STR("state", story[ex->state].name),
+               F_UINT("connection", ex->from.connection), F_UINT("request", ex->from.requests));
         progress = story[ex->state].step(ex);
     }
 }

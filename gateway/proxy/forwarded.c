@@ -7,6 +7,8 @@
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 
+#include <sys/socket.h>
+
 static bool is_trusted(const struct forwarded_conf *conf, const struct addr *addr)
 {
     const struct addr_range *range = conf->trust.first;
@@ -123,8 +125,10 @@ static enum err set_if_missing(struct fields *fields, enum field_id id, struct s
 static enum err add_x_forwarded(struct exchange *ex, struct sluice_span peer)
 {
     struct fields *fields = &ex->request.fields;
-    enum err err = append(ex, FIELD_X_FORWARDED_FOR, peer);
+    enum err err = OK;
 
+    if (ex->from.peer->family != AF_UNIX) /* which has no address to tell */
+        err = append(ex, FIELD_X_FORWARDED_FOR, peer);
     if (err == OK)
         err = set_if_missing(fields, FIELD_X_FORWARDED_PROTO, span_of(ex->from.scheme));
     if (err == OK)
@@ -137,12 +141,35 @@ static enum err add_forwarded(struct exchange *ex, struct sluice_span peer)
 {
     bool is_v6 = span_find(peer, ':') < peer.len;
     struct sluice_span host = ex->request.authority;
+    struct sluice_span node = ex->from.peer->family == AF_UNIX ? SPAN("unknown") : peer;
     struct sluice_span value =
-        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)peer.len,
-                     peer.ptr, is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "",
+        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)node.len,
+                     node.ptr, is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "",
                      (int)host.len, host.ptr ? host.ptr : "", host.len ? "\"" : "");
 
     return value.ptr ? append(ex, FIELD_FORWARDED, value) : ERR_MEMORY;
+}
+
+static bool is_forwarding(enum field_id id)
+{
+    return id >= FIELD_FORWARDED && id <= FIELD_X_REAL_IP;
+}
+
+/*
+ * Many upstreams read X_Forwarded_For as the same variable as X-Forwarded-For, so a name with an
+ * underscore in it must not bring in what was dropped.
+ */
+static bool is_disguised(const struct field_line *line)
+{
+    char name[32];
+
+    if (line->id != FIELD_OTHER || line->name_len > sizeof(name) ||
+        span_find(field_name(line), '_') == line->name_len)
+        return false;
+    for (unsigned i = 0; i < line->name_len; i++) {
+        name[i] = (char)(line->name[i] == '_' ? '-' : line->name[i]);
+    }
+    return is_forwarding(name_find(span_make(name, line->name_len)));
 }
 
 static void drop_untrusted(struct fields *fields)
@@ -150,7 +177,7 @@ static void drop_untrusted(struct fields *fields)
     for (unsigned i = 0; i < fields->n; i++) {
         struct field_line *line = &fields->line[i];
 
-        if (line->id >= FIELD_FORWARDED && line->id <= FIELD_X_REAL_IP)
+        if (is_forwarding(line->id) || is_disguised(line))
             line->mark |= FIELD_DROPPED;
     }
 }

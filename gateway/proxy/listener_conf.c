@@ -7,10 +7,16 @@
 
 static enum err parse_range(struct bind *bind, const struct tree *node, void *out)
 {
+    if (node->kind == TREE_SCALAR && span_equal(node->text, SPAN("unix"))) {
+        *(struct addr_range *)out = (struct addr_range){.base = {.family = AF_UNIX}};
+        return OK;
+    }
     if (node->kind == TREE_SCALAR && addr_range_parse(node->text, out) == OK)
         return OK;
-    notes_error(bind->notes, node->at, "write an address or a network such as 10.0.0.0/8",
-                "expected a network to trust");
+    notes_error(
+        bind->notes, node->at,
+        "write an address, a network such as 10.0.0.0/8, or unix for all peers of a unix socket",
+        "expected a network to trust");
     return ERR_CONFIG;
 }
 
@@ -18,7 +24,7 @@ static const struct shape range_shape = {.kind = SHAPE_CUSTOM,
                                          .size = sizeof(struct addr_range),
                                          .parse = parse_range,
                                          .what = "a network such as 10.0.0.0/8",
-                                         .pattern = "^[0-9a-fA-F:.]+(/[0-9]+)?$"};
+                                         .pattern = "^([0-9a-fA-F:.]+(/[0-9]+)?|unix)$"};
 
 static const struct shape ranges_shape = {.kind = SHAPE_LIST,
                                           .size = sizeof(struct items),

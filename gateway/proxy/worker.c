@@ -211,7 +211,7 @@ static void on_shed(void *port_, unsigned n)
     struct port *port = port_;
 
     counter_add(&port->counters->refused_descriptors, n);
-    if (log_gate_pass(&port->worker->crew->shed_gate)) {
+    if (n > 0 && log_gate_pass(&port->worker->crew->shed_gate)) {
         log_warn("out of descriptors, connections turned away: raise the limit of open files "
                  "(ulimit -n, LimitNOFILE=)",
                  F_STR("listener", port->name), F_UINT("connections", n));

@@ -174,8 +174,22 @@ static uint64_t max_connections(const struct limits_conf *conf)
         return conf->connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT32_MAX;
-    return limit.rlim_cur > MIN_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                            : SPARE_DESCRIPTORS;
+    if (limit.rlim_cur < MIN_DESCRIPTORS)
+        return limit.rlim_cur / 2;
+    /* Most connections idle most of the time; those that do not need a second descriptor upstream. */
+    return (limit.rlim_cur - SPARE_DESCRIPTORS) / 5 * 4;
+}
+
+/* A connection costs us a descriptor and little else, so take all that we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("the limit of open files cannot be raised", F_STR("cause", strerror(errno)));
 }
 
 /* What can only be changed by a restart is told, not ignored. */
@@ -512,6 +526,7 @@ static enum err set_up(struct control *control)
 {
     static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
+    raise_descriptors();
     control->loop = loop_new();
     if (mailbox_new(&control->mailbox, control->loop, control))
         return ERR_SYSTEM;

@@ -240,14 +240,15 @@ static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease 
 }
 
 /*
- * ERR_LIMIT, ERR_MISSING and ERR_MEMORY speak of leases; here they would be a socket's ENOENT and
- * the like.
+ * What a socket's errno stands for, in the words of leases: there ERR_LIMIT and ERR_MISSING mean
+ * others.
  */
 static enum err dial_error(enum err err)
 {
-    if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY || err == ERR_AGAIN)
-        return ERR_UNREACHABLE;
-    return err;
+    /* Out of descriptors or buffers: that is our trouble, not the endpoint's. */
+    if (err == ERR_LIMIT || err == ERR_MEMORY)
+        return ERR_MEMORY;
+    return err == ERR_MISSING || err == ERR_AGAIN ? ERR_UNREACHABLE : err;
 }
 
 static enum err dial(struct endpoint *endpoint, struct lease *lease)

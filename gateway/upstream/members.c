@@ -111,6 +111,10 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
         size_t n;
         const char *why;
 
+        if (endpoint->address.len == 0) { /* told already, when it was bound */
+            bad = true;
+            continue;
+        }
         if (resolve(endpoint->address, &members->arena, &addrs, &n, &why)) {
             notes_error(notes, endpoint->at, "write host:port, [v6]:port or unix:/path",
                         "endpoint '%s' of upstream '%s': %s", endpoint->address.ptr,

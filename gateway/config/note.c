@@ -428,6 +428,28 @@ void notes_print_json(const struct notes *notes, struct text *out)
     text_add_char(out, ']');
 }
 
+/* -- one by one --------------------------------------------------------------------- */
+
+void notes_each(const struct notes *notes, notes_entry_fn *tell, void *arg)
+{
+    const struct note *sorted[NOTES_MAX];
+    size_t n = sort_notes(notes, sorted);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct note *note = sorted[i];
+        const struct notes_entry entry = {
+            .warning = note->warning,
+            .file = note->at.line ? notes_file(notes, note->at.file) : SPAN(""),
+            .line = note->at.line,
+            .column = note->at.column,
+            .message = note->message,
+            .hint = note->hint ? note->hint : "",
+        };
+
+        tell(arg, &entry);
+    }
+}
+
 /* -- the nearest name -------------------------------------------------------------- */
 
 /* Letters without case, '-' as '_': such slips cost nothing. */

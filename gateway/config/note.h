@@ -52,6 +52,19 @@ size_t notes_warnings(const struct notes *notes);
 void notes_print(const struct notes *notes, struct text *out);
 void notes_print_json(const struct notes *notes, struct text *out);
 
+/* One note; everything is borrowed. */
+struct notes_entry {
+    bool warning;
+    struct sluice_span file; /* "": no place */
+    unsigned line, column;   /* 0: no place */
+    const char *message;
+    const char *hint; /* "" when there is none */
+};
+typedef void notes_entry_fn(void *arg, const struct notes_entry *entry);
+
+/* Tell all that are kept, sorted by place. */
+void notes_each(const struct notes *notes, notes_entry_fn *tell, void *arg);
+
 /* The known name nearest to word, or NULL when none is near enough to be meant. */
 const char *notes_nearest(struct sluice_span word, const char *const *names, size_t n_names);
 

@@ -27,6 +27,7 @@
 #include "observe/metrics.h"
 #include "observe/process.h"
 #include "proxy/collect.h"
+#include "server/log_files.h"
 #include "server/options.h"
 #include "server/ports.h"
 #include "upstream/collect.h"
@@ -37,6 +38,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum phase { STARTING, READY, PAUSING, DRAINING, ENDED };
@@ -146,20 +148,15 @@ static void log_sink(void *control_, struct sluice_span line)
     writer_share(control->writer, control->log_file, line);
 }
 
-static void apply_log(struct control *control, const struct log_conf *conf)
+/* Takes the file when the log moves there. */
+static void apply_log(struct control *control, const struct log_conf *conf,
+                      struct writer_file **file)
 {
-    struct writer_file *file;
-    struct writer_file *old = control->log_file;
-
     log_set(conf->level, conf->form);
-    if (old && span_equal(conf->path, control->conf.log.path))
+    if (control->log_file && span_equal(conf->path, control->conf.log.path))
         return;
-    if (writer_open(control->writer, conf->path, &file)) {
-        log_error("log file cannot be opened, the log stays where it was",
-                  F_SPAN("path", conf->path), F_STR("cause", strerror(errno)));
-        return;
-    }
-    control->log_file = file;
+    control->log_file = *file;
+    *file = NULL;
     log_set_sink(log_sink, control);
     /* Another thread may still be writing a line to the old file: it is closed with the writer. */
 }
@@ -215,7 +212,6 @@ static void publish(struct control *control, struct snapshot *snapshot,
 {
     struct snapshot *old = control->snapshot;
 
-    apply_log(control, &loaded->conf.log);
     control->snapshot = snapshot;
     control->conf = loaded->conf;
     control->tree = loaded->tree;
@@ -238,21 +234,29 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
                                          .tickets = control->tickets,
                                          .retire = retire,
                                          .retire_arg = control};
+    struct log_files files;
+    enum err err = log_files_open(&files, control->writer, loaded, notes);
+    size_t errors = notes_errors(notes);
     struct snapshot *snapshot =
         snapshot_new(&loaded->arena, &loaded->conf.serving, &parts, notes, false);
     struct ports_change *change;
 
-    if (!snapshot)
-        return ERR_CONFIG;
+    if (!snapshot) {
+        log_files_close(&files, control->writer);
+        return notes_errors(notes) == errors ? err : ERR_CONFIG;
+    }
     snapshot->origins = loaded->origins;
     snapshot->generation = control->generation + 1;
     control->files_stamp = snapshot->files_stamp;
     if (ports_prepare(control->ports, snapshot, notes, &change)) {
         snapshot_unref(&snapshot);
+        log_files_close(&files, control->writer);
         return ERR_SYSTEM;
     }
     warn_of_fixed(control, &loaded->conf, notes);
     control->generation++;
+    apply_log(control, &loaded->conf.log, &files.log);
+    log_files_close(&files, control->writer); /* what is in use is held by its users */
     publish(control, snapshot, loaded);
     ports_apply(control->ports, &change);
     return OK;
@@ -271,13 +275,18 @@ static void keep_notes(struct control *control, const struct notes *notes, enum 
     control->last.notes_text = &control->notes_text;
 }
 
-/* Notes go into the log as well: whoever sent SIGHUP has nowhere else to look. */
-static void log_notes(struct control *control, enum err err)
+static void log_note(void *control, const struct notes_entry *entry)
 {
-    struct sluice_span rest = text_span(&control->notes_text);
+    (void)control;
+    log_at(entry->warning ? LOG_WARN : LOG_ERROR, "configuration note", F_SPAN("file", entry->file),
+           F_UINT("line", entry->line), F_UINT("column", entry->column),
+           F_STR("note", entry->message), F_STR("hint", entry->hint));
+}
 
-    if (rest.len > 0)
-        log_at(err ? LOG_ERROR : LOG_WARN, "configuration notes", F_SPAN("text", rest));
+/* Notes go into the log as well: whoever sent SIGHUP has nowhere else to look. */
+static void log_notes(struct control *control, const struct notes *notes, enum err err)
+{
+    notes_each(notes, log_note, control);
     if (err) {
         log_error("configuration refused, the one before stays",
                   F_UINT("generation", control->generation));
@@ -298,8 +307,20 @@ static enum err load_and_apply(struct control *control)
             gateway_unload(&loaded);
     }
     keep_notes(control, notes, err);
+    log_notes(control, notes, err);
     notes_free(&notes);
     return err;
+}
+
+static void refuse_late(struct control *control)
+{
+    struct notes *notes = notes_new();
+
+    notes_error(notes, (struct mark){0}, NULL, "the gateway is draining");
+    keep_notes(control, notes, ERR_CLOSED);
+    log_notes(control, notes, ERR_CLOSED);
+    notes_free(&notes);
+    control->last.n_refused++;
 }
 
 static bool reload(void *control_)
@@ -307,15 +328,16 @@ static bool reload(void *control_)
     struct control *control = control_;
     enum err err;
 
-    if (control->phase != READY)
+    if (control->phase != READY) {
+        refuse_late(control);
         return false;
+    }
     err = load_and_apply(control);
     if (err) {
         control->last.n_refused++;
     } else {
         control->last.n_applied++;
     }
-    log_notes(control, err);
     return err == OK;
 }
 
@@ -452,6 +474,21 @@ static void fill_host(struct control *control)
     };
 }
 
+/*
+ * Whoever reaches it controls the gateway: a unix socket is its owner's alone, from the moment it
+ * exists. No other thread makes files, so none is met by the mask.
+ */
+static enum err bind_admin(const struct addr *wanted, int *fd)
+{
+    mode_t mask = umask(0177);
+    enum err err = listener_bind(wanted, 64, false, fd);
+    int number = errno;
+
+    umask(mask);
+    errno = number;
+    return err;
+}
+
 static enum err open_admin(struct control *control, const struct admin_conf *conf)
 {
     char text[ADDR_TEXT + 128];
@@ -460,7 +497,7 @@ static enum err open_admin(struct control *control, const struct admin_conf *con
 
     if (conf->off)
         return OK;
-    if (listener_bind(&conf->addr, 64, false, &fd) || listener_address(fd, &conf->addr, &addr)) {
+    if (bind_admin(&conf->addr, &fd) || listener_address(fd, &conf->addr, &addr)) {
         log_error("the admin listener cannot be opened", F_SPAN("address", conf->bind),
                   F_STR("cause", strerror(errno)));
         return ERR_SYSTEM;

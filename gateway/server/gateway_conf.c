@@ -139,8 +139,10 @@ static const struct field admin_fields[] = {
      .shape = &admin_bind_shape,
      .offset = 0,
      .preset = ADMIN_PRESET,
-     .help = "Where health, metrics and control are served: ADDRESS:PORT, unix:PATH, or off. Who "
-             "reaches it can drain the gateway: keep it away from clients.",
+     .help =
+         "Where health, metrics and control are served: ADDRESS:PORT, unix:PATH, or off. Who "
+         "reaches it can drain the gateway: keep it away from clients. A unix socket is for its "
+         "owner alone (mode 0600).",
      .example = "unix:/run/sluice/admin.sock"},
     {.name = NULL},
 };

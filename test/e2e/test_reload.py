@@ -65,9 +65,39 @@ def test_a_refused_hup_is_told_in_the_log_and_keeps_the_old(start):
     gateway = start({"routes": [says("old")]})
     gateway.hup("routes: [ { echo: true } ]\nlistners: []\n")
     assert gateway.ask().body == b"old"
-    wait_until(lambda: "listners" in gateway.stderr() and "sluice.yaml:2:1" in gateway.stderr(), what="the log tells it")
+    wait_until(lambda: gateway.log("configuration note"), what="the log tells it")
+    [note] = gateway.log("configuration note")
+    assert note["file"].endswith("sluice.yaml") and (note["line"], note["column"]) == (2, 1), note
+    assert "listners" in note["note"] and "listeners" in note["hint"], note
     assert gateway.metric("sluice_config_reloads_total", result="refused") == 1
     assert gateway.process.poll() is None
+
+
+def test_each_note_is_a_line_of_the_log(start):
+    gateway = start({"routes": [says("old")]})
+    gateway.hup("routes: [ { echo: true } ]\nlistners: []\nworkers: many\n")
+    wait_until(lambda: gateway.log("configuration refused, the one before stays"))
+    assert [note["line"] for note in gateway.log("configuration note")] == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["log", "access_log"])
+def test_a_log_that_cannot_be_opened_is_a_refused_reload(start, name, tmp_path):
+    gateway = start({"routes": [says("old")]})
+    status, told = gateway.reload({"routes": [says("new")], name: {"path": f"{tmp_path}/none/x.log"}})
+    assert status == 422 and told["ok"] is False
+    [note] = told["notes"]
+    assert f"{name}.path" in note["message"] and "No such file" in note["message"], note
+    assert note["file"].endswith("sluice.yaml") and note["line"] > 0, note
+    assert gateway.ask().body == b"old"
+
+
+def test_a_reload_while_draining_says_why_it_is_refused(start):
+    gateway = start({"routes": [says("old")], "drain": {"pause": "20s"}})
+    gateway.process.send_signal(15)
+    assert wait_until(lambda: gateway.admin.ask(path="/readyz").status == 503)
+    status, told = gateway.reload()
+    assert status == 422
+    assert [note["message"] for note in told["notes"]] == ["the gateway is draining"]
 
 
 def test_a_vanished_file_is_a_refused_reload(start):

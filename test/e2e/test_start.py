@@ -282,6 +282,16 @@ def test_an_upstream_that_is_down_at_the_start_is_no_obstacle(start, upstreams):
     assert wait_until(lambda: gateway.ask().status == 200)
 
 
+@pytest.mark.parametrize("name", ["log", "access_log"])
+def test_a_log_that_cannot_be_opened_is_told_with_its_place(sluice, tmp_path, name):
+    (tmp_path / "c.yaml").write_text(
+        "listeners: [ { bind: '127.0.0.1:0' } ]\nadmin: off\nroutes: [ { echo: true } ]\n"
+        f"{name}:\n  path: {tmp_path}/none/x.log\n")
+    run = sluice("run", "-c", str(tmp_path / "c.yaml"))
+    assert run.returncode == 1, run
+    assert "c.yaml:5:9: error:" in run.stderr and f"{name}.path" in run.stderr, run
+
+
 def test_the_admin_listener_can_be_off(start, upstream):
     gateway = start(plain(upstream, admin="off"))
     assert gateway.log("admin listening") == []
@@ -299,4 +309,4 @@ def test_the_admin_listener_may_be_a_unix_socket(start, upstream):
         gateway = start(plain(upstream, admin={"bind": f"unix:{folder}/admin.sock"}))
         assert Admin(f"unix:{folder}/admin.sock").ask(path="/readyz").status == 200
         assert gateway.admin.address == f"unix:{folder}/admin.sock"
-        assert os.stat(f"{folder}/admin.sock").st_mode & 0o022 == 0, "others may use the admin socket"
+        assert os.stat(f"{folder}/admin.sock").st_mode & 0o777 == 0o600, "others may use the admin socket"

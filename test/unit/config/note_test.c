@@ -203,6 +203,32 @@ START_TEST(notes_in_json_escape_and_carry_the_hint)
 }
 END_TEST
 
+static void add_entry(void *text, const struct notes_entry *entry)
+{
+    text_format(text, "%s %.*s:%u:%u %s (%s)\n", entry->warning ? "warning" : "error",
+                (int)entry->file.len, entry->file.ptr, entry->line, entry->column, entry->message,
+                entry->hint);
+}
+
+START_TEST(notes_are_told_one_by_one_in_order)
+{
+    struct notes *notes = notes_new();
+    unsigned file = notes_add_file(notes, SPAN("a.yaml"), SPAN("one\ntwo\n"));
+    struct text told;
+
+    text_init(&told, 4096);
+    notes_warn(notes, (struct mark){file, 2, 3, 1}, NULL, "second");
+    notes_error(notes, (struct mark){file, 1, 2, 1}, "try this", "first");
+    notes_error(notes, (struct mark){0}, NULL, "the whole");
+    notes_each(notes, add_entry, &told);
+    ck_assert_str_eq(told.ptr, "error :0:0 the whole ()\n"
+                               "error a.yaml:1:2 first (try this)\n"
+                               "warning a.yaml:2:3 second ()\n");
+    text_fini(&told);
+    notes_free(&notes);
+}
+END_TEST
+
 START_TEST(notes_say_nothing_when_there_is_nothing)
 {
     set_up("x");
@@ -347,10 +373,10 @@ UNIT_MAIN("config/note", note_shows_place_line_caret_and_hint,
           note_underlines_no_further_than_the_line, note_cuts_long_lines_around_the_place,
           note_without_a_place_comes_first_and_names_no_file,
           notes_are_sorted_by_file_line_and_column, notes_in_json_escape_and_carry_the_hint,
-          notes_say_nothing_when_there_is_nothing, notes_sum_up_errors_and_warnings,
-          notes_print_what_was_noted_twice_once, notes_beyond_200_are_counted,
-          note_of_an_error_takes_the_place_of_a_warning_when_full, note_shows_no_control_bytes,
-          notes_file_gives_the_path_of_a_registered_file,
+          notes_are_told_one_by_one_in_order, notes_say_nothing_when_there_is_nothing,
+          notes_sum_up_errors_and_warnings, notes_print_what_was_noted_twice_once,
+          notes_beyond_200_are_counted, note_of_an_error_takes_the_place_of_a_warning_when_full,
+          note_shows_no_control_bytes, notes_file_gives_the_path_of_a_registered_file,
           nearest_forgives_a_letter_missing_added_changed_or_swapped,
           nearest_ignores_case_and_kind_of_dash, nearest_prefers_fewer_slips,
           nearest_knows_words_cut_short_and_made_longer, nearest_is_nothing_when_nothing_is_near)

@@ -152,6 +152,8 @@ static void add_scalar_type(const struct reference *reference, const struct shap
         return;
     }
     add_cell(reference->out, span_of(shape->what ? shape->what : names[shape->kind]));
+    if (shape->what)
+        return;
     if (shape->kind == SHAPE_UINT || shape->kind == SHAPE_DURATION || shape->kind == SHAPE_SIZE)
         add_bounds(reference->out, shape);
 }
@@ -221,12 +223,23 @@ static void print_example(struct text *out, const struct field *field)
     }
 }
 
+/* Does the field exclude one before it? */
+static bool is_other(const struct shape *shape, const struct field *field)
+{
+    for (const char *const *name = shape->others; name && *name; name++) {
+        if (strcmp(*name, field->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One example of the fields that go together, then one of each that excludes some of them. */
 static void print_examples(struct text *out, const struct shape *shape)
 {
     bool begun = false;
 
     for (const struct field *field = shape->fields; field->name; field++) {
-        if (!field->example)
+        if (!field->example || is_other(shape, field))
             continue;
         if (!begun)
             text_add(out, SPAN("\nExample:\n\n```yaml\n"));
@@ -235,6 +248,13 @@ static void print_examples(struct text *out, const struct shape *shape)
     }
     if (begun)
         text_add(out, SPAN("```\n"));
+    for (const struct field *field = shape->fields; field->name; field++) {
+        if (!field->example || !is_other(shape, field))
+            continue;
+        text_add(out, SPAN("\nOr:\n\n```yaml\n"));
+        print_example(out, field);
+        text_add(out, SPAN("```\n"));
+    }
 }
 
 static void print_section(const struct reference *reference, const struct section *section)

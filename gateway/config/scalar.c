@@ -111,8 +111,11 @@ void scalar_format(const struct shape *shape, uint64_t value, struct text *out)
         if (value % units->factor == 0) {
             text_reset(out);
             text_add_number(out, value / units->factor);
-            text_add(out, units->factor == 1 && shape->kind == SHAPE_SIZE ? SPAN(" bytes")
-                                                                          : span_of(units->name));
+            if (units->factor == 1 && shape->kind == SHAPE_SIZE) {
+                text_add(out, value == 1 ? SPAN(" byte") : SPAN(" bytes"));
+            } else {
+                text_add(out, span_of(units->name));
+            }
             return;
         }
     }

@@ -78,9 +78,15 @@ struct shape {
     const char *scalar;    /* STRUCT: a scalar instead of a map sets this field */
     shape_parse_fn *parse; /* CUSTOM: how; others: NULL */
     shape_check_fn *check; /* STRUCT: after all fields, or NULL */
-    const char *what;      /* "an address such as 127.0.0.1:8080", for errors and the reference */
-    const char *pattern;   /* CUSTOM: regular expression for the JSON Schema, or NULL */
-    const char *title;     /* STRUCT: "listener", "route", as errors call it */
+    const char *
+        what; /* "an address such as 127.0.0.1:8080", for errors and the reference; tells min and max too */
+    const char *pattern; /* CUSTOM: regular expression for the JSON Schema, or NULL */
+    const char *title;   /* STRUCT: "listener", "route", as errors call it */
+    /*
+     * STRUCT: the fields that exclude an earlier one, ended by NULL: the reference shows each of
+     * their examples apart from the rest. NULL: none.
+     */
+    const char *const *others;
 };
 
 /*

@@ -101,10 +101,12 @@ static const struct field value_fields[] = {
     {.name = NULL},
 };
 
+static const char *const value_others[] = {"prefix", "regex", "present", NULL};
 static const struct shape value_shape = {.kind = SHAPE_STRUCT,
                                          .size = sizeof(struct draft_value),
                                          .fields = value_fields,
                                          .scalar = "exact",
+                                         .others = value_others,
                                          .check = check_value,
                                          .title = "condition"};
 static const struct shape values_shape = MAP_SHAPE(value_shape);
@@ -149,7 +151,12 @@ static const struct field match_fields[] = {
      .example = "{ beta: \"1\" }"},
     {.name = NULL},
 };
-static const struct shape match_shape = STRUCT_SHAPE(draft_match, match_fields, "match");
+static const char *const match_others[] = {"path_exact", "path_regex", NULL};
+static const struct shape match_shape = {.kind = SHAPE_STRUCT,
+                                         .size = sizeof(struct draft_match),
+                                         .fields = match_fields,
+                                         .others = match_others,
+                                         .title = "match"};
 
 /* -- field edits -------------------------------------------------------------- */
 
@@ -267,8 +274,12 @@ static const struct field redirect_fields[] = {
      .example = "/v2"},
     {.name = NULL},
 };
-static const struct shape redirect_shape =
-    STRUCT_SHAPE(draft_redirect, redirect_fields, "redirect");
+static const char *const redirect_others[] = {"path_prefix", NULL};
+static const struct shape redirect_shape = {.kind = SHAPE_STRUCT,
+                                            .size = sizeof(struct draft_redirect),
+                                            .fields = redirect_fields,
+                                            .others = redirect_others,
+                                            .title = "redirect"};
 
 static const struct field respond_fields[] = {
     {.name = "status",
@@ -337,7 +348,12 @@ static const struct field rewrite_fields[] = {
      .example = "internal.example.com"},
     {.name = NULL},
 };
-static const struct shape rewrite_shape = STRUCT_SHAPE(draft_rewrite, rewrite_fields, "rewrite");
+static const char *const rewrite_others[] = {"path", "path_regex", NULL};
+static const struct shape rewrite_shape = {.kind = SHAPE_STRUCT,
+                                           .size = sizeof(struct draft_rewrite),
+                                           .fields = rewrite_fields,
+                                           .others = rewrite_others,
+                                           .title = "rewrite"};
 
 static const struct field timeout_fields[] = {
     {.name = "response",
@@ -446,9 +462,11 @@ static const struct field route_fields[] = {
     {.name = NULL},
 };
 
+static const char *const route_others[] = {"split", "redirect", "respond", "echo", NULL};
 static const struct shape route_shape = {.kind = SHAPE_STRUCT,
                                          .size = sizeof(struct draft_route),
                                          .fields = route_fields,
+                                         .others = route_others,
                                          .check = check_route,
                                          .title = "route"};
 

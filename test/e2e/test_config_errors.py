@@ -1,12 +1,13 @@
 """A broken configuration is told completely, at the exact place, with what would be right."""
 
 import json
+import os
 import re
 
 import pytest
 import yaml
 
-from gateway import plain
+from gateway import ROOT, plain
 
 UP = "upstreams: { app: { endpoints: [ '127.0.0.1:9000' ] } }\n"
 
@@ -275,3 +276,44 @@ def test_a_secret_file_that_is_missing_is_an_error(sluice, tmp_path):
     (tmp_path / "c.yaml").write_text(UP + "routes:\n  - upstream: app\n    request_fields: { set: { authorization: 'file:/nowhere/token' } }\n")
     run = sluice("check", "c.yaml")
     assert run.returncode == 3 and "/nowhere/token" in run.stdout + run.stderr
+
+
+def examples_of_the_reference():
+    """(section, example) of the generated page, but those that need files of certificates."""
+    with open(os.path.join(ROOT, "conf/reference.md"), encoding="utf-8") as page:
+        sections = re.split(r"^## `(.*)`$", page.read(), flags=re.M)
+    for path, text in zip([""] + sections[1::2], sections[::2]):
+        for n, example in enumerate(re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.M | re.S)):
+            if ".tls" not in path:
+                yield pytest.param(path, yaml.safe_load(example), id=f"{path or 'top'}-{n}")
+
+
+def placed(path, example):
+    """A whole configuration with the example where its section says."""
+    route = {"upstream": "app", "match": {"path": "/a"}}
+    config = {"listeners": [{"name": "edge", "bind": "127.0.0.1:0"}], "routes": [route],
+              "upstreams": {name: {"endpoints": ["127.0.0.1:9000"]} for name in ("app", "canary")}}
+    if path.startswith(("routes[].redirect", "routes[].respond")):
+        del route["upstream"]
+    example.pop("tls", None)
+    steps = re.findall(r"[a-z_]+|\[\]|[A-Z]+", path)
+    if not steps:
+        return {**config, **example}
+    at = config
+    for step, following in zip(steps, steps[1:] + [None]):
+        key = {"[]": 0, "NAME": "app"}.get(step, step)
+        if following is None:
+            at[key] = example
+        elif step != "[]" and (key not in at or at is not config and not isinstance(at[key], (dict, list))):
+            at[key] = [None] if following == "[]" else {}
+        elif step == "[]" and at[0] is None:
+            at[0] = {}
+        at = at[key]
+    return config
+
+
+@pytest.mark.parametrize("path, example", examples_of_the_reference())
+def test_the_examples_of_the_reference_are_good(sluice, tmp_path, path, example):
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(placed(path, example), sort_keys=False))
+    run = sluice("check", "-c", str(tmp_path / "c.yaml"))
+    assert run.returncode == 0, run

@@ -120,5 +120,45 @@ START_TEST(reference_tells_bounds_in_units)
 }
 END_TEST
 
-UNIT_MAIN("config/reference", reference_has_a_section_a_struct_with_links,
+START_TEST(reference_tells_bounds_once)
+{
+    static const struct shape number = {.kind = SHAPE_UINT,
+                                        .size = sizeof(uint64_t),
+                                        .min = 1,
+                                        .max = 9,
+                                        .what = "a number from 1 to 9"};
+    static const struct field fields[] = {{.name = "n", .shape = &number, .help = "N."}, {0}};
+    static const struct shape shape = {.kind = SHAPE_STRUCT, .size = 8, .fields = fields};
+    struct text out;
+
+    text_init(&out, 1 << 20);
+    reference_print(&shape, "T", &out);
+    ck_assert(span_has(text_span(&out), SPAN("| `n` | a number from 1 to 9 | | N. |\n")));
+    text_fini(&out);
+}
+END_TEST
+
+START_TEST(reference_shows_what_excludes_others_apart)
+{
+    static const struct field fields[] = {
+        {.name = "a", .shape = &shape_text, .help = "A.", .example = "one"},
+        {.name = "b", .shape = &shape_text, .help = "B.", .example = "two"},
+        {.name = "c", .shape = &shape_text, .help = "C.", .example = "three"},
+        {0}};
+    static const char *const others[] = {"b", NULL};
+    static const struct shape shape = {
+        .kind = SHAPE_STRUCT, .size = 48, .fields = fields, .others = others};
+    struct text out;
+
+    text_init(&out, 1 << 20);
+    reference_print(&shape, "T", &out);
+    ck_assert_msg(span_ends(text_span(&out), SPAN("\nExample:\n\n```yaml\na: one\nc: three\n```\n"
+                                                  "\nOr:\n\n```yaml\nb: two\n```\n")),
+                  "%s", out.ptr);
+    text_fini(&out);
+}
+END_TEST
+
+UNIT_MAIN("config/reference", reference_tells_bounds_once,
+          reference_shows_what_excludes_others_apart, reference_has_a_section_a_struct_with_links,
           reference_tells_bounds_in_units)

@@ -173,7 +173,7 @@ static uint64_t max_connections(const struct limits_conf *conf)
         return UINT32_MAX;
     if (limit.rlim_cur < MIN_DESCRIPTORS)
         return limit.rlim_cur / 2;
-    /* Most connections idle most of the time; those that do not need a second descriptor upstream. */
+    /* Most connections idle most of the time; the others need a second descriptor upstream. */
     return (limit.rlim_cur - SPARE_DESCRIPTORS) / 5 * 4;
 }
 

@@ -45,6 +45,8 @@ struct endpoint_counters {
     struct counter failures[ENDPOINT_FAILURE_COUNT];
 };
 
+enum { ENDPOINT_FULL = 1024 /* endpoint_weight() of one with weight 1 */ };
+
 struct endpoint {
     struct upstream *upstream;          /* borrowed, outlives us */
     struct member member;               /* our copy; texts live in members */
@@ -52,8 +54,11 @@ struct endpoint {
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
     uint32_t n_idle;
-    uint32_t active; /* leases */
-    int64_t smooth;  /* balance_round's running weight */
+    uint32_t active;        /* leases */
+    int64_t smooth;         /* balance_round's running weight */
+    uint64_t born_us;       /* its slow start began; 0: it has none */
+    double latency_us;      /* balance_ewma's average, as of latency_at_us */
+    uint64_t latency_at_us; /* 0: no answer yet */
     bool retired;
 };
 
@@ -75,6 +80,12 @@ void endpoint_say_waiting(struct endpoint *endpoint, bool waiting);
 
 /* Close an idle connection if another worker waits at the cap and nobody here does. */
 void endpoint_give_way(struct endpoint *endpoint);
+
+/* Its weight times ENDPOINT_FULL, less during its slow start; never 0. */
+uint64_t endpoint_weight(const struct endpoint *endpoint);
+
+/* The head of an answer came, or was given up, so long after the request had gone. */
+void endpoint_note_latency(struct endpoint *endpoint, uint64_t latency_us);
 
 /* Could a lease be had now, from the pool or by a new connection? */
 bool endpoint_has_room(const struct endpoint *endpoint);

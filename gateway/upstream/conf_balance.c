@@ -96,12 +96,14 @@ static void hash_check(struct bind *bind, const struct tree *node, void *out)
                     "write source, path, or one of field, cookie, query", "hash names %s",
                     n == 0 ? "nothing to hash" : "more than one thing to hash");
     }
-    if (hash->field.len > 0 && !is_name(hash->field))
+    if (hash->field.len > 0 && !is_name(hash->field)) {
         notes_error(bind->notes, mark_of(node), "write a name such as X-User",
                     "'%s' cannot be the name of a field", hash->field.ptr);
-    if (hash->cookie.len > 0 && !is_name(hash->cookie))
+    }
+    if (hash->cookie.len > 0 && !is_name(hash->cookie)) {
         notes_error(bind->notes, mark_of(node), "write a name such as session",
                     "'%s' cannot be the name of a cookie", hash->cookie.ptr);
+    }
 }
 
 const struct shape upstream_hash_shape = {.kind = SHAPE_STRUCT,
@@ -172,18 +174,22 @@ static void sticky_check(struct bind *bind, const struct tree *node, void *out)
 {
     const struct upstream_sticky *sticky = out;
 
-    if (!is_name(sticky->cookie))
+    if (!is_name(sticky->cookie)) {
         notes_error(bind->notes, mark_of(node), "write a name such as sluice_route",
                     "'%s' cannot be the name of a cookie", sticky->cookie.ptr);
-    if (!is_cookie_path(sticky->path))
+    }
+    if (!is_cookie_path(sticky->path)) {
         notes_error(bind->notes, mark_of(node), "write a path such as /",
                     "'%s' cannot be the path of a cookie", sticky->path.ptr);
-    if (sticky->cookie.len + sticky->path.len > UPSTREAM_STICKY_MAX)
+    }
+    if (sticky->cookie.len + sticky->path.len > UPSTREAM_STICKY_MAX) {
         notes_error(bind->notes, mark_of(node), "write a shorter name or path",
                     "the cookie's name and path have more than %d bytes", UPSTREAM_STICKY_MAX);
-    if (sticky->same_site == SAME_SITE_NONE && !sticky->secure)
+    }
+    if (sticky->same_site == SAME_SITE_NONE && !sticky->secure) {
         notes_warn(bind->notes, mark_of(node), "write secure: true too",
                    "browsers refuse a cookie with same_site none that is not secure");
+    }
 }
 
 const struct shape upstream_sticky_shape = {.kind = SHAPE_STRUCT,
@@ -201,13 +207,16 @@ void conf_balance_check(struct bind *bind, const struct tree *node,
     const struct tree *hash = tree_find(node, SPAN("hash"));
     const struct tree *sticky = tree_find(node, SPAN("sticky"));
 
-    if (rule->key == BALANCE_KEY_HASH && !hash)
+    if (rule->key == BALANCE_KEY_HASH && !hash) {
         notes_error(bind->notes, mark_of(node), "write hash: source, or hash: { field: NAME }",
                     "balance '%s' needs a hash", rule->name);
-    if (rule->key != BALANCE_KEY_HASH && hash)
+    }
+    if (rule->key != BALANCE_KEY_HASH && hash) {
         notes_warn(bind->notes, hash->at, "write balance: maglev or ring_hash, or leave hash out",
                    "balance '%s' does not use hash", rule->name);
-    if (rule->key != BALANCE_KEY_ENDPOINT && sticky)
+    }
+    if (rule->key != BALANCE_KEY_ENDPOINT && sticky) {
         notes_warn(bind->notes, sticky->at, "write balance: sticky_cookie, or leave sticky out",
                    "balance '%s' does not use sticky", rule->name);
+    }
 }

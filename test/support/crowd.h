@@ -89,8 +89,18 @@ static inline struct crowd *crowd_open(const char *more, size_t n, crowd_weight_
     return crowd;
 }
 
+/* All requests are over. */
+static inline void crowd_idle(struct crowd *crowd)
+{
+    for (size_t i = 0; i < crowd->upstream->n_endpoints; i++) {
+        crowd->upstream->endpoint[i]->active = 0;
+    }
+    crowd->upstream->n_active = 0;
+}
+
 static inline void crowd_close(struct crowd **crowd)
 {
+    crowd_idle(*crowd);
     upstream_unref(&(*crowd)->upstream);
     upstreams_free(&(*crowd)->all);
     shares_free(&(*crowd)->shares);
@@ -111,19 +121,11 @@ static inline struct endpoint *crowd_pick(struct crowd *crowd, const uint64_t *k
     return crowd->upstream->balance->pick(crowd->upstream, &lease);
 }
 
-/* One or a thousand requests more at an endpoint. */
+/* More requests in flight at an endpoint. */
 static inline void crowd_busy(struct endpoint *endpoint, unsigned requests)
 {
     endpoint->active += requests;
     endpoint->upstream->n_active += requests;
-}
-
-static inline void crowd_idle(struct crowd *crowd)
-{
-    for (size_t i = 0; i < crowd->upstream->n_endpoints; i++) {
-        crowd->upstream->endpoint[i]->active = 0;
-    }
-    crowd->upstream->n_active = 0;
 }
 
 /* Make an endpoint full, where the configuration has a cap. */

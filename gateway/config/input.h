@@ -1,5 +1,5 @@
 /*
- * input.h - the bytes of a file, up to a maximum (private to config).
+ * input.h - the bytes of a file, up to a maximum; for config and for shapes that name files.
  */
 #ifndef CONFIG_INPUT_H
 #define CONFIG_INPUT_H

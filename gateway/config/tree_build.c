@@ -429,6 +429,8 @@ static struct mark mark_of_byte(const struct reader *reader, size_t offset)
 {
     struct mark at = {.file = reader->file, .line = 1, .column = 1};
 
+    if (reader->build->preset)
+        return (struct mark){0};
     for (size_t i = 0; i < offset && i < reader->yaml.len; i++) {
         at.column += ((unsigned char)reader->yaml.ptr[i] & 0xc0) != 0x80;
         if (reader->yaml.ptr[i] == '\n') {
@@ -436,7 +438,7 @@ static struct mark mark_of_byte(const struct reader *reader, size_t offset)
             at.column = 1;
         }
     }
-    return reader->build->preset ? (struct mark){0} : at;
+    return at;
 }
 
 static const char *syntax_hint(const struct reader *reader, const yaml_parser_t *parser)
@@ -516,7 +518,9 @@ static enum err root_of(struct reader *reader, struct tree **tree)
         *tree = reader->root;
         return OK;
     }
-    return new_node(reader, TREE_MAP, reader->build->preset ? (struct mark){0} : start, tree);
+    if (reader->build->preset)
+        start = (struct mark){0};
+    return new_node(reader, TREE_MAP, start, tree);
 }
 
 enum err tree_build(struct tree_build *build, struct sluice_span yaml, unsigned file,
@@ -527,12 +531,14 @@ enum err tree_build(struct tree_build *build, struct sluice_span yaml, unsigned 
     enum err err = ERR_MEMORY;
 
     *tree = NULL;
+    /* libyaml insists on a pointer, even to nothing. */
+    if (yaml.len == 0)
+        yaml = SPAN("");
     *reader = (struct reader){.build = build, .yaml = yaml, .file = file, .anchors = map_new()};
     if (yaml_parser_initialize(&parser)) {
         /* Said outright: libyaml would take a first byte of FE or FF for UTF-16. */
         yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-        yaml_parser_set_input_string(&parser, (const yaml_char_t *)(yaml.ptr ? yaml.ptr : ""),
-                                     yaml.len);
+        yaml_parser_set_input_string(&parser, (const yaml_char_t *)yaml.ptr, yaml.len);
         err = read_events(reader, &parser);
         yaml_parser_delete(&parser);
     }

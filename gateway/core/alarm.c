@@ -145,10 +145,11 @@ static void advance(struct wheel *wheel, uint32_t now)
 
             list_remove(&alarm->link);
             /* One that rang before may have pushed this one on. */
-            if (is_before(now, alarm->deadline))
+            if (is_before(now, alarm->deadline)) {
                 place(wheel, alarm);
-            else
+            } else {
                 alarm->ring(alarm);
+            }
         }
     }
     if (is_before(wheel->hand, now))

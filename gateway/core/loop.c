@@ -39,6 +39,8 @@ void loop_free(struct loop **loop)
     event_base_free(old->base);
     alloc_free(old->lent);
     alloc_free(old->cork);
+    if (old->tls)
+        old->tls_free(&old->tls);
     slab_fini(&old->blocks);
     slab_fini(&old->large_blocks);
     alloc_free(old);

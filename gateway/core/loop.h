@@ -22,6 +22,7 @@
 struct conn;
 struct cork;
 struct event_base;
+struct tls_bench;
 struct wheel;
 
 /* Something to do at the end of this turn; embedded in its owner, in no list while not put off. */
@@ -40,7 +41,9 @@ struct loop {
     char *lent;           /* owned: lent to whoever reads, for the length of one callback */
     struct conn *lent_to; /* borrowed: who holds unread bytes in it now, or NULL */
     uint32_t lent_at, lent_end;
-    struct cork *cork; /* owned: pieces that one connection is about to send (net/conn.c) */
+    struct cork *cork;     /* owned: pieces that one connection is about to send (net/conn.c) */
+    struct tls_bench *tls; /* owned: what TLS connections share (net/tls_state.h); NULL: none yet */
+    void (*tls_free)(struct tls_bench **tls); /* set with it */
     uint64_t now_us;
     bool fresh; /* now_us was read in this turn */
     bool stopping;

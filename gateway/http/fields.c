@@ -85,12 +85,11 @@ static bool can_stand(struct sluice_span name, struct sluice_span value)
     return true;
 }
 
-enum err fields_add(struct fields *fields, struct sluice_span name, struct sluice_span value)
+static enum err append(struct fields *fields, enum field_id id, struct sluice_span name,
+                       struct sluice_span value)
 {
     enum err err;
 
-    if (!can_stand(name, value))
-        return ERR_PROTOCOL;
     if (fields->n == fields->cap) {
         err = grow(fields);
         if (err)
@@ -101,9 +100,20 @@ enum err fields_add(struct fields *fields, struct sluice_span name, struct sluic
         .name_len = (uint16_t)name.len,
         .value = value.ptr,
         .value_len = (uint32_t)value.len,
-        .id = (uint8_t)name_find(name),
+        .id = (uint8_t)id,
+        .mark = FIELD_ADDED,
     };
     return OK;
+}
+
+enum err fields_add(struct fields *fields, struct sluice_span name, struct sluice_span value)
+{
+    return can_stand(name, value) ? append(fields, name_find(name), name, value) : ERR_PROTOCOL;
+}
+
+enum err fields_put(struct fields *fields, enum field_id id, struct sluice_span value)
+{
+    return append(fields, id, name_text(id), value);
 }
 
 enum err fields_set(struct fields *fields, struct sluice_span name, struct sluice_span value)

@@ -31,6 +31,7 @@ enum method {
 
 enum field_mark {
     FIELD_DROPPED = 1, /* not forwarded: hop-by-hop, framing, or removed by a rule */
+    FIELD_ADDED = 2,   /* not received: it may hold a secret of the configuration's */
 };
 
 struct field_line {
@@ -105,6 +106,12 @@ struct field_line *fields_next(const struct fields *fields, struct sluice_span n
  * when the name is no token or the value has a control byte. */
 CHECKED enum err fields_add(struct fields *fields, struct sluice_span name,
                             struct sluice_span value);
+
+/*
+ * Append a line of a known name. value is borrowed and not looked at: it must be our own, or have
+ * been a field's value already. ERR_LIMIT when the table cannot grow.
+ */
+CHECKED enum err fields_put(struct fields *fields, enum field_id id, struct sluice_span value);
 
 /* Drop all lines of this name, then append one; on an error nothing is changed. */
 CHECKED enum err fields_set(struct fields *fields, struct sluice_span name,

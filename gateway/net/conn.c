@@ -10,6 +10,10 @@
  *   GONE      the peer's end was announced: a short read is then not the last one
  *   BROKEN    sending has failed by a reset, which the kernel tells but once: a later end is none
  *             in order
+ *   SHAKING   the transport's handshake is not over: the owner knows of nothing yet
+ *   CROSSED   reading or writing waits for the other direction to go on, as TLS may need it
+ *
+ *   CONNECTING > SHAKING > bytes; on_drained tells when both are over, on_failed when one failed
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
@@ -44,12 +48,16 @@ enum state {
     SHORT = 8,
     GONE = 16,
     BROKEN = 32,
+    SHAKING = 64,
+    CROSSED = 128,
 };
 
 enum {
     CORK_PIECES = 64,
     CORK_HEAD = 80 * 1024, /* a head of 64 KiB and what is added to it */
     CORK_BYTES = 96 * 1024,
+    SMALL_PIECE =
+        2048, /* copied: one send() of joined bytes is cheaper than a gathering sendmsg() */
 };
 
 /*
@@ -80,7 +88,7 @@ static void run_soon(struct soon *soon)
 
     if (!(conn->state & OPEN)) {
         conn->ops->on_closed(conn);
-    } else if (conn->holds == 0) {
+    } else if (conn->holds == 0 && !(conn->state & (CONNECTING | SHAKING))) {
         conn->ops->on_readable(conn);
     }
 }
@@ -162,7 +170,16 @@ static void flush_cork(struct loop *loop)
         cork->conn = NULL;
 }
 
-void conn_close(struct conn *conn)
+void conn_set_transport(struct conn *conn, const struct transport *transport, void *state)
+{
+    conn->transport = transport;
+    conn->transport_state = state;
+    conn->state &= (uint8_t)~SHAKING;
+    if (transport->handshake)
+        conn->state |= SHAKING;
+}
+
+static void close_now(struct conn *conn, bool in_order)
 {
     struct loop *loop = conn->loop;
     int fd;
@@ -171,7 +188,9 @@ void conn_close(struct conn *conn)
         return;
     fd = conn_fd(conn);
     if (conn->transport->close)
-        conn->transport->close(conn);
+        conn->transport->close(conn, in_order && bytes_is_empty(&conn->out));
+    conn->transport = &transport_plain;
+    conn->transport_state = NULL;
     conn->state = 0;
     if (loop->lent_to == conn)
         loop->lent_to = NULL;
@@ -187,6 +206,11 @@ void conn_close(struct conn *conn)
     loop_soon(loop, &conn->soon);
 }
 
+void conn_close(struct conn *conn)
+{
+    close_now(conn, true);
+}
+
 void conn_abort(struct conn *conn)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
@@ -196,7 +220,7 @@ void conn_abort(struct conn *conn)
     /* A failure only makes the end orderly. */
     if (setsockopt(conn_fd(conn), SOL_SOCKET, SO_LINGER, &now, sizeof(now)) < 0)
         errno = 0;
-    conn_close(conn);
+    close_now(conn, false);
 }
 
 void conn_set_ops(struct conn *conn, const struct conn_ops *ops)
@@ -247,7 +271,8 @@ static char *read_room(struct conn *conn, size_t *room)
 enum err conn_read(struct conn *conn, struct sluice_span *bytes)
 {
     struct loop *loop = conn->loop;
-    size_t room, n;
+    struct transfer moved = {0};
+    size_t room;
     char *into;
     enum err err;
 
@@ -266,19 +291,21 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     into = read_room(conn, &room);
     if (room == 0)
         return ERR_LIMIT;
-    err = conn->transport->read(conn, into, room, &n);
+    err = conn->transport->read(conn, into, room, &moved);
     if (err == ERR_AGAIN)
         conn->state &= (uint8_t) ~(READABLE | SHORT);
+    if (moved.crossed)
+        conn->state |= CROSSED;
     if (err == ERR_CLOSED && (conn->state & BROKEN))
         return ERR_RESET;
     if (err)
         return err;
     if (is_lent(conn)) {
-        loop->lent_end += (uint32_t)n;
+        loop->lent_end += (uint32_t)moved.n;
     } else {
-        bytes_grown(&conn->in, n);
+        bytes_grown(&conn->in, moved.n);
     }
-    if (n < room && !fault_left_more(conn)) {
+    if (moved.drained && !fault_left_more(conn)) {
         conn->state |= SHORT;
     } else {
         conn->state &= (uint8_t)~SHORT;
@@ -358,19 +385,9 @@ bool conn_is_spoilt(const struct conn *conn)
     return (conn->state & (READABLE | GONE)) != 0 || conn_peek(conn).len > 0;
 }
 
-static enum err peek_socket(struct conn *conn)
-{
-    char byte;
-    ssize_t n = recv(conn_fd(conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-    if (n > 0)
-        return OK;
-    return n == 0 ? ERR_CLOSED : err_from_errno(errno);
-}
-
 bool conn_is_stale(struct conn *conn)
 {
-    return peek_socket(conn) != ERR_AGAIN;
+    return conn->transport->peek(conn) != ERR_AGAIN;
 }
 
 /* -- writing ---------------------------------------------------------- */
@@ -455,8 +472,11 @@ void conn_put(struct conn *conn, struct sluice_span bytes)
 
 void conn_lend(struct conn *conn, struct sluice_span bytes)
 {
-    if (bytes.len > 0)
+    if (bytes.len <= SMALL_PIECE) {
+        conn_put(conn, bytes);
+    } else {
         cork_add(cork_with_room(conn, 0), bytes.ptr, bytes.len);
+    }
 }
 
 /* Queue all pieces but the first skip bytes. */
@@ -486,11 +506,22 @@ static enum err broken(struct conn *conn, enum err err)
     return err;
 }
 
+static enum err write_out(struct conn *conn, struct iovec *pieces, int n_pieces, size_t *n)
+{
+    struct transfer moved = {0};
+    enum err err = conn->transport->write(conn, pieces, n_pieces, &moved);
+
+    *n = moved.n;
+    if (moved.crossed)
+        conn->state |= CROSSED;
+    return err;
+}
+
 enum err conn_flush(struct conn *conn)
 {
     struct cork *cork = conn->loop->cork;
-    size_t n = 0;
     enum err err = OK;
+    size_t n = 0;
 
     if (!(conn->state & OPEN))
         return ERR_CLOSED;
@@ -499,8 +530,8 @@ enum err conn_flush(struct conn *conn)
     if (cork->conn != conn || cork->n == 0)
         return bytes_is_empty(&conn->out) ? OK : ERR_AGAIN;
     cork->conn = NULL;
-    if (bytes_is_empty(&conn->out) && !(conn->state & CONNECTING))
-        err = conn->transport->write(conn, cork->piece, cork->n, &n);
+    if (bytes_is_empty(&conn->out) && !(conn->state & (CONNECTING | SHAKING)))
+        err = write_out(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
         return broken(conn, err);
     return n == cork->total ? OK : queue_rest(conn, cork, n);
@@ -520,25 +551,27 @@ uint32_t conn_untaken_bytes(const struct conn *conn)
 
 void conn_shut_write(struct conn *conn)
 {
+    if (conn->transport->shut_write)
+        conn->transport->shut_write(conn);
     /* When it fails the connection is gone, and reading will tell. */
     if (shutdown(conn_fd(conn), SHUT_WR) < 0)
         errno = 0;
 }
 
 /* *moved: whether any byte went. */
-static enum err send_queue(struct conn *conn, bool *moved)
+static enum err send_queue(struct conn *conn, bool *progress)
 {
-    *moved = false;
+    *progress = false;
     while (!bytes_is_empty(&conn->out)) {
         struct sluice_span front = bytes_front(&conn->out);
         struct iovec piece = iovec_of(front.ptr, front.len);
         size_t n;
-        enum err err = conn->transport->write(conn, &piece, 1, &n);
+        enum err err = write_out(conn, &piece, 1, &n);
 
         if (err)
             return err;
         bytes_skip(conn->loop, &conn->out, n);
-        *moved = true;
+        *progress |= n > 0;
     }
     return OK;
 }
@@ -556,27 +589,41 @@ static enum err socket_error(struct conn *conn)
     return number == 0 ? OK : err_from_errno(number);
 }
 
-static void on_connected(struct conn *conn)
+/* Connecting and shaking hands: true when the owner may read and write from now on. */
+static bool set_up(struct conn *conn, short what)
 {
-    enum err err = socket_error(conn);
+    enum err err = OK;
 
-    conn->state &= (uint8_t)~CONNECTING;
+    if (conn->state & CONNECTING) {
+        if (!(what & EV_WRITE))
+            return false;
+        err = socket_error(conn);
+        conn->state &= (uint8_t)~CONNECTING;
+    }
+    if (err == OK && (conn->state & SHAKING))
+        err = conn->transport->handshake(conn);
+    if (err == ERR_AGAIN)
+        return false;
+    if (conn->state & SHAKING)
+        conn->state |= READABLE; /* bytes may have come with the end of the handshake */
+    conn->state &= (uint8_t)~SHAKING;
     if (err) {
         conn->ops->on_failed(conn, err);
     } else {
         conn->ops->on_drained(conn);
     }
+    return err == OK;
 }
 
 static void on_writable(struct conn *conn)
 {
-    bool moved;
-    enum err err = send_queue(conn, &moved);
+    bool progress;
+    enum err err = send_queue(conn, &progress);
 
     if (err == OK) {
         conn->ops->on_drained(conn);
     } else if (err == ERR_AGAIN) {
-        if (moved)
+        if (progress)
             conn->ops->on_progress(conn);
     } else {
         conn->ops->on_failed(conn, broken(conn, err));
@@ -589,7 +636,7 @@ static void look_while_held(struct conn *conn)
     enum err err = OK;
 
     if (conn->holds & CONN_HOLD_TURN) {
-        err = peek_socket(conn);
+        err = conn->transport->peek(conn);
     } else {
         /* Content waits unread, so only a reset can be told. */
         err = socket_error(conn);
@@ -603,20 +650,28 @@ static void look_while_held(struct conn *conn)
     }
 }
 
+/* Remember what the edges said; true when what is queued may be sent now. */
+static bool note_edges(struct conn *conn, short what)
+{
+    bool may_write = (what & EV_WRITE) || (conn->state & CROSSED);
+
+    if (what & EV_CLOSED)
+        conn->state |= GONE;
+    if ((what & (EV_READ | EV_CLOSED)) || (conn->state & CROSSED))
+        conn->state = (uint8_t)((conn->state | READABLE) & ~(SHORT | CROSSED));
+    return may_write && !bytes_is_empty(&conn->out);
+}
+
 static void on_event(evutil_socket_t fd, short what, void *conn_)
 {
     struct conn *conn = conn_;
+    bool may_write = note_edges(conn, what);
 
     (void)fd;
-    if (what & EV_CLOSED)
-        conn->state |= GONE;
-    if (what & (EV_READ | EV_CLOSED))
-        conn->state = (uint8_t)((conn->state | READABLE) & ~SHORT);
-    if (conn->state & CONNECTING) {
-        if (!(what & EV_WRITE))
+    if (conn->state & (CONNECTING | SHAKING)) {
+        if (!set_up(conn, what))
             return;
-        on_connected(conn);
-    } else if ((what & EV_WRITE) && !bytes_is_empty(&conn->out)) {
+    } else if (may_write) {
         on_writable(conn);
     }
     if (!(conn->state & OPEN) || !(conn->state & READABLE))

@@ -85,6 +85,13 @@ CHECKED enum err conn_dial(struct conn *conn, struct loop *loop, const struct ad
                            const struct conn_ops *ops, bool *connected);
 
 /*
+ * Move bytes by this transport from now on; state becomes its own. One with a handshake is as a
+ * connection being dialled: on_drained or on_failed tells how that ended, nothing else is called
+ * before. Only while nothing has been read or written.
+ */
+void conn_set_transport(struct conn *conn, const struct transport *transport, void *state);
+
+/*
  * Unregister, close, give the queues back; on_closed follows at the end of the turn. Safe when
  * already closed.
  */

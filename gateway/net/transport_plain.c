@@ -7,8 +7,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-static enum err plain_read(struct conn *conn, char *into, size_t room, size_t *n)
+static enum err plain_read(struct conn *conn, char *into, size_t room, struct transfer *moved)
 {
+    size_t asked = room;
     ssize_t got;
     enum err err = fault_read(conn, &room);
 
@@ -18,13 +19,15 @@ static enum err plain_read(struct conn *conn, char *into, size_t room, size_t *n
         got = recv(conn_fd(conn), into, room, 0);
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
-        *n = (size_t)got;
+        moved->n = (size_t)got;
+        moved->drained = moved->n < asked;
         return OK;
     }
     return got == 0 ? ERR_CLOSED : err_from_errno(errno);
 }
 
-static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_pieces, size_t *n)
+static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_pieces,
+                            struct transfer *moved)
 {
     struct iovec less;
     ssize_t put;
@@ -43,12 +46,23 @@ static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_piece
     } while (put < 0 && errno == EINTR);
     if (put < 0)
         return err_from_errno(errno);
-    *n = (size_t)put;
+    moved->n = (size_t)put;
     return OK;
+}
+
+static enum err plain_peek(struct conn *conn)
+{
+    char byte;
+    ssize_t n = recv(conn_fd(conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n > 0)
+        return OK;
+    return n == 0 ? ERR_CLOSED : err_from_errno(errno);
 }
 
 const struct transport transport_plain = {
     .name = "tcp",
     .read = plain_read,
     .write = plain_write,
+    .peek = plain_peek,
 };

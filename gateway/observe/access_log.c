@@ -39,7 +39,10 @@
     X("worker", UINT32, worker)                                                                    \
     X("connection", UINT, connection)                                                              \
     X("connection_requests", UINT, connection_requests)                                            \
-    X("generation", UINT, generation)
+    X("generation", UINT, generation)                                                              \
+    X("tls_version", SPAN, tls_version)                                                            \
+    X("tls_cipher", SPAN, tls_cipher)                                                              \
+    X("tls_sni", SPAN, tls_sni)
 
 #define ACCESS_NAME(name, kind, member)  name,
 #define ACCESS_KNOWN(name, kind, member) {ACCESS_##kind, offsetof(struct access_record, member)},
@@ -72,6 +75,7 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
     "time, request_id, client, client_port, method, scheme, host, path, query, target, protocol, " \
     "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
     "upstream, endpoint, tries, listener, worker, connection, connection_requests, generation, "   \
+    "tls_version, tls_cipher, tls_sni, "                                                           \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME"
 
 /* A format being compiled. */

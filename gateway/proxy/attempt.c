@@ -1,6 +1,7 @@
 #include "proxy/attempt.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "http/rules.h"
@@ -504,7 +505,9 @@ static void on_drained(struct conn *conn)
         attempt->state = ATTEMPT_AWAITING;
         exchange_on_connected(ex);
     } else {
-        conn_set_alarm(conn, attempt->write_over ? ex->times.response_ms : ex->times.idle_ms);
+        bool awaits_head = attempt->write_over && attempt->state == ATTEMPT_AWAITING;
+
+        conn_set_alarm(conn, awaits_head ? ex->times.response_ms : ex->times.idle_ms);
         exchange_on_up_drained(ex);
     }
     exchange_leave(ex);
@@ -515,6 +518,20 @@ static void on_progress(struct conn *conn)
     conn_set_alarm(conn, attempt_of(conn)->ex->times.idle_ms);
 }
 
+/* Often a certificate: nothing that the client is to be told, and a person has to know. */
+static void say_unshaken(const struct attempt *attempt)
+{
+    struct log_gate *gate = &attempt->ex->worker->crew->unshaken_gate;
+    const struct endpoint *endpoint = attempt->lease.endpoint;
+    struct sluice_span cause = tls_failure(attempt->lease.conn);
+
+    if (cause.len > 0 && log_gate_pass(gate)) {
+        log_warn("TLS handshake with an endpoint failed",
+                 F_STR("upstream", attempt->lease.upstream->name),
+                 F_SPAN("endpoint", endpoint->member.text), F_SPAN("cause", cause));
+    }
+}
+
 static void on_failed(struct conn *conn, enum err err)
 {
     struct attempt *attempt = attempt_of(conn);
@@ -522,6 +539,7 @@ static void on_failed(struct conn *conn, enum err err)
 
     exchange_enter(ex);
     if (attempt->state == ATTEMPT_CONNECTING) {
+        say_unshaken(attempt);
         fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, NULL);
     } else {
         conn_look(conn);

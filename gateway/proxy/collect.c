@@ -112,6 +112,12 @@ static const struct row port_rows[] = {
      "cause", "limit", AT(refused_limit)},
     {"sluice_downstream_refused_total", NULL, PAGE_COUNTER, "cause", "descriptors",
      AT(refused_descriptors)},
+    {"sluice_tls_handshakes_total", "How TLS handshakes of a listener ended.", PAGE_COUNTER,
+     "result", "full", AT(tls_full)},
+    {"sluice_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "resumed", AT(tls_resumed)},
+    {"sluice_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "failed", AT(tls_failed)},
+    {"sluice_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "timeout", AT(tls_timeout)},
+    {"sluice_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "plain_http", AT(tls_plain)},
 };
 
 #undef AT

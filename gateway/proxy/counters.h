@@ -21,6 +21,8 @@ struct route_counters {
 
 struct port_counters {
     struct counter open, accepted, refused_limit, refused_descriptors;
+    /* How handshakes ended. */
+    struct counter tls_full, tls_resumed, tls_failed, tls_timeout, tls_plain;
 };
 
 struct worker_counters {

@@ -117,6 +117,8 @@ static void run(struct exchange *ex)
     enum progress progress = NEXT;
 
     while (progress == NEXT && ex->state != EX_DONE) {
+        log_at(LOG_TRACE, "exchange goes on", F_STR("state", story[ex->state].name),
+               F_UINT("connection", ex->from.connection), F_UINT("request", ex->from.requests));
         progress = story[ex->state].step(ex);
     }
 }
@@ -623,7 +625,7 @@ void exchange_on_response(struct exchange *ex, const struct response *response)
     ex->response.fields.arena = &ex->arena;
     ex->answered_us = loop_now_us(ex->worker->loop);
     if (!fields_find(&ex->response.fields, FIELD_DATE))
-        err = fields_add(&ex->response.fields, SPAN("date"), worker_date(ex->worker));
+        err = fields_put(&ex->response.fields, FIELD_DATE, worker_date(ex->worker));
     if (err == OK)
         err = affinity_tell(ex, &ex->response.fields);
     if (err == OK && ex->route->response_edits.n > 0)

@@ -22,6 +22,7 @@
 #include "route/route.h"
 
 struct addr;
+struct conn;
 struct port;
 struct view;
 struct worker;
@@ -45,6 +46,7 @@ struct exchange_from {
     const struct addr *peer; /* borrowed, outlives the exchange */
     const char *protocol;    /* "HTTP/1.1" */
     const char *scheme;      /* "http" */
+    const struct conn *conn; /* borrowed: what TLS may be asked about */
     uint64_t connection;     /* id */
     uint32_t requests;       /* of this connection, this one included */
 };
@@ -90,6 +92,7 @@ struct exchange {
         endpoint;
     unsigned tries;
     bool reused;
+    struct sluice_span peer;   /* its address as text, in the arena; empty: not made yet */
     struct sluice_span client; /* address as text, in the arena; empty: not made yet */
 };
 

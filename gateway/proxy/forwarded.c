@@ -3,8 +3,11 @@
  * hop before, and the truth about who sent it.
  */
 #include "http/rules.h"
+#include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
+
+#include <sys/socket.h>
 
 static bool is_trusted(const struct forwarded_conf *conf, const struct addr *addr)
 {
@@ -45,9 +48,10 @@ static struct sluice_span join(struct exchange *ex, enum field_id id)
 
         if (fields->line[i].id != id || (fields->line[i].mark & FIELD_DROPPED))
             continue;
-        if (all.len > 0)
+        if (all.len > 0) {
             value = arena_format(&ex->arena, "%.*s, %.*s", (int)all.len, all.ptr, (int)value.len,
                                  value.ptr);
+        }
         all = value;
     }
     return all;
@@ -71,19 +75,27 @@ static struct sluice_span told_client(struct exchange *ex, const struct forwarde
     return client;
 }
 
+static struct sluice_span peer_text(struct exchange *ex)
+{
+    char text[ADDR_TEXT];
+
+    if (ex->peer.len == 0) {
+        ex->peer = arena_copy(&ex->arena,
+                              span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
+    }
+    return ex->peer;
+}
+
 struct sluice_span exchange_client(struct exchange *ex)
 {
     const struct forwarded_conf *conf = &ex->from.port->conf->forwarded;
-    char text[ADDR_TEXT];
 
     if (ex->client.len > 0)
         return ex->client;
     if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
         ex->client = told_client(ex, conf);
-    if (ex->client.len == 0) {
-        ex->client = arena_copy(&ex->arena,
-                                span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
-    }
+    if (ex->client.len == 0)
+        ex->client = peer_text(ex);
     return ex->client;
 }
 
@@ -93,24 +105,30 @@ static enum err append(struct exchange *ex, enum field_id id, struct sluice_span
     struct fields *fields = &ex->request.fields;
     struct sluice_span before = join(ex, id);
 
-    if (before.len > 0)
+    if (before.len > 0) {
         value = arena_format(&ex->arena, "%.*s, %.*s", (int)before.len, before.ptr, (int)value.len,
                              value.ptr);
-    return value.ptr ? fields_set(fields, name_text(id), value) : ERR_MEMORY;
+    }
+    if (!value.ptr)
+        return ERR_MEMORY;
+    return before.len > 0 ? fields_set(fields, name_text(id), value)
+                          : fields_put(fields, id, value);
 }
 
 static enum err set_if_missing(struct fields *fields, enum field_id id, struct sluice_span value)
 {
     if (value.len == 0 || fields_find(fields, id))
         return OK;
-    return fields_add(fields, name_text(id), value);
+    return fields_put(fields, id, value);
 }
 
 static enum err add_x_forwarded(struct exchange *ex, struct sluice_span peer)
 {
     struct fields *fields = &ex->request.fields;
-    enum err err = append(ex, FIELD_X_FORWARDED_FOR, peer);
+    enum err err = OK;
 
+    if (ex->from.peer->family != AF_UNIX) /* which has no address to tell */
+        err = append(ex, FIELD_X_FORWARDED_FOR, peer);
     if (err == OK)
         err = set_if_missing(fields, FIELD_X_FORWARDED_PROTO, span_of(ex->from.scheme));
     if (err == OK)
@@ -123,12 +141,35 @@ static enum err add_forwarded(struct exchange *ex, struct sluice_span peer)
 {
     bool is_v6 = span_find(peer, ':') < peer.len;
     struct sluice_span host = ex->request.authority;
+    struct sluice_span node = ex->from.peer->family == AF_UNIX ? SPAN("unknown") : peer;
     struct sluice_span value =
-        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)peer.len,
-                     peer.ptr, is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "",
+        arena_format(&ex->arena, "for=%s%.*s%s;proto=%s%s%.*s%s", is_v6 ? "\"[" : "", (int)node.len,
+                     node.ptr, is_v6 ? "]\"" : "", ex->from.scheme, host.len ? ";host=\"" : "",
                      (int)host.len, host.ptr ? host.ptr : "", host.len ? "\"" : "");
 
     return value.ptr ? append(ex, FIELD_FORWARDED, value) : ERR_MEMORY;
+}
+
+static bool is_forwarding(enum field_id id)
+{
+    return id >= FIELD_FORWARDED && id <= FIELD_X_REAL_IP;
+}
+
+/*
+ * Many upstreams read X_Forwarded_For as the same variable as X-Forwarded-For, so a name with an
+ * underscore in it must not bring in what was dropped.
+ */
+static bool is_disguised(const struct field_line *line)
+{
+    char name[32];
+
+    if (line->id != FIELD_OTHER || line->name_len > sizeof(name) ||
+        span_find(field_name(line), '_') == line->name_len)
+        return false;
+    for (unsigned i = 0; i < line->name_len; i++) {
+        name[i] = (char)(line->name[i] == '_' ? '-' : line->name[i]);
+    }
+    return is_forwarding(name_find(span_make(name, line->name_len)));
 }
 
 static void drop_untrusted(struct fields *fields)
@@ -136,23 +177,46 @@ static void drop_untrusted(struct fields *fields)
     for (unsigned i = 0; i < fields->n; i++) {
         struct field_line *line = &fields->line[i];
 
-        if (line->id >= FIELD_FORWARDED && line->id <= FIELD_X_REAL_IP)
+        if (is_forwarding(line->id) || is_disguised(line))
             line->mark |= FIELD_DROPPED;
     }
+}
+
+/* Only we may say what certificate the client has (RFC 9440 2.4): upstreams believe these. */
+static void drop_client_cert(struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct sluice_span name = field_name(&fields->line[i]);
+
+        if ((name.len == sizeof("client-cert") - 1 &&
+             span_equal_nocase(name, SPAN("client-cert"))) ||
+            (name.len == sizeof("client-cert-chain") - 1 &&
+             span_equal_nocase(name, SPAN("client-cert-chain"))))
+            fields->line[i].mark |= FIELD_DROPPED;
+    }
+}
+
+static enum err tell_client_cert(struct exchange *ex)
+{
+    struct sluice_span value;
+    enum err err;
+
+    drop_client_cert(&ex->request.fields);
+    if (!ex->from.port->conf->tls.client.forward)
+        return OK;
+    err = tls_client_cert(ex->from.conn, &ex->arena, &value);
+    if (err || value.len == 0)
+        return err;
+    return fields_add(&ex->request.fields, SPAN("client-cert"), value);
 }
 
 static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
     bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
-    char text[ADDR_TEXT];
-    struct sluice_span peer;
+    struct sluice_span peer = peer_text(ex);
     enum err err = OK;
 
-    if (!exchange_client(ex).ptr) /* before the fields change */
-        return ERR_MEMORY;
-    peer =
-        arena_copy(&ex->arena, span_make(text, addr_format_ip(ex->from.peer, text, sizeof(text))));
-    if (!peer.ptr)
+    if (!peer.ptr || !exchange_client(ex).ptr) /* before the fields change */
         return ERR_MEMORY;
     if (!trusted)
         drop_untrusted(&ex->request.fields);
@@ -177,8 +241,10 @@ enum err forwarded_apply(struct exchange *ex)
             line->mark |= FIELD_DROPPED; /* an HTTP/1.0 client cannot mean it (RFC 9110 10.1.1) */
     }
     err = tell_client(ex, &listener->forwarded);
+    if (err == OK)
+        err = tell_client_cert(ex);
     if (err == OK && listener->via) {
-        err = fields_add(fields, SPAN("via"),
+        err = fields_put(fields, FIELD_VIA,
                          ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
     }
     if (err == OK && ex->route->request_edits.n > 0)

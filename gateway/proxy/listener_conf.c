@@ -7,10 +7,16 @@
 
 static enum err parse_range(struct bind *bind, const struct tree *node, void *out)
 {
+    if (node->kind == TREE_SCALAR && span_equal(node->text, SPAN("unix"))) {
+        *(struct addr_range *)out = (struct addr_range){.base = {.family = AF_UNIX}};
+        return OK;
+    }
     if (node->kind == TREE_SCALAR && addr_range_parse(node->text, out) == OK)
         return OK;
-    notes_error(bind->notes, node->at, "write an address or a network such as 10.0.0.0/8",
-                "expected a network to trust");
+    notes_error(
+        bind->notes, node->at,
+        "write an address, a network such as 10.0.0.0/8, or unix for all peers of a unix socket",
+        "expected a network to trust");
     return ERR_CONFIG;
 }
 
@@ -18,7 +24,7 @@ static const struct shape range_shape = {.kind = SHAPE_CUSTOM,
                                          .size = sizeof(struct addr_range),
                                          .parse = parse_range,
                                          .what = "a network such as 10.0.0.0/8",
-                                         .pattern = "^[0-9a-fA-F:.]+(/[0-9]+)?$"};
+                                         .pattern = "^([0-9a-fA-F:.]+(/[0-9]+)?|unix)$"};
 
 static const struct shape ranges_shape = {.kind = SHAPE_LIST,
                                           .size = sizeof(struct items),
@@ -160,6 +166,39 @@ static const struct shape backlog_shape = {.kind = SHAPE_UINT,
                                            .max = 65535,
                                            .what = "a number from 1 to 65535"};
 
+static const struct choice protocol_choices[] = {
+    {"http/1.1", PROTOCOL_HTTP_1_1, "HTTP/1.1 and HTTP/1.0."},
+    {"h2", PROTOCOL_H2, "HTTP/2, which is not there yet."},
+    {NULL, 0, NULL},
+};
+
+static const struct shape protocol_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = protocol_choices};
+
+static const struct shape protocols_shape = {.kind = SHAPE_LIST,
+                                             .size = sizeof(struct items),
+                                             .element = &protocol_shape,
+                                             .min = 1,
+                                             .what = "a list of protocols"};
+
+static void check_protocols(struct bind *bind, const struct listener_conf *conf)
+{
+    const int *protocol = conf->protocols.first;
+    bool has_h1 = false;
+
+    for (size_t i = 0; i < conf->protocols.n; i++) {
+        has_h1 |= protocol[i] == PROTOCOL_HTTP_1_1;
+        if (protocol[i] == PROTOCOL_H2) {
+            notes_warn(bind->notes, conf->at, "http/1.1 is spoken; leave h2 out to be rid of this",
+                       "protocols of listener '%s': h2 is not there yet", conf->name.ptr);
+        }
+    }
+    if (!has_h1) {
+        notes_error(bind->notes, conf->at, "write protocols: [ http/1.1 ]",
+                    "listener '%s' would speak no protocol that is there", conf->name.ptr);
+    }
+}
+
 static void listener_check(struct bind *bind, const struct tree *node, void *out)
 {
     struct listener_conf *conf = out;
@@ -175,6 +214,7 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     /* The start line is a part of the head. */
     if (conf->limits.line_bytes > conf->limits.head_bytes)
         conf->limits.line_bytes = conf->limits.head_bytes;
+    check_protocols(bind, conf);
 }
 
 #define AT(member) offsetof(struct listener_conf, member)
@@ -229,6 +269,16 @@ static const struct field listener_fields[] = {
      .offset = AT(half_close),
      .preset = "abort",
      .help = "What it means when a client ends its side before it has its answer."},
+    {.name = "protocols",
+     .shape = &protocols_shape,
+     .offset = AT(protocols),
+     .preset = "[ http/1.1 ]",
+     .help = "What may be spoken; with TLS, what is agreed on (ALPN)."},
+    {.name = "tls",
+     .shape = &tls_server_shape,
+     .offset = AT(tls),
+     .help = "Speak TLS. Plain when not given.",
+     .example = "{ certificates: [ { cert: tls/www.pem, key: tls/www.key } ] }"},
     {0},
 };
 

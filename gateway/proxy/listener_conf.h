@@ -6,6 +6,7 @@
 
 #include "config/shape.h"
 #include "net/addr.h"
+#include "net/tls_conf.h"
 
 enum forwarded_send { FORWARDED_X, FORWARDED_STANDARD, FORWARDED_BOTH, FORWARDED_NONE };
 enum half_close { HALF_CLOSE_ABORT, HALF_CLOSE_ALLOW };
@@ -23,6 +24,10 @@ struct forwarded_conf {
     int send;           /* enum forwarded_send */
 };
 
+enum listener_protocol { PROTOCOL_HTTP_1_1, PROTOCOL_H2 };
+
+struct tls_server;
+
 struct listener_conf {
     struct mark at;
     struct sluice_span name;
@@ -35,7 +40,10 @@ struct listener_conf {
     struct forwarded_conf forwarded;
     bool via;
     bool merge_slashes;
-    int half_close; /* enum half_close */
+    int half_close;         /* enum half_close */
+    struct items protocols; /* of int: enum listener_protocol */
+    struct tls_server_conf tls;
+    struct tls_server *server; /* shared; NULL: no TLS. Made and freed by the snapshot */
 };
 
 /* The list: a SHAPE_LIST of struct listener_conf. Without one, "127.0.0.1:8080" is bound. */

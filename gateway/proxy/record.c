@@ -1,6 +1,8 @@
 /*
  * record.c - every exchange leaves its numbers, and a line in the access log if there is one.
  */
+#include "base/log.h"
+#include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
@@ -32,12 +34,29 @@ static bool find_field(const struct access_record *record, bool of_response,
     const struct fields *fields = of_response ? &ex->response.fields : &ex->request.fields;
 
     for (unsigned i = 0; i < fields->n; i++) {
-        if (span_equal_nocase(field_name(&fields->line[i]), name)) {
-            *value = field_value(&fields->line[i]);
+        const struct field_line *line = &fields->line[i];
+
+        /* What the gateway added may come from a file of secrets. */
+        if (!(line->mark & FIELD_ADDED) && span_equal_nocase(field_name(line), name)) {
+            *value = field_value(line);
             return true;
         }
     }
     return false;
+}
+
+/* For who looks into one case: what the metrics only count. */
+static void tell(struct exchange *ex)
+{
+    char id[EXCHANGE_ID_TEXT];
+
+    if (ex->reason == REASON_COMPLETED || ex->reason == REASON_RESPONDED ||
+        ex->reason == REASON_REDIRECTED)
+        return;
+    exchange_id_format(ex, id);
+    log_debug("exchange ended", F_STR("request_id", id), F_SPAN("client", exchange_client(ex)),
+              F_STR("reason", reason_name(ex->reason)),
+              F_STR("detail", ex->detail ? ex->detail : ""), F_SPAN("endpoint", ex->endpoint));
 }
 
 static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
@@ -72,6 +91,9 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .connection = ex->from.connection,
         .connection_requests = ex->from.requests,
         .generation = ex->view->snapshot->generation,
+        .tls_version = tls_version(ex->from.conn),
+        .tls_cipher = tls_cipher(ex->from.conn),
+        .tls_sni = tls_server_name(ex->from.conn),
         .has_query = request->has_query,
         .reused = ex->reused,
         .find_field = find_field,
@@ -88,6 +110,8 @@ void exchange_record(struct exchange *ex)
     char id[EXCHANGE_ID_TEXT];
 
     count(ex, duration_us);
+    if (log_is_on(LOG_DEBUG))
+        tell(ex);
     if (!snapshot->access_file)
         return;
     record = record_of(ex, duration_us);

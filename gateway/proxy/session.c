@@ -1,10 +1,12 @@
 #include "proxy/session.h"
 
+#include "base/log.h"
 #include "http/h1_body.h"
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "net/addr.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 
@@ -19,7 +21,13 @@ enum {
     LINGER_MAX_BYTES = 1024 * 1024,
 };
 
-enum session_state { SESSION_IDLE, SESSION_HEAD, SESSION_EXCHANGE, SESSION_LINGER };
+enum session_state {
+    SESSION_SHAKING,
+    SESSION_IDLE,
+    SESSION_HEAD,
+    SESSION_EXCHANGE,
+    SESSION_LINGER
+};
 
 struct session {
     struct conn conn;
@@ -86,6 +94,13 @@ size_t session_bytes(void)
     return sizeof(struct session);
 }
 
+/* Nothing was asked for yet. */
+static void begin_idle(struct session *session)
+{
+    enter(session, SESSION_IDLE);
+    conn_set_alarm(&session->conn, conf_of(session)->timeout.head_ms);
+}
+
 void session_open(struct port *port, int fd, const struct addr *peer)
 {
     struct worker *worker = port->worker;
@@ -108,8 +123,14 @@ void session_open(struct port *port, int fd, const struct addr *peer)
         worker_on_session_end(worker, port);
         return;
     }
-    enter(session, SESSION_IDLE);
-    conn_set_alarm(&session->conn, conf_of(session)->timeout.head_ms);
+    if (!conf_of(session)->server) {
+        begin_idle(session);
+    } else if (tls_accept(&session->conn, conf_of(session)->server)) {
+        conn_close(&session->conn);
+    } else {
+        enter(session, SESSION_SHAKING);
+        conn_set_alarm(&session->conn, conf_of(session)->tls.handshake_ms);
+    }
 }
 
 static void on_closed(struct conn *conn)
@@ -154,7 +175,8 @@ static struct downstream *downstream_new(struct session *session, struct exchang
                                    .port = session->port,
                                    .peer = &session->peer,
                                    .protocol = "HTTP/1.1",
-                                   .scheme = "http",
+                                   .scheme = tls_is_on(&session->conn) ? "https" : "http",
+                                   .conn = &session->conn,
                                    .connection = session->id,
                                    .requests = session->requests};
     enter(session, SESSION_EXCHANGE);
@@ -557,6 +579,19 @@ static void leg_release(struct leg *leg)
     conn_release(&session->conn, CONN_HOLD_PEER);
 }
 
+/* No more from us; what the client still sends is read and forgotten for a while. */
+static void linger_on(struct session *session)
+{
+    struct conn *conn = &session->conn;
+
+    conn_shut_write(conn);
+    enter(session, SESSION_LINGER);
+    conn_set_alarm(conn, LINGER_MS);
+    conn_release(conn, CONN_HOLD_PEER);
+    conn_release(conn, CONN_HOLD_TURN);
+    conn_look(conn);
+}
+
 /* Close so that the client can read all of the answer: a close with unread bytes would reset it. */
 static void close_gently(struct session *session)
 {
@@ -566,12 +601,7 @@ static void close_gently(struct session *session)
         conn_close(conn);
         return;
     }
-    conn_shut_write(conn);
-    enter(session, SESSION_LINGER);
-    conn_set_alarm(conn, LINGER_MS);
-    conn_release(conn, CONN_HOLD_PEER);
-    conn_release(conn, CONN_HOLD_TURN);
-    conn_look(conn);
+    linger_on(session);
 }
 
 static void leg_end(struct leg *leg, enum leg_end how)
@@ -613,6 +643,48 @@ static const struct leg_ops session_leg_ops = {
     .end = leg_end,
 };
 
+/* -- the TLS handshake ----------------------------------------------------------- */
+
+/* By what was agreed on (tls_protocol()) another protocol's session takes over here. */
+static void on_shaken(struct session *session)
+{
+    struct port_counters *counters = session->port->counters;
+
+    counter_add(tls_is_resumed(&session->conn) ? &counters->tls_resumed : &counters->tls_full, 1);
+    begin_idle(session);
+}
+
+/* Tell a client that took us for a plain port, and see it off. */
+static void refuse_plain(struct session *session)
+{
+    struct conn *conn = &session->conn;
+
+    counter_add(&session->port->counters->tls_plain, 1);
+    tls_give_up(conn);
+    conn_put(conn, SPAN("HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n"
+                        "content-length: 38\r\nconnection: close\r\n\r\n"
+                        "plain HTTP request sent to a TLS port\n"));
+    if (conn_flush(conn)) {
+        conn_close(conn);
+        return;
+    }
+    linger_on(session);
+}
+
+static void on_unshaken(struct session *session)
+{
+    struct conn *conn = &session->conn;
+
+    log_debug("TLS handshake failed", F_STR("listener", session->port->name),
+              F_SPAN("cause", tls_failure(conn)));
+    if (tls_met_plain_http(conn)) {
+        refuse_plain(session);
+        return;
+    }
+    counter_add(&session->port->counters->tls_failed, 1);
+    conn_close(conn);
+}
+
 /* -- events ------------------------------------------------------------------------ */
 
 static void on_hangup(struct conn *conn, enum err err)
@@ -631,6 +703,8 @@ static void on_drained(struct conn *conn)
     struct session *session = session_of(conn);
     struct exchange *ex = session->exchange;
 
+    if (session->state == SESSION_SHAKING)
+        on_shaken(session);
     if (!ex)
         return;
     conn_set_alarm(conn, conf_of(session)->timeout.body_ms);
@@ -650,7 +724,13 @@ static void on_progress(struct conn *conn)
 
 static void on_failed(struct conn *conn, enum err err)
 {
-    on_end(session_of(conn), err);
+    struct session *session = session_of(conn);
+
+    if (session->state == SESSION_SHAKING) {
+        on_unshaken(session);
+    } else {
+        on_end(session, err);
+    }
 }
 
 /*
@@ -695,6 +775,10 @@ static void on_alarm(struct conn *conn)
     struct session *session = session_of(conn);
 
     switch ((enum session_state)session->state) {
+    case SESSION_SHAKING:
+        counter_add(&session->port->counters->tls_timeout, 1);
+        conn_close(conn);
+        break;
     case SESSION_IDLE:
     case SESSION_LINGER:
         conn_close(conn);

@@ -1,10 +1,12 @@
 /*
  * session.h - one downstream connection that speaks HTTP/1.1.
  *
- *   IDLE > HEAD > EXCHANGE > IDLE ...
- *     \______\_______\______> LINGER > closed
+ *   SHAKING > IDLE > HEAD > EXCHANGE > IDLE ...
+ *         \______\______\_______\______> LINGER > closed
  *
  *   from       to         by
+ *   SHAKING    IDLE       on_shaken, when the TLS handshake is over; without TLS it begins here
+ *   SHAKING    LINGER     refuse_plain, when the client speaks HTTP without TLS
  *   IDLE       HEAD       take_head, with the first bytes of a request
  *   HEAD       EXCHANGE   begin, once the head is whole (or refused: the exchange answers)
  *   EXCHANGE   IDLE       leg_end, when the connection is kept

@@ -1,6 +1,7 @@
 #include "proxy/snapshot.h"
 
 #include "base/alloc.h"
+#include "net/tls.h"
 #include "proxy/counters.h"
 #include "upstream/upstream.h"
 
@@ -36,6 +37,56 @@ static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf 
     }
 }
 
+/* Read certificates and keys; what is wrong with them is noted. */
+static void add_secrets(struct snapshot *snapshot, const struct snapshot_parts *parts,
+                        struct notes *notes)
+{
+    snapshot->files_stamp = snapshot_files(snapshot);
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        struct listener_conf *listener = &snapshot->listeners[i];
+
+        if (listener->tls.is_on) {
+            listener->server =
+                tls_server_new(&listener->tls, listener->name, parts->tickets, notes);
+        }
+    }
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+
+        if (tls_client_conf_is_on(&upstream->conf->tls))
+            upstream->tls = tls_client_new(&upstream->conf->tls, notes);
+    }
+}
+
+uint64_t snapshot_files(const struct snapshot *snapshot)
+{
+    uint64_t stamp = 0;
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        stamp = tls_server_stamp(&snapshot->listeners[i].tls, stamp);
+    }
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        stamp = tls_client_stamp(&snapshot->upstreams[i].conf->tls, stamp);
+    }
+    return stamp;
+}
+
+/* A socket has no name that a certificate could be for. */
+static void check_expected(const struct upstream_conf *conf, struct notes *notes)
+{
+    const struct upstream_endpoint_conf *endpoint = conf->endpoints.first;
+
+    if (!tls_client_conf_is_on(&conf->tls) || !conf->tls.verify || conf->tls.sni.len > 0)
+        return;
+    for (size_t i = 0; i < conf->endpoints.n; i++) {
+        if (span_starts(endpoint[i].address, SPAN("unix:"))) {
+            notes_error(notes, endpoint[i].at, "say who must be there: tls: { sni: NAME }",
+                        "endpoint '%s' of upstream '%s' has no name to check a certificate for",
+                        endpoint[i].address.ptr, conf->named.name.ptr);
+        }
+    }
+}
+
 static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf *conf,
                           const struct snapshot_parts *parts, struct notes *notes)
 {
@@ -47,6 +98,7 @@ static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf 
     for (size_t i = 0; i < conf->upstreams.n; i++) {
         snapshot->upstreams[i].conf = &upstream[i];
         snapshot->upstreams[i].members = members_from_conf(&upstream[i], parts->shares, notes);
+        check_expected(&upstream[i], notes);
         snapshot->upstreams[i].tally = tally_get(
             parts->tally, UPSTREAM_TALLY, upstream[i].named.name, sizeof(struct upstream_counters));
     }
@@ -117,6 +169,7 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     snapshot->retire_arg = parts->retire_arg;
     add_listeners(snapshot, conf, notes);
     add_upstreams(snapshot, conf, parts, notes);
+    add_secrets(snapshot, parts, notes);
     add_routes(snapshot, conf, parts, notes);
     if (notes_errors(notes) == 0)
         add_access_log(snapshot, conf, notes, check_only);
@@ -152,6 +205,10 @@ void snapshot_free(struct snapshot **snapshot)
         return;
     for (size_t i = 0; i < old->n_upstreams; i++) {
         members_unref(&old->upstreams[i].members);
+        tls_client_unref(&old->upstreams[i].tls);
+    }
+    for (size_t i = 0; i < old->n_listeners; i++) {
+        tls_server_unref(&old->listeners[i].server);
     }
     if (old->access_file)
         writer_close(old->writer, &old->access_file);

@@ -29,6 +29,7 @@ typedef void snapshot_retire_fn(void *arg, struct snapshot *snapshot);
 struct snapshot_upstream {
     const struct upstream_conf *conf; /* in the arena */
     struct members *members;          /* shared; the static set */
+    struct tls_client *tls;           /* shared; NULL: plain */
     const struct tally_block *tally;  /* struct upstream_counters; as long as the process */
 };
 
@@ -48,6 +49,7 @@ struct snapshot {
     struct writer *writer;           /* borrowed, outlives us: whose file that is */
     bool logs_response;              /* the access log wants fields of responses */
     struct origins *origins;         /* in the arena */
+    uint64_t files_stamp;            /* snapshot_files() when they were read */
     snapshot_retire_fn *retire;
     void *retire_arg; /* borrowed, outlives us */
 };
@@ -57,6 +59,7 @@ struct snapshot_parts {
     struct tally *tally;
     struct shares *shares;
     struct writer *writer;
+    struct tls_tickets *tickets; /* NULL: nothing will be served */
     snapshot_retire_fn *retire;
     void *retire_arg;
 };
@@ -80,6 +83,12 @@ struct snapshot_conf {
 struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *conf,
                               const struct snapshot_parts *parts, struct notes *notes,
                               bool check_only);
+
+/*
+ * A number that changes when a certificate, key or authority that it names changes on disk. The
+ * control thread's.
+ */
+uint64_t snapshot_files(const struct snapshot *snapshot);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 

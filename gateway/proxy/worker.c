@@ -34,9 +34,12 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
     view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(struct upstream *));
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
         const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+        const struct upstream_wanted wanted = {.conf = upstream->conf,
+                                               .members = upstream->members,
+                                               .tls = upstream->tls,
+                                               .tally = upstream->tally};
 
-        view->upstreams[i] =
-            upstream_get(worker->upstreams, upstream->conf, upstream->members, upstream->tally);
+        view->upstreams[i] = upstream_get(worker->upstreams, &wanted);
     }
     return view;
 }
@@ -205,11 +208,10 @@ static void on_accept(void *port_, int fd, const struct addr *peer)
 
 static void on_shed(void *port_, unsigned n)
 {
-    static struct log_gate gate = {.per_second = 1, .burst = 1};
     struct port *port = port_;
 
     counter_add(&port->counters->refused_descriptors, n);
-    if (log_gate_pass(&gate)) {
+    if (n > 0 && log_gate_pass(&port->worker->crew->shed_gate)) {
         log_warn("out of descriptors, connections turned away: raise the limit of open files "
                  "(ulimit -n, LimitNOFILE=)",
                  F_STR("listener", port->name), F_UINT("connections", n));
@@ -397,9 +399,10 @@ static void on_starved(void *worker_, struct sluice_span upstream)
     const struct crew *crew = worker->crew;
 
     for (unsigned i = 0; i < crew->n_workers; i++) {
-        if (i != worker->index)
+        if (i != worker->index) {
             mailbox_post(crew->worker[i]->mailbox, &name_letter_new(upstream, -1)->letter,
                          on_give_way);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 #define PROXY_WORKER_H
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/slab.h"
 #include "core/alarm.h"
@@ -34,6 +35,8 @@ struct crew {
         /* atomic: an idle connection is closed after this quiet time when draining */
         drain_idle_ms;
     struct writer *writer;
+    struct log_gate shed_gate;     /* of the warning that descriptors are short */
+    struct log_gate unshaken_gate; /* of the warning that TLS with an endpoint failed */
     /*
      * Tell the control thread that a draining worker has no connection left. Called once, on the
      * worker's thread.

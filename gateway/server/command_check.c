@@ -57,8 +57,11 @@ int command_check(const struct args *args)
 
     if (args->n_operands && args->value[OPTION_CONFIG])
         return command_usage(args->command, "name the file once: as FILE, or with -c");
-    source =
-        args->n_operands ? (struct gateway_source){.path = args->operand[0]} : command_source(args);
+    if (args->n_operands) {
+        source = (struct gateway_source){.path = args->operand[0]};
+    } else {
+        source = command_source(args);
+    }
     name = gateway_source_name(&source);
     notes = notes_new();
     ok = rehearsal_start(&rehearsal, &source, notes) == OK;

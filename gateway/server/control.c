@@ -23,6 +23,7 @@
 #include "core/thread.h"
 #include "http/h1_parse.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "observe/metrics.h"
 #include "observe/process.h"
 #include "proxy/collect.h"
@@ -43,6 +44,7 @@ enum phase { STARTING, READY, PAUSING, DRAINING, ENDED };
 enum {
     NOTES_MAX = 1024 * 1024,
     SPARE_DESCRIPTORS = 64, /* for listeners, logs, admin and the like */
+    WATCH_MS = 5000,        /* how often to look whether certificates have changed */
     MIN_DESCRIPTORS = 128,
 };
 
@@ -57,6 +59,8 @@ struct control {
     struct ports *ports;
     struct tally *tally;
     struct shares *shares;
+    struct tls_tickets *tickets;
+    uint64_t tickets_us; /* when their newest key was made */
     struct writer *writer;
     struct writer_file *log_file;
     struct metrics *metrics;
@@ -77,6 +81,8 @@ struct control {
 
     unsigned n_drained;
     struct alarm deadline; /* of the phase */
+    struct alarm watch;
+    uint64_t files_stamp; /* of certificates and keys, as last tried */
 };
 
 /* -- letters from other threads ------------------------------------------- */
@@ -168,8 +174,22 @@ static uint64_t max_connections(const struct limits_conf *conf)
         return conf->connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT32_MAX;
-    return limit.rlim_cur > MIN_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                            : SPARE_DESCRIPTORS;
+    if (limit.rlim_cur < MIN_DESCRIPTORS)
+        return limit.rlim_cur / 2;
+    /* Most connections idle most of the time; the others need a second descriptor upstream. */
+    return (limit.rlim_cur - SPARE_DESCRIPTORS) / 5 * 4;
+}
+
+/* A connection costs us a descriptor and little else, so take all that we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("the limit of open files cannot be raised", F_STR("cause", strerror(errno)));
 }
 
 /* What can only be changed by a restart is told, not ignored. */
@@ -215,6 +235,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     const struct snapshot_parts parts = {.tally = control->tally,
                                          .shares = control->shares,
                                          .writer = control->writer,
+                                         .tickets = control->tickets,
                                          .retire = retire,
                                          .retire_arg = control};
     struct snapshot *snapshot =
@@ -225,6 +246,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
         return ERR_CONFIG;
     snapshot->origins = loaded->origins;
     snapshot->generation = control->generation + 1;
+    control->files_stamp = snapshot->files_stamp;
     if (ports_prepare(control->ports, snapshot, notes, &change)) {
         snapshot_unref(&snapshot);
         return ERR_SYSTEM;
@@ -295,6 +317,28 @@ static bool reload(void *control_)
     }
     log_notes(control, err);
     return err == OK;
+}
+
+/* Certificates are renewed by somebody who does not know of us; tickets' keys by ourselves. */
+static void on_watch(struct alarm *alarm)
+{
+    struct control *control = list_entry(alarm, struct control, watch);
+    const uint64_t rotate_us = (uint64_t)TLS_TICKETS_HOURS * 3600 * 1000 * 1000;
+    uint64_t stamp;
+
+    alarm_arm(control->loop, &control->watch, WATCH_MS);
+    if (now_us() - control->tickets_us >= rotate_us) {
+        tls_tickets_rotate(control->tickets);
+        control->tickets_us = now_us();
+    }
+    if (control->phase != READY)
+        return;
+    stamp = snapshot_files(control->snapshot);
+    if (stamp == control->files_stamp)
+        return;
+    log_info("certificates or keys have changed");
+    control->files_stamp = stamp; /* what is refused is tried again after the next change */
+    reload(control);
 }
 
 /* -- ending ------------------------------------------------------------------ */
@@ -482,6 +526,7 @@ static enum err set_up(struct control *control)
 {
     static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
+    raise_descriptors();
     control->loop = loop_new();
     if (mailbox_new(&control->mailbox, control->loop, control))
         return ERR_SYSTEM;
@@ -493,6 +538,9 @@ static enum err set_up(struct control *control)
     text_init(&control->notes_json, NOTES_MAX);
     text_init(&control->notes_text, NOTES_MAX);
     alarm_init(&control->deadline, on_deadline);
+    alarm_init(&control->watch, on_watch);
+    control->tickets = tls_tickets_new();
+    control->tickets_us = now_us();
     process_init(&control->process);
     return OK;
 }
@@ -523,6 +571,7 @@ static void tear_down(struct control *control)
     log_set_sink(NULL, NULL);
     metrics_free(&control->metrics);
     shares_free(&control->shares);
+    tls_tickets_free(&control->tickets);
     tally_free(&control->tally);
     writer_free(&control->writer);
     signals_free(&control->signals);
@@ -540,6 +589,8 @@ static int start(struct control *control, struct gateway_loaded *loaded, struct 
     enum err err;
 
     control->crew.writer = control->writer;
+    control->crew.shed_gate = (struct log_gate){.per_second = 1, .burst = 1};
+    control->crew.unshaken_gate = (struct log_gate){.per_second = 1, .burst = 5};
     control->crew.on_drained = tell_drained;
     control->crew.on_drained_arg = control;
     if (start_workers(control, loaded->conf.workers)) {
@@ -585,6 +636,7 @@ int control_run(const struct gateway_source *source)
     say_notes(&control);
     if (code == EXIT_FINE) {
         control.phase = READY;
+        alarm_arm(control.loop, &control.watch, WATCH_MS);
         log_info("ready", F_UINT("workers", control.crew.n_workers),
                  F_STR("configuration", host_source(&control)));
         loop_run(control.loop);

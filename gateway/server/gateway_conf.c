@@ -367,6 +367,8 @@ enum err gateway_load(const struct gateway_source *source, struct notes *notes,
     loaded->origins = origins_new(&loaded->arena);
     bind.origins = loaded->origins;
     err = read_source(source, loaded, notes);
+    if (err && loaded->tree && !loaded->tree->first)
+        loaded->tree = NULL; /* nothing was read, which is not the same as nothing written */
     if (loaded->tree)
         bind_err = shape_bind(&bind, &gateway_shape, loaded->tree, &loaded->conf);
     if (!err && !bind_err && loaded->tree && notes_errors(notes) == errors)

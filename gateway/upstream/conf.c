@@ -189,12 +189,42 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, timeout),
      .help = "How long to wait for what.",
      .example = "{ connect: 1s, response: 15s }"},
+    {.name = "tls",
+     .shape = &tls_client_shape,
+     .offset = offsetof(struct upstream_conf, tls),
+     .help = "Speak TLS to the endpoints; \"true\" for all defaults. Plain when not given.",
+     .example = "{ ca: tls/internal-ca.pem, sni: orders.internal }"},
     {0},
 };
 
+/* "name:port" and "[v6]:port" without the port and the brackets. */
+struct sluice_span upstream_host_alone(struct sluice_span text)
+{
+    size_t end = text.len;
+
+    if (text.len > 0 && text.ptr[0] == '[') {
+        size_t bracket = span_find(text, ']');
+
+        return span_make(text.ptr + 1, bracket < text.len ? bracket - 1 : text.len - 1);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == ':')
+            end = i;
+    }
+    return span_make(text.ptr, end);
+}
+
+/* A fixed Host is also who must be there. */
 static void upstream_check(struct bind *bind, const struct tree *node, void *out)
 {
-    conf_balance_check(bind, node, out);
+    struct upstream_conf *conf = out;
+
+    if (conf->tls.sni.len == 0 && !span_equal(conf->host, SPAN("preserve")) &&
+        !span_equal(conf->host, SPAN("endpoint")))
+        conf->tls.sni = upstream_host_alone(conf->host);
+    if (conf->tls.sni.len > 0)
+        conf->tls.sni = arena_copy(bind->arena, conf->tls.sni);
+    conf_balance_check(bind, node, conf);
 }
 
 static const struct shape upstream_shape = {.kind = SHAPE_STRUCT,

@@ -5,6 +5,7 @@
 #define UPSTREAM_CONF_H
 
 #include "config/shape.h"
+#include "net/tls_conf.h"
 
 struct balance;
 
@@ -58,9 +59,13 @@ struct upstream_conf {
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
     struct upstream_times timeout;
+    struct tls_client_conf tls;
 };
 
 /* The map: a SHAPE_MAP of struct upstream_conf. */
 extern const struct shape upstream_map_shape;
+
+/* "name:port" and "[v6]:port" without the port and the brackets. */
+struct sluice_span upstream_host_alone(struct sluice_span text);
 
 #endif /* UPSTREAM_CONF_H */

@@ -45,6 +45,8 @@ void endpoint_update(struct endpoint *endpoint, struct members *members,
 {
     struct members *old = endpoint->members;
 
+    if (old && !span_equal(endpoint->member.name, member->name))
+        endpoint_renew(endpoint);
     endpoint->members = members_ref(members);
     endpoint->member = *member;
     endpoint->counters = tally_slot(member->tally, upstreams_worker(endpoint->upstream));
@@ -56,6 +58,7 @@ static void end_retired(struct endpoint *endpoint)
     if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0)
         return;
     members_unref(&endpoint->members);
+    tls_forget(&endpoint->memory);
     upstream_forget(endpoint->upstream);
     alloc_free(endpoint);
 }
@@ -181,6 +184,18 @@ static void on_idle_event(struct conn *conn)
         drop_idle(pooled);
 }
 
+/* With TLS, bytes may be the peer's business with ours: new tickets, new keys. */
+static void on_idle_readable(struct conn *conn)
+{
+    struct sluice_span bytes;
+    enum err err = ERR_CLOSED;
+
+    if (tls_is_on(conn))
+        err = conn_read(conn, &bytes);
+    if (err != ERR_AGAIN || conn_settle(conn, false) != OK)
+        on_idle_event(conn);
+}
+
 static void on_idle_error(struct conn *conn, enum err err)
 {
     (void)err;
@@ -200,7 +215,7 @@ static void on_closed(struct conn *conn)
 }
 
 static const struct conn_ops idle_ops = {
-    .on_readable = on_idle_event,
+    .on_readable = on_idle_readable,
     .on_hangup = on_idle_error,
     .on_drained = on_idle_drained,
     .on_progress = on_idle_drained,
@@ -208,6 +223,23 @@ static const struct conn_ops idle_ops = {
     .on_alarm = on_idle_event,
     .on_closed = on_closed,
 };
+
+static void drop_all_idle(struct endpoint *endpoint)
+{
+    while (!list_is_empty(&endpoint->idle)) {
+        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+
+        leave_idle(pooled);
+        end_conn(pooled);
+    }
+}
+
+void endpoint_renew(struct endpoint *endpoint)
+{
+    endpoint->era++;
+    tls_forget(&endpoint->memory);
+    drop_all_idle(endpoint);
+}
 
 void endpoint_retire(struct endpoint **endpoint)
 {
@@ -218,12 +250,7 @@ void endpoint_retire(struct endpoint **endpoint)
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
     old->upstream->n_active -= old->active;
-    while (!list_is_empty(&old->idle)) {
-        struct pooled *pooled = list_entry(old->idle.next, struct pooled, link);
-
-        leave_idle(pooled);
-        end_conn(pooled);
-    }
+    drop_all_idle(old);
     end_retired(old);
 }
 
@@ -241,14 +268,15 @@ static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease 
 }
 
 /*
- * ERR_LIMIT, ERR_MISSING and ERR_MEMORY speak of leases; here they would be a socket's ENOENT and
- * the like.
+ * What a socket's errno stands for, in the words of leases: there ERR_LIMIT and ERR_MISSING mean
+ * others.
  */
 static enum err dial_error(enum err err)
 {
-    if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY || err == ERR_AGAIN)
-        return ERR_UNREACHABLE;
-    return err;
+    /* Out of descriptors or buffers: that is our trouble, not the endpoint's. */
+    if (err == ERR_LIMIT || err == ERR_MEMORY)
+        return ERR_MEMORY;
+    return err == ERR_MISSING || err == ERR_AGAIN ? ERR_UNREACHABLE : err;
 }
 
 static enum err dial(struct endpoint *endpoint, struct lease *lease)
@@ -270,6 +298,7 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         pooled->endpoint = endpoint;
         pooled->slab = upstreams_slab(upstream);
         pooled->requests = 0;
+        pooled->era = endpoint->era;
         pooled->capped = capped;
         err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
                                    lease->ops, &connected));
@@ -281,6 +310,14 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         return err;
     }
     counter_add(&endpoint->counters->connects, 1);
+    if (upstream->tls) {
+        err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
+        if (err) {
+            end_conn(pooled);
+            return err;
+        }
+        connected = false; /* not before hands are shaken */
+    }
     lease->reused = false;
     lease->connecting = !connected;
     hold(endpoint, pooled, lease);
@@ -325,8 +362,8 @@ void endpoint_return(struct endpoint *endpoint, struct lease *lease)
     struct pooled *pooled = pooled_of(lease->conn);
     bool is_used_up = limits->requests != 0 && pooled->requests >= limits->requests;
 
-    if (endpoint->retired || is_used_up || limits->idle == 0 || conn_is_spoilt(&pooled->conn) ||
-        others_wait(endpoint)) {
+    if (endpoint->retired || is_used_up || pooled->era != endpoint->era || limits->idle == 0 ||
+        conn_is_spoilt(&pooled->conn) || others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }

@@ -15,6 +15,7 @@
 
 #include "base/count.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "upstream/members.h"
 
 struct lease;
@@ -54,11 +55,13 @@ struct endpoint {
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
     uint32_t n_idle;
-    uint32_t active;        /* leases */
-    int64_t smooth;         /* balance_round's running weight */
-    uint64_t born_us;       /* its slow start began; 0: it has none */
-    double latency_us;      /* balance_ewma's average, as of latency_at_us */
-    uint64_t latency_at_us; /* 0: no answer yet */
+    uint32_t active;          /* leases */
+    int64_t smooth;           /* balance_round's running weight */
+    uint64_t born_us;         /* its slow start began; 0: it has none */
+    double latency_us;        /* balance_ewma's average, as of latency_at_us */
+    uint64_t latency_at_us;   /* 0: no answer yet */
+    struct tls_memory memory; /* the session to resume */
+    uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     bool retired;
 };
 
@@ -68,6 +71,9 @@ struct endpoint *endpoint_new(struct upstream *upstream, struct members *members
 /* Take over what a newer set says of the same address. */
 void endpoint_update(struct endpoint *endpoint, struct members *members,
                      const struct member *member);
+
+/* From now on connections must be made otherwise: those there are end with their lease. */
+void endpoint_renew(struct endpoint *endpoint);
 
 /*
  * No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last

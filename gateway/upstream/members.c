@@ -57,7 +57,7 @@ static bool has_addr(const struct members *members, const struct addr *addr)
 }
 
 static void add(struct members *members, struct shares *shares, const struct addr *addr,
-                uint32_t weight)
+                const struct upstream_endpoint_conf *conf)
 {
     struct member *member = &members->member[members->n];
     char text[ADDR_TEXT + 128];
@@ -69,7 +69,9 @@ static void add(struct members *members, struct shares *shares, const struct add
         member->addr.path = arena_copy(&members->arena, span_of(addr->path)).ptr;
     member->text = arena_copy(&members->arena, span_make(text, len));
     member->id = balance_hash(member->text);
-    member->weight = weight;
+    member->weight = (uint32_t)conf->weight;
+    member->name =
+        arena_copy(&members->arena, addr->path ? SPAN("") : upstream_host_alone(conf->address));
     key = arena_format(&members->arena, "%.*s %s", (int)members->upstream.len,
                        members->upstream.ptr, text);
     member->share = share_get(shares, key);
@@ -111,6 +113,10 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
         size_t n;
         const char *why;
 
+        if (endpoint->address.len == 0) { /* told already, when it was bound */
+            bad = true;
+            continue;
+        }
         if (resolve(endpoint->address, &members->arena, &addrs, &n, &why)) {
             notes_error(notes, endpoint->at, "write host:port, [v6]:port or unix:/path",
                         "endpoint '%s' of upstream '%s': %s", endpoint->address.ptr,
@@ -125,7 +131,7 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
                            "endpoint '%s' of upstream '%s' is there already", endpoint->address.ptr,
                            conf->named.name.ptr);
             } else {
-                add(members, shares, &addrs[j], (uint32_t)endpoint->weight);
+                add(members, shares, &addrs[j], endpoint);
             }
         }
     }

@@ -25,6 +25,7 @@ struct member {
     struct addr addr;
     uint64_t id;             /* a hash of text, the same on every gateway */
     struct sluice_span text; /* "127.0.0.1:9000", NUL-terminated beyond its length */
+    struct sluice_span name; /* who is expected there: the host as configured */
     uint32_t weight;
     struct share *share; /* borrowed, lives as long as the process */
     const struct tally_block

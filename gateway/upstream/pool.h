@@ -19,6 +19,7 @@ struct pooled {
     struct lease *lease;       /* borrowed; NULL while idle */
     struct slab *slab;         /* borrowed: where we came from */
     uint32_t requests;         /* served so far */
+    uint32_t era;              /* endpoint->era when it was dialled */
     bool capped;               /* counted in share->used */
 };
 

@@ -176,14 +176,27 @@ static void end_if_unused(struct upstream *upstream)
     soon_cancel(&upstream->serve);
     alarm_disarm(&upstream->look);
     members_unref(&upstream->members);
+    tls_client_unref(&upstream->tls);
     alloc_free(upstream->endpoint);
     alloc_free(upstream->name);
     alloc_free(upstream);
 }
 
-struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
-                              struct members *members, const struct tally_block *tally)
+/* Connections made otherwise are of no use any more; the same again changes nothing. */
+static void set_tls(struct upstream *upstream, struct tls_client *tls)
 {
+    if (tls_client_is_same(upstream->tls, tls))
+        return;
+    tls_client_unref(&upstream->tls);
+    upstream->tls = tls_client_ref(tls);
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        endpoint_renew(upstream->endpoint[i]);
+    }
+}
+
+struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted)
+{
+    const struct upstream_conf *conf = wanted->conf;
     struct upstream *upstream = map_find(upstreams->by_name, conf->named.name);
 
     if (!upstream)
@@ -193,8 +206,9 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->bound_percent = conf->hash.bound_percent;
     upstream->slow_start_us = conf->slow_start_ms * 1000;
     upstream->limits = conf->connections;
-    upstream->counters = tally_slot(tally, upstreams->worker);
-    upstream_set_members(upstream, members);
+    upstream->counters = tally_slot(wanted->tally, upstreams->worker);
+    set_tls(upstream, wanted->tls);
+    upstream_set_members(upstream, wanted->members);
     return upstream;
 }
 
@@ -260,6 +274,7 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     struct endpoint *endpoint = upstream->balance->pick(upstream, lease);
     enum err err;
 
+    lease->endpoint = NULL;
     if (!endpoint)
         return upstream->n_endpoints > lease->n_tried ? ERR_AGAIN : ERR_MISSING;
     err = endpoint_lease(endpoint, lease, lease->fresh);
@@ -353,8 +368,7 @@ static void serve(struct soon *soon)
         leave_queue(lease);
         lease->ready(lease, err);
     }
-    upstream->refs--;
-    end_if_unused(upstream);
+    upstream_unref(&upstream);
 }
 
 static void on_look(struct alarm *alarm)

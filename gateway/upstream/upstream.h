@@ -57,6 +57,7 @@ struct upstream {
     unsigned refs;
     const struct balance *balance;
     struct upstream_connections limits;
+    struct tls_client *tls;     /* shared; NULL: plain */
     struct members *members;    /* shared */
     struct endpoint **endpoint; /* owned */
     size_t n_endpoints;
@@ -91,9 +92,16 @@ void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *sta
 /* Close idle connections of that upstream which others wait for and nobody here does. */
 void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
 
-/* The upstream of that name, made when new; counts a reference. Takes over conf and members. */
-struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_conf *conf,
-                              struct members *members, const struct tally_block *tally);
+/* How an upstream is to be from now on; borrowed for the call. */
+struct upstream_wanted {
+    const struct upstream_conf *conf;
+    struct members *members;
+    struct tls_client *tls; /* NULL: plain */
+    const struct tally_block *tally;
+};
+
+/* The upstream of conf's name, made when new; counts a reference. Takes over what is wanted. */
+struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted);
 void upstream_unref(struct upstream **upstream);
 
 /* Take over a newer member set. */

@@ -102,6 +102,18 @@ def test_secrets_cannot_be_logged(sluice, tmp_path, name, form):
     assert run.returncode == 3 and name.lower() in (run.stdout + run.stderr).lower(), run
 
 
+def test_what_the_gateway_adds_is_not_logged(start, upstream, tmp_path):
+    (tmp_path / "key").write_text("supersecret\n")
+    config = logging(upstream, fields=["req.x-key", "resp.x-mark", "status"])
+    config["routes"] = [{"upstream": "app", "request_fields": {"set": {"x-key": f"file:{tmp_path}/key"}},
+                         "response_fields": {"set": {"x-mark": f"file:{tmp_path}/key"}}}]
+    gateway = start(config)
+    answer = gateway.ask()
+    assert answer.all("x-mark") == ["supersecret"] and upstream.last.all("x-key") == ["supersecret"]
+    [line] = lines_of(gateway.access_path, 1)
+    assert json.loads(line) == {"req.x-key": None, "resp.x-mark": None, "status": 200}
+
+
 def test_secrets_are_in_no_log_by_themselves(start, upstream):
     gateway = start(plain(upstream, log={"level": "debug", "format": "json", "path": "stderr"}))
     gateway.ask(fields={"Authorization": "Bearer hush", "Cookie": "sid=hush"})

@@ -30,6 +30,13 @@ def parse_forwarded(value):
             for element in value.split(",")]
 
 
+def test_a_disguised_name_is_dropped_too(start, upstream):
+    gateway = start(plain(upstream, listeners=forwarded()))
+    gateway.ask(fields={"X_Forwarded_For": "7.7.7.7", "X-Forwarded_Proto": "https", "X_Other": "stays"})
+    assert "7.7.7.7" not in everything(upstream.last)
+    assert upstream.last.all("x-forwarded_proto") == [] and upstream.last.all("x_other") == ["stays"]
+
+
 def test_the_upstream_learns_client_scheme_and_host(start, upstream):
     start(plain(upstream, listeners=forwarded())).ask(host="www.example:8080")
     assert upstream.last.all("x-forwarded-for") == ["127.0.0.1"]

@@ -209,12 +209,11 @@ def test_a_bad_chunk_gets_400_and_the_upstream_never_a_whole_request(shared, bod
 
 
 def test_a_body_cut_by_the_client_is_never_whole_at_the_upstream(gateway, upstream):
-    for body in (b"Content-Length: 10\r\n\r\nhello", CHUNKED + b"\r\n5\r\nhello\r\n"):
+    for n, body in enumerate((b"Content-Length: 10\r\n\r\nhello", CHUNKED + b"\r\n5\r\nhello\r\n"), 1):
         with gateway.client() as client:
             client.send(b"POST /cut HTTP/1.1\r\n" + HOST + body)
-            wait_until(lambda: upstream.requests, what="the head at the upstream")
+            upstream.wait_requests(n)
             client.reset()
-    upstream.wait_requests(2)
     upstream.wait_idle()
     assert [exchange.complete for exchange in upstream.requests] == [False, False]
     lines = gateway.wait_access(2, path="/cut")

@@ -58,6 +58,7 @@ static inline struct members *crowd_members(struct crowd *crowd, const char *mor
 static inline void crowd_set(struct crowd *crowd, const char *more, size_t from, size_t to,
                              crowd_weight_fn *weight)
 {
+    struct upstream_wanted wanted;
     struct upstream_conf conf;
     struct upstream *before = crowd->upstream;
     struct members *members;
@@ -65,9 +66,13 @@ static inline void crowd_set(struct crowd *crowd, const char *more, size_t from,
 
     arena_init(&arena, NULL, 0);
     members = crowd_members(crowd, more, from, to, weight, &conf, &arena);
-    crowd->upstream = upstream_get(
-        crowd->all, &conf, members,
-        tally_get(crowd->tally, UPSTREAM_TALLY, SPAN("app"), sizeof(struct upstream_counters)));
+    wanted = (struct upstream_wanted){
+        .conf = &conf,
+        .members = members,
+        .tally =
+            tally_get(crowd->tally, UPSTREAM_TALLY, SPAN("app"), sizeof(struct upstream_counters)),
+    };
+    crowd->upstream = upstream_get(crowd->all, &wanted);
     upstream_unref(&before);
     members_unref(&members);
     arena_fini(&arena);

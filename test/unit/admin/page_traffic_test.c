@@ -27,7 +27,7 @@ START_TEST(upstreams_add_up_the_workers)
     struct upstream_conf conf = {.named.name = SPAN("app"), .balance = 1};
     struct member member = {.text = SPAN("127.0.0.1:80"), .weight = 5};
     struct members members = {.member = &member, .n = 1};
-    struct snapshot_upstream upstream = {&conf, &members, NULL};
+    struct snapshot_upstream upstream = {.conf = &conf, .members = &members};
     json_t *json, *app, *endpoint;
 
     member.tally = tally_get(tally, ENDPOINT_TALLY, SPAN("app 127.0.0.1:80"),

@@ -41,6 +41,24 @@ static bool tells(const struct loading *it, const char *text)
 
 #define ROUTES "routes: [ { echo: true } ]\n"
 
+/* -- what cannot be read ------------------------------------------------------------- */
+
+START_TEST(a_text_that_is_not_yaml_is_not_called_empty)
+{
+    static const char *const texts[] = {"listeners:\n\t- bind: x\n", "listeners: [\n", "a: \xff\n"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct loading it;
+
+        load(&it, texts[i]);
+        ck_assert_int_eq(it.err, ERR_CONFIG);
+        ck_assert_msg(tells(&it, "not valid YAML"), "%s", it.told.ptr);
+        ck_assert_uint_eq(notes_errors(it.notes), 1);
+        unload(&it);
+    }
+}
+END_TEST
+
 /* -- the source of truth ------------------------------------------------------------- */
 
 static void assert_same_tree(const struct tree *a, const struct tree *b)
@@ -249,9 +267,9 @@ START_TEST(a_version_6_address_without_port_gets_port_80)
 }
 END_TEST
 
-UNIT_MAIN("server/gateway_conf", the_shipped_file_means_what_is_built_in,
-          what_is_not_written_has_its_default, workers_are_auto_or_1_to_256,
-          admin_is_a_map_an_address_or_off, no_routes_is_a_warning,
+UNIT_MAIN("server/gateway_conf", a_text_that_is_not_yaml_is_not_called_empty,
+          the_shipped_file_means_what_is_built_in, what_is_not_written_has_its_default,
+          workers_are_auto_or_1_to_256, admin_is_a_map_an_address_or_off, no_routes_is_a_warning,
           a_file_that_says_nothing_is_refused, a_refused_file_is_still_asked_for_its_endpoints,
           to_takes_a_plain_http_url_only, what_to_and_listen_stand_for_is_a_configuration,
           a_version_6_address_without_port_gets_port_80)

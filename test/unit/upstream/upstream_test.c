@@ -114,10 +114,14 @@ static struct scene *scene_open(const char *set, const char *more)
     }
     members = members_of(it, set, more, &conf);
     for (unsigned i = 0; i < WORKERS; i++) {
+        const struct upstream_wanted wanted = {.conf = conf,
+                                               .members = members,
+                                               .tally =
+                                                   tally_get(it->tally, UPSTREAM_TALLY, SPAN("app"),
+                                                             sizeof(struct upstream_counters))};
+
         it->workers[i] = upstreams_new(it->loop, &it->rng, i);
-        it->upstream[i] = upstream_get(
-            it->workers[i], conf, members,
-            tally_get(it->tally, UPSTREAM_TALLY, SPAN("app"), sizeof(struct upstream_counters)));
+        it->upstream[i] = upstream_get(it->workers[i], &wanted);
     }
     members_unref(&members);
     return it;

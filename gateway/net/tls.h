@@ -1,0 +1,97 @@
+/*
+ * tls.h - TLS over a connection: who we are, whom we believe, what was agreed on.
+ *
+ * tls_accept() and tls_connect() put TLS under a connection; whoever owns that goes on as before.
+ * The handshake is over when on_drained is called; then tls_protocol() says what to speak.
+ *
+ * A tls_server and a tls_client are made of a configuration, never changed, and counted: a reload
+ * makes new ones, connections keep those they began with.
+ *
+ * Threads: _new the control thread's; ref, unref any; what takes a connection its loop's.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "base/arena.h"
+#include "base/span.h"
+#include "config/note.h"
+#include "net/tls_conf.h"
+
+struct conn;
+struct tls_client;
+struct tls_server;
+struct tls_tickets;
+
+/* -- session tickets ------------------------------------------------------ */
+
+/* The keys that session tickets are sealed with: one for new ones, two older ones still opened. */
+struct tls_tickets *tls_tickets_new(void);
+void tls_tickets_free(struct tls_tickets **tickets);
+
+enum { TLS_TICKETS_HOURS = 12 /* how often to rotate */ };
+
+/* A new key from now on. One thread; others may be using the keys. */
+void tls_tickets_rotate(struct tls_tickets *tickets);
+
+/* -- our side of listeners -------------------------------------------------- */
+
+/*
+ * Read the files and build; what is wrong with them goes to notes, and NULL is returned when
+ * that is an error. name keeps sessions of different listeners apart. tickets outlive us; NULL:
+ * a key of OpenSSL's own.
+ */
+struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct sluice_span name,
+                                  struct tls_tickets *tickets, struct notes *notes);
+struct tls_server *tls_server_ref(struct tls_server *server);
+void tls_server_unref(struct tls_server **server);
+
+/* Begin TLS on a connection that was just opened. ERR_MEMORY. */
+CHECKED enum err tls_accept(struct conn *conn, struct tls_server *server);
+
+/* -- our side of upstreams --------------------------------------------------- */
+
+struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct notes *notes);
+struct tls_client *tls_client_ref(struct tls_client *client);
+void tls_client_unref(struct tls_client **client);
+
+/* Made of the same configuration and the same bytes in the files? NULL is like NULL only. */
+bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b);
+
+/* The last session of an endpoint, to be resumed. Zero bytes at first. One loop's. */
+struct tls_memory {
+    void *session; /* owned */
+};
+void tls_forget(struct tls_memory *memory);
+
+/*
+ * Begin TLS on a connection being dialled. peer is who must be there, a name or an IP address
+ * (borrowed for the call). memory outlives the connection.
+ */
+CHECKED enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice_span peer,
+                             struct tls_memory *memory);
+
+/* -- questions on a connection ------------------------------------------------- */
+
+/* All are safe on any connection; without TLS they say false and empty. */
+bool tls_is_on(const struct conn *conn);
+bool tls_is_resumed(const struct conn *conn);
+struct sluice_span tls_version(const struct conn *conn);     /* "TLSv1.3" */
+struct sluice_span tls_cipher(const struct conn *conn);      /* as IANA calls it */
+struct sluice_span tls_server_name(const struct conn *conn); /* what a client asked for */
+struct sluice_span tls_protocol(const struct conn *conn);    /* by ALPN; empty: none agreed on */
+
+/* Why the handshake failed; a static text. */
+struct sluice_span tls_failure(const struct conn *conn);
+
+/* Did a client speak HTTP without TLS? tls_give_up() then makes it a plain connection. */
+bool tls_met_plain_http(const struct conn *conn);
+void tls_give_up(struct conn *conn);
+
+/*
+ * The client's verified certificate as the Client-Cert field has it (RFC 9440), made in the
+ * arena; empty: none. ERR_MEMORY.
+ */
+CHECKED enum err tls_client_cert(const struct conn *conn, struct arena *arena,
+                                 struct sluice_span *value);
+
+#endif /* NET_TLS_H */

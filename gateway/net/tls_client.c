@@ -1,0 +1,180 @@
+/*
+ * tls_client.c - how we speak TLS to upstreams: whom to believe, what to show, what to resume.
+ */
+#include "net/tls_state.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "net/addr.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 255, DIGEST_BYTES = 32 };
+
+struct tls_client {
+    unsigned refs; /* atomic */
+    SSL_CTX *context;
+    char *sni; /* owned; NULL: whoever is dialled */
+    bool verify;
+    unsigned char digest[DIGEST_BYTES]; /* of all that it was made of */
+};
+
+/* -- sessions ------------------------------------------------------------------ */
+
+void tls_forget(struct tls_memory *memory)
+{
+    SSL_SESSION_free(memory->session);
+    memory->session = NULL;
+}
+
+/* OpenSSL has a session that may be resumed; 1: it is ours now. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    const struct tls_bench *bench = BIO_get_data(SSL_get_rbio(ssl));
+
+    if (!bench->tls->memory)
+        return 0;
+    tls_forget(bench->tls->memory);
+    bench->tls->memory->session = session;
+    return 1;
+}
+
+/* -- life ------------------------------------------------------------------------ */
+
+static enum err set_up(struct tls_client *client, const struct tls_client_conf *conf,
+                       struct notes *notes)
+{
+    static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+    SSL_CTX *context = client->context;
+
+    tls_prepare(context);
+    if (tls_limit_versions(context, conf->min_version, TLS_CONF_1_3) ||
+        SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols)) != 0)
+        return ERR_CONFIG;
+    SSL_CTX_set_session_cache_mode(context,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_sess_set_new_cb(context, on_session);
+    if (conf->cert.path.len > 0 && tls_use_certificate(context, &conf->cert, &conf->key, notes))
+        return ERR_CONFIG;
+    if (!conf->verify)
+        return OK;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (conf->ca.path.len > 0)
+        return tls_use_authority(context, &conf->ca, notes);
+    return SSL_CTX_set_default_verify_paths(context) ? OK : ERR_CONFIG;
+}
+
+static void make_digest(struct tls_client *client, const struct tls_client_conf *conf)
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    unsigned len = 0;
+
+    CHECK(digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL));
+    EVP_DigestUpdate(digest, &conf->verify, sizeof(conf->verify));
+    EVP_DigestUpdate(digest, &conf->min_version, sizeof(conf->min_version));
+    tls_digest_file(digest, &conf->ca);
+    tls_digest_file(digest, &conf->cert);
+    tls_digest_file(digest, &conf->key);
+    if (client->sni)
+        EVP_DigestUpdate(digest, client->sni, strlen(client->sni));
+    EVP_DigestFinal_ex(digest, client->digest, &len);
+    EVP_MD_CTX_free(digest);
+}
+
+struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct notes *notes)
+{
+    struct tls_client *client = alloc_new(sizeof(*client));
+
+    client->refs = 1;
+    client->verify = conf->verify;
+    client->context = SSL_CTX_new(TLS_client_method());
+    CHECK(client->context != NULL);
+    if (conf->sni.len > 0)
+        client->sni = alloc_text(conf->sni.ptr, conf->sni.len);
+    make_digest(client, conf);
+    if (set_up(client, conf, notes))
+        tls_client_unref(&client);
+    ERR_clear_error();
+    return client;
+}
+
+struct tls_client *tls_client_ref(struct tls_client *client)
+{
+    if (client)
+        __atomic_add_fetch(&client->refs, 1, __ATOMIC_RELAXED);
+    return client;
+}
+
+void tls_client_unref(struct tls_client **client)
+{
+    struct tls_client *old = *client;
+
+    *client = NULL;
+    if (!old || __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    SSL_CTX_free(old->context);
+    alloc_free(old->sni);
+    alloc_free(old);
+}
+
+bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b)
+{
+    if (!a || !b)
+        return a == b;
+    return memcmp(a->digest, b->digest, sizeof(a->digest)) == 0;
+}
+
+/* -- connecting -------------------------------------------------------------------- */
+
+/* Ask for the peer by name, and hold it to that. An IP address is checked, but never asked for. */
+static bool expect(SSL *ssl, const struct tls_client *client, char *peer)
+{
+    struct addr_range range;
+    bool is_ip = addr_range_parse(span_of(peer), &range) == OK;
+
+    if (peer[0] == '\0')
+        return !client->verify;
+    if (!is_ip && !SSL_set_tlsext_host_name(ssl, peer))
+        return false;
+    if (!client->verify)
+        return true;
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_ip)
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer) == 1;
+    return SSL_set1_host(ssl, peer) == 1;
+}
+
+enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice_span peer,
+                     struct tls_memory *memory)
+{
+    struct tls *tls;
+    char name[NAME_MAX_BYTES + 1];
+    SSL *ssl;
+    enum err err;
+
+    if (client->sni)
+        peer = span_of(client->sni);
+    if (peer.len > NAME_MAX_BYTES)
+        return ERR_CONFIG;
+    if (peer.len > 0)
+        memcpy(name, peer.ptr, peer.len);
+    name[peer.len] = '\0';
+    tls = alloc_try(sizeof(*tls));
+    if (!tls)
+        return ERR_MEMORY;
+    *tls = (struct tls){.client = tls_client_ref(client), .memory = memory};
+    err = tls_start(conn, client->context, &tls);
+    if (err)
+        return err;
+    ssl = ((struct tls *)conn->transport_state)->ssl;
+    if (!expect(ssl, client, name)) {
+        ERR_clear_error();
+        return ERR_CONFIG;
+    }
+    if (memory->session && !SSL_set_session(ssl, memory->session))
+        tls_forget(memory);
+    return OK;
+}

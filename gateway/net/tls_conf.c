@@ -1,0 +1,329 @@
+#include "net/tls_conf.h"
+
+#include "config/input.h"
+
+#include <stddef.h>
+#include <sys/stat.h>
+
+enum { PATH_MAX_BYTES = 4096 };
+
+/* -- files ------------------------------------------------------------------ */
+
+static enum err parse_file(struct bind *bind, const struct tree *node, void *out)
+{
+    struct tls_file *file = out;
+    struct text path;
+
+    if (node->kind != TREE_SCALAR || node->text.len == 0) {
+        notes_error(bind->notes, node->at, "write the path of a PEM file", "expected a file");
+        return ERR_CONFIG;
+    }
+    text_init(&path, PATH_MAX_BYTES);
+    input_join(notes_file(bind->notes, node->at.file), node->text, &path);
+    file->at = node->at;
+    file->path = arena_copy(bind->arena, text_span(&path));
+    text_fini(&path);
+    return file->path.ptr ? OK : ERR_CONFIG;
+}
+
+static const struct shape file_shape = {.kind = SHAPE_CUSTOM,
+                                        .size = sizeof(struct tls_file),
+                                        .parse = parse_file,
+                                        .what = "a PEM file, relative to this one",
+                                        .pattern = ".+"};
+
+static void certificate_check(struct bind *bind, const struct tree *node, void *out)
+{
+    struct tls_certificate_conf *conf = out;
+
+    (void)bind;
+    if (node)
+        conf->at = node->at;
+}
+
+static const struct field certificate_fields[] = {
+    {.name = "cert",
+     .shape = &file_shape,
+     .offset = offsetof(struct tls_certificate_conf, cert),
+     .required = true,
+     .help = "The certificate and the chain above it (PEM). Its names decide who gets it.",
+     .example = "tls/www.pem"},
+    {.name = "key",
+     .shape = &file_shape,
+     .offset = offsetof(struct tls_certificate_conf, key),
+     .required = true,
+     .help = "Its private key (PEM, without a password).",
+     .example = "tls/www.key"},
+    {0},
+};
+
+static const struct shape certificate_shape = {.kind = SHAPE_STRUCT,
+                                               .size = sizeof(struct tls_certificate_conf),
+                                               .fields = certificate_fields,
+                                               .check = certificate_check,
+                                               .title = "certificate"};
+
+static const struct shape certificates_shape = {.kind = SHAPE_LIST,
+                                                .size = sizeof(struct items),
+                                                .element = &certificate_shape,
+                                                .min = 1,
+                                                .max = 10000,
+                                                .what = "a list of certificates"};
+
+/* -- choices ------------------------------------------------------------------ */
+
+static const struct choice version_choices[] = {
+    {"1.2", TLS_CONF_1_2, "TLS 1.2."}, {"1.3", TLS_CONF_1_3, "TLS 1.3."}, {NULL, 0, NULL}};
+static const struct shape version_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = version_choices, .what = "1.2 or 1.3"};
+
+static const struct choice mode_choices[] = {
+    {"none", TLS_CLIENT_NONE, "None is asked for."},
+    {"optional", TLS_CLIENT_OPTIONAL, "Asked for, and checked when there is one."},
+    {"require", TLS_CLIENT_REQUIRE, "Without a good one there is no connection."},
+    {NULL, 0, NULL}};
+static const struct shape mode_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = mode_choices};
+
+static const struct shape wait_shape = {.kind = SHAPE_DURATION,
+                                        .size = sizeof(uint64_t),
+                                        .min = 1,
+                                        .what = "a duration such as 10s, above 0"};
+
+/* -- listeners ------------------------------------------------------------------ */
+
+static void asking_check(struct bind *bind, const struct tree *node, void *out)
+{
+    const struct tls_asking_conf *conf = out;
+
+    if (conf->mode != TLS_CLIENT_NONE && conf->ca.path.len == 0) {
+        notes_error(bind->notes, node->at, "name the authority's certificates: ca: FILE",
+                    "tls.client asks for certificates, but no ca can check them");
+    }
+    if (conf->mode == TLS_CLIENT_NONE && conf->forward) {
+        notes_warn(bind->notes, node->at, "write mode: optional, or mode: require",
+                   "tls.client.forward does nothing while mode is none");
+    }
+}
+
+static const struct field asking_fields[] = {
+    {.name = "mode",
+     .shape = &mode_shape,
+     .offset = offsetof(struct tls_asking_conf, mode),
+     .preset = "none",
+     .help = "Whether clients must show a certificate."},
+    {.name = "ca",
+     .shape = &file_shape,
+     .offset = offsetof(struct tls_asking_conf, ca),
+     .help = "Who may have signed them (PEM, several in one file).",
+     .example = "tls/clients-ca.pem"},
+    {.name = "forward",
+     .shape = &shape_bool,
+     .offset = offsetof(struct tls_asking_conf, forward),
+     .preset = "false",
+     .help = "Send the certificate to upstreams as Client-Cert (RFC 9440). Whatever clients send "
+             "in that field is always removed."},
+    {0},
+};
+
+static const struct shape asking_shape = {.kind = SHAPE_STRUCT,
+                                          .size = sizeof(struct tls_asking_conf),
+                                          .fields = asking_fields,
+                                          .check = asking_check,
+                                          .title = "tls client"};
+
+static void server_check(struct bind *bind, const struct tree *node, void *out)
+{
+    struct tls_server_conf *conf = out;
+
+    if (!node)
+        return;
+    conf->at = node->at;
+    conf->is_on = true;
+    if (conf->min_version > conf->max_version) {
+        notes_error(bind->notes, node->at, "lower min_version or raise max_version",
+                    "tls.min_version is above tls.max_version");
+    }
+}
+
+#define AT(member) offsetof(struct tls_server_conf, member)
+
+static const struct field server_fields[] = {
+    {.name = "certificates",
+     .shape = &certificates_shape,
+     .offset = AT(certificates),
+     .required = true,
+     .help = "A client gets the one whose names cover the server it asks for (exact, then "
+             "wildcard), else the first. One with an ECDSA key and one with an RSA key for the "
+             "same names stand side by side.",
+     .example = "[ { cert: tls/www.pem, key: tls/www.key } ]"},
+    {.name = "min_version",
+     .shape = &version_shape,
+     .offset = AT(min_version),
+     .preset = "1.2",
+     .help = "The oldest version spoken."},
+    {.name = "max_version",
+     .shape = &version_shape,
+     .offset = AT(max_version),
+     .preset = "1.3",
+     .help = "The newest version spoken."},
+    {.name = "ciphers",
+     .shape = &shape_text,
+     .offset = AT(ciphers),
+     .preset = "ECDHE+AESGCM:ECDHE+CHACHA20",
+     .help = "For TLS 1.2, as OpenSSL writes them."},
+    {.name = "ciphersuites",
+     .shape = &shape_text,
+     .offset = AT(ciphersuites),
+     .help = "For TLS 1.3, as OpenSSL writes them. OpenSSL's own when not given.",
+     .example = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"},
+    {.name = "groups",
+     .shape = &shape_text,
+     .offset = AT(groups),
+     .preset = "X25519:P-256:P-384",
+     .help = "Groups (curves) for the key exchange, the best first."},
+    {.name = "client",
+     .shape = &asking_shape,
+     .offset = AT(client),
+     .help = "Certificates of clients.",
+     .example = "{ mode: require, ca: tls/clients-ca.pem }"},
+    {.name = "session_tickets",
+     .shape = &shape_bool,
+     .offset = AT(session_tickets),
+     .preset = "true",
+     .help = "Let clients resume a session with less work. The keys change every 12 hours and "
+             "live in memory only."},
+    {.name = "handshake_timeout",
+     .shape = &wait_shape,
+     .offset = AT(handshake_ms),
+     .preset = "10s",
+     .help = "For the whole handshake."},
+    {0},
+};
+
+#undef AT
+
+const struct shape tls_server_shape = {.kind = SHAPE_STRUCT,
+                                       .size = sizeof(struct tls_server_conf),
+                                       .fields = server_fields,
+                                       .check = server_check,
+                                       .title = "listener tls"};
+
+/* -- upstreams -------------------------------------------------------------------- */
+
+static void client_check(struct bind *bind, const struct tree *node, void *out)
+{
+    struct tls_client_conf *conf = out;
+
+    if (!node)
+        return;
+    conf->at = node->at;
+    conf->is_written = true;
+    if ((conf->cert.path.len == 0) != (conf->key.path.len == 0)) {
+        notes_error(bind->notes, node->at, "name both, or neither",
+                    "tls.cert and tls.key of an upstream belong together");
+    }
+    if (!conf->verify) {
+        notes_warn(bind->notes, node->at, "name the authority instead: ca: FILE",
+                   "tls.verify is off: anybody on the way can read and change what is sent");
+    }
+}
+
+#define AT(member) offsetof(struct tls_client_conf, member)
+
+static const struct field client_fields[] = {
+    {.name = "enabled",
+     .shape = &shape_bool,
+     .offset = AT(enabled),
+     .preset = "true",
+     .help = "Whether TLS is spoken; \"tls: true\" is short for it."},
+    {.name = "verify",
+     .shape = &shape_bool,
+     .offset = AT(verify),
+     .preset = "true",
+     .help = "Check that the certificate is good and that its names cover sni."},
+    {.name = "ca",
+     .shape = &file_shape,
+     .offset = AT(ca),
+     .help = "Who may have signed it (PEM). The system's store when not given.",
+     .example = "tls/internal-ca.pem"},
+    {.name = "sni",
+     .shape = &shape_text,
+     .offset = AT(sni),
+     .help = "The name asked for and checked. The upstream's host when that is a fixed text, else "
+             "the name or address of each endpoint, when not given.",
+     .example = "orders.internal"},
+    {.name = "cert",
+     .shape = &file_shape,
+     .offset = AT(cert),
+     .help = "A certificate to show (PEM), with key.",
+     .example = "tls/gateway.pem"},
+    {.name = "key",
+     .shape = &file_shape,
+     .offset = AT(key),
+     .help = "Its private key (PEM, without a password).",
+     .example = "tls/gateway.key"},
+    {.name = "min_version",
+     .shape = &version_shape,
+     .offset = AT(min_version),
+     .preset = "1.2",
+     .help = "The oldest version spoken."},
+    {0},
+};
+
+#undef AT
+
+const struct shape tls_client_shape = {.kind = SHAPE_STRUCT,
+                                       .size = sizeof(struct tls_client_conf),
+                                       .fields = client_fields,
+                                       .scalar = "enabled",
+                                       .check = client_check,
+                                       .title = "upstream tls"};
+
+bool tls_client_conf_is_on(const struct tls_client_conf *conf)
+{
+    return conf->is_written && conf->enabled;
+}
+
+/* -- what is on disk ---------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t stamp, uint64_t number)
+{
+    return (stamp ^ number) * 0x100000001b3ULL;
+}
+
+static uint64_t stamp_file(const struct tls_file *file, uint64_t stamp)
+{
+    struct stat status;
+
+    if (file->path.len == 0)
+        return stamp;
+    if (stat(file->path.ptr, &status) < 0)
+        return mix(stamp, 1);
+    stamp = mix(stamp, (uint64_t)status.st_ino);
+    stamp = mix(stamp, (uint64_t)status.st_size);
+    stamp = mix(stamp, (uint64_t)status.st_mtim.tv_sec);
+    return mix(stamp, (uint64_t)status.st_mtim.tv_nsec);
+}
+
+uint64_t tls_server_stamp(const struct tls_server_conf *conf, uint64_t stamp)
+{
+    const struct tls_certificate_conf *certificate = conf->certificates.first;
+
+    if (!conf->is_on)
+        return stamp;
+    for (size_t i = 0; i < conf->certificates.n; i++) {
+        stamp = stamp_file(&certificate[i].cert, stamp);
+        stamp = stamp_file(&certificate[i].key, stamp);
+    }
+    return stamp_file(&conf->client.ca, stamp);
+}
+
+uint64_t tls_client_stamp(const struct tls_client_conf *conf, uint64_t stamp)
+{
+    if (!tls_client_conf_is_on(conf))
+        return stamp;
+    stamp = stamp_file(&conf->ca, stamp);
+    stamp = stamp_file(&conf->cert, stamp);
+    return stamp_file(&conf->key, stamp);
+}

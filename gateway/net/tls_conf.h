@@ -1,0 +1,67 @@
+/*
+ * tls_conf.h - TLS as configured: the "tls:" maps of listeners and of upstreams, bound to memory.
+ *
+ * Only names of files are kept here; what is in them is read by tls_server_new() and
+ * tls_client_new().
+ */
+#ifndef NET_TLS_CONF_H
+#define NET_TLS_CONF_H
+
+#include "config/shape.h"
+
+/* A file as named, relative to the configuration file that names it. */
+struct tls_file {
+    struct mark at;
+    struct sluice_span path; /* NUL-terminated beyond its length; empty: none */
+};
+
+struct tls_certificate_conf {
+    struct mark at;
+    struct tls_file cert, key;
+};
+
+enum tls_version_conf { TLS_CONF_1_2, TLS_CONF_1_3 };
+enum tls_client_mode { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRE };
+
+/* Certificates of clients. */
+struct tls_asking_conf {
+    int mode; /* enum tls_client_mode */
+    struct tls_file ca;
+    bool forward; /* Client-Cert to upstreams, RFC 9440 */
+};
+
+struct tls_server_conf {
+    struct mark at;
+    bool is_on;                /* the map was written */
+    struct items certificates; /* of struct tls_certificate_conf */
+    int min_version, max_version;
+    struct sluice_span ciphers, ciphersuites, groups; /* as OpenSSL writes them; empty: its own */
+    struct tls_asking_conf client;
+    bool session_tickets;
+    uint64_t handshake_ms;
+};
+
+struct tls_client_conf {
+    struct mark at;
+    bool is_written;
+    bool enabled; /* false: "tls: false" was written */
+    bool verify;
+    struct tls_file ca; /* empty: the system's store */
+    struct sluice_span sni;
+    struct tls_file cert, key;
+    int min_version;
+};
+
+extern const struct shape tls_server_shape, tls_client_shape;
+
+/* Is the upstream spoken to by TLS? */
+bool tls_client_conf_is_on(const struct tls_client_conf *conf);
+
+/*
+ * A number that changes when one of the named files changes (by time, size or inode); mixed into
+ * stamp.
+ */
+uint64_t tls_server_stamp(const struct tls_server_conf *conf, uint64_t stamp);
+uint64_t tls_client_stamp(const struct tls_client_conf *conf, uint64_t stamp);
+
+#endif /* NET_TLS_CONF_H */

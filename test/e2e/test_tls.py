@@ -1,0 +1,492 @@
+"""TLS on both sides: certificates, versions, resumption, clients' certificates, reloads, truncation."""
+
+import base64
+import hashlib
+import os
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+import raw
+from gateway import plain
+from raw import wait_until
+from upstream import Gone
+
+BULK = 20 * 1024 * 1024
+
+
+def openssl(directory, *args):
+    subprocess.run(["openssl", *args], cwd=directory, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+class Pki:
+    """An authority in a directory, and what it signs."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        openssl(directory, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=test authority")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    @property
+    def ca(self):
+        return self.path("ca.pem")
+
+    def make(self, name, *names, kind="ec", days=10):
+        """NAME.pem and NAME.key for these names; returns the configuration of the pair."""
+        key = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else ["rsa:2048"]
+        openssl(self.dir, "req", "-newkey", *key, "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
+                f"/CN={name}")
+        with open(self.path(f"{name}.ext"), "w", encoding="ascii") as out:
+            kinds = [f"IP:{n}" if n[0].isdigit() else f"DNS:{n}" for n in names]
+            out.write(f"subjectAltName={','.join(kinds)}\n")
+        openssl(self.dir, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-out", f"{name}.pem", "-days", str(days), "-extfile", f"{name}.ext")
+        return {"cert": self.path(f"{name}.pem"), "key": self.path(f"{name}.key")}
+
+    def subject(self, name):
+        with open(self.path(f"{name}.pem"), encoding="ascii") as pem:
+            return ssl.PEM_cert_to_DER_cert(pem.read())
+
+    def client(self, **options):
+        """A context that believes the authority."""
+        context = ssl.create_default_context(cafile=self.ca)
+        for name, value in options.items():
+            setattr(context, name, value)
+        return context
+
+    def server(self, name, client_ca=False):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(f"{name}.pem"), self.path(f"{name}.key"))
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca)
+        return context
+
+
+class TlsClient(raw.Client):
+    def __init__(self, address, context, name="www.test", session=None, receive_buffer=None):
+        super().__init__(address, receive_buffer)
+        self.sock = context.wrap_socket(self.sock, server_hostname=name, session=session)
+
+    def send(self, *pieces):
+        for piece in pieces:
+            self.sock.sendall(piece)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    made = Pki(str(tmp_path_factory.mktemp("pki")))
+    made.make("www", "www.test", "test", "127.0.0.1", "localhost")
+    made.make("rsa", "www.test", "test", "127.0.0.1", "localhost", kind="rsa")
+    made.make("wild", "*.wild.test")
+    made.make("other", "other.test")
+    made.make("someone", "someone")
+    return made
+
+
+def pair(pki, name):
+    return {"cert": pki.path(f"{name}.pem"), "key": pki.path(f"{name}.key")}
+
+
+def secured(pki, *fakes, names=("www",), extra=None, **config):
+    listener = {"name": "main", "bind": "127.0.0.1:0",
+                "tls": {"certificates": [pair(pki, name) for name in names], **(extra or {})}}
+    if fakes:
+        return plain(*fakes, listeners=[listener], **config)
+    return {"listeners": [listener], "routes": [{"name": "echo", "echo": True}], **config}
+
+
+def handshakes(gateway, result):
+    return gateway.metric("sluice_tls_handshakes_total", listener="main", result=result)
+
+
+def tls_upstream(upstreams, context):
+    """A fake upstream that speaks TLS; .names has what it was asked for."""
+    fake = upstreams()
+    fake.names = []
+    context.sni_callback = lambda sock, name, _: fake.names.append(name)
+
+    def wrap(conn):
+        try:
+            conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        except (OSError, ssl.SSLError):
+            raise Gone() from None
+        return False
+    fake.on_connect = wrap
+    return fake
+
+
+# --- clients
+
+
+def test_requests_are_served_and_told_of(start, pki, upstream):
+    gateway = start(secured(pki, upstream, access_log={"path": "access.log", "format": "json", "fields": [
+        "path", "scheme", "reason", "tls_version", "tls_cipher", "tls_sni"]}))
+    with TlsClient(gateway.address, pki.client()) as client:
+        assert client.sock.version() == "TLSv1.3"
+        for path in ("/a", "/b"):
+            assert client.ask(target=path).status == 200
+    assert upstream.last.get("x-forwarded-proto") == "https"
+    assert handshakes(gateway, "full") == 1
+    wait_until(lambda: os.path.exists(os.path.join(gateway.dir, "access.log")))
+    gateway.access_path = os.path.join(gateway.dir, "access.log")
+    line = gateway.wait_access(path="/a")
+    assert line["scheme"] == "https" and line["tls_version"] == "TLSv1.3" and line["tls_sni"] == "www.test", line
+    assert line["tls_cipher"].startswith("TLS_"), line
+
+
+def test_the_name_asked_for_decides_on_the_certificate(start, pki):
+    gateway = start(secured(pki, names=("www", "wild", "other")))
+    for name, wanted in (("www.test", "www"), ("WWW.test", "www"), ("other.test", "other"), ("a.wild.test", "wild"),
+                         ("a.b.wild.test", "www"), ("wild.test", "www"), ("unknown.test", "www"), (None, "www")):
+        with TlsClient(gateway.address, pki.client(check_hostname=False), name) as client:
+            assert client.sock.getpeercert(binary_form=True) == pki.subject(wanted), name
+
+
+def test_an_rsa_and_an_ecdsa_certificate_stand_side_by_side(start, pki):
+    gateway = start(secured(pki, names=("www", "rsa")))
+    for cipher, wanted in (("ECDHE-ECDSA-AES128-GCM-SHA256", "www"), ("ECDHE-RSA-AES128-GCM-SHA256", "rsa")):
+        context = pki.client(maximum_version=ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers(cipher)
+        with TlsClient(gateway.address, context) as client:
+            assert client.sock.getpeercert(binary_form=True) == pki.subject(wanted)
+
+
+def test_old_versions_and_weak_ciphers_are_refused(start, pki):
+    gateway = start(secured(pki))
+    old = pki.client(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    weak = pki.client(maximum_version=ssl.TLSVersion.TLSv1_2)
+    weak.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
+    for context in (old, weak):
+        with pytest.raises(ssl.SSLError):
+            TlsClient(gateway.address, context).close()
+    gateway.wait_metric(lambda m: m.get("sluice_tls_handshakes_total", result="failed") == 2)
+
+
+def test_alpn_agrees_on_http_1_1_and_on_nothing_else(start, pki):
+    gateway = start(secured(pki))
+    context = pki.client()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with TlsClient(gateway.address, context) as client:
+        assert client.sock.selected_alpn_protocol() == "http/1.1"
+        assert client.ask().status == 200
+    context.set_alpn_protocols(["imap"])
+    with pytest.raises(ssl.SSLError):
+        TlsClient(gateway.address, context).close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed_by_any_worker_and_after_a_reload(start, pki, version):
+    config = secured(pki, workers=2)
+    gateway = start(config)
+    context = pki.client(minimum_version=version, maximum_version=version)
+    with TlsClient(gateway.address, context) as client:
+        assert client.ask().status == 200
+        session = client.sock.session
+    gateway.must_reload(config)
+    for _ in range(8):
+        with TlsClient(gateway.address, context, session=session) as client:
+            assert client.ask().status == 200
+            assert client.sock.session_reused
+    assert handshakes(gateway, "resumed") == 8
+
+
+def test_tickets_can_be_turned_off(start, pki):
+    gateway = start(secured(pki, extra={"session_tickets": False}))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = pki.client(maximum_version=version)
+        with TlsClient(gateway.address, context) as client:
+            client.ask()
+            session = client.sock.session
+        with TlsClient(gateway.address, context, session=session) as client:
+            assert client.ask().status == 200 and not client.sock.session_reused
+
+
+def test_plain_http_is_told_so(start, pki):
+    gateway = start(secured(pki))
+    with gateway.client() as client:
+        client.send(raw.request_bytes())
+        answer = client.read_response()
+        assert answer.status == 400 and b"TLS" in answer.body
+        client.expect_close()
+    assert handshakes(gateway, "plain_http") == 1
+
+
+def test_garbage_and_silence_end_the_handshake(start, pki):
+    gateway = start(secured(pki, extra={"handshake_timeout": "200ms"}))
+    with gateway.client() as client:
+        client.send(b"\x00" * 64)
+        with pytest.raises(raw.Closed):
+            while True:
+                client._more("after garbage")
+    with gateway.client() as client:
+        client.expect_close()
+    gateway.wait_metric(lambda m: m.get("sluice_tls_handshakes_total", result="timeout") == 1)
+    assert handshakes(gateway, "failed") == 1
+
+
+def test_a_handshake_in_single_bytes_is_a_handshake(start, pki):
+    gateway = start(secured(pki))
+    context, into, out = pki.client(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(into, out, server_hostname="www.test")
+    with gateway.client() as client:
+        def move(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    client.send_byte_by_byte(out.read())
+                    into.write(client.sock.recv(1))
+        move(tls.do_handshake)
+        tls.write(raw.request_bytes(fields=[("Connection", "close")]))
+        client.send_byte_by_byte(out.read())
+        got = move(lambda: tls.read(12))
+        assert got == b"HTTP/1.1 200"
+
+
+# --- clients' certificates
+
+
+def test_a_required_certificate_is_checked_and_forwarded(start, pki, upstream):
+    gateway = start(secured(pki, upstream, extra={"client": {"mode": "require", "ca": pki.ca, "forward": True}}))
+    context = pki.client()
+    with pytest.raises((ssl.SSLError, raw.Closed, ConnectionResetError)):
+        with TlsClient(gateway.address, context) as client:
+            client.ask()
+    context.load_cert_chain(pki.path("someone.pem"), pki.path("someone.key"))
+    lie = [("Client-Cert", ":bGll:"), ("client-cert-chain", ":bGll:")]
+    with TlsClient(gateway.address, context) as client:
+        assert client.ask(fields=lie).status == 200
+        session = client.sock.session
+    wanted = ":" + base64.b64encode(pki.subject("someone")).decode() + ":"
+    assert upstream.last.all("client-cert") == [wanted] and upstream.last.all("client-cert-chain") == []
+    with TlsClient(gateway.address, context, session=session) as client:
+        assert client.ask().status == 200 and client.sock.session_reused
+    assert upstream.last.all("client-cert") == [wanted], "a resumed session has its certificate"
+
+
+def test_what_clients_say_of_certificates_is_never_believed(start, pki, upstream):
+    gateway = start(plain(upstream))
+    assert gateway.ask(fields=[("Client-Cert", ":bGll:"), ("CLIENT-CERT-CHAIN", ":bGll:")]).status == 200
+    assert upstream.last.all("client-cert") == upstream.last.all("client-cert-chain") == []
+    optional = start(secured(pki, upstream, extra={"client": {"mode": "optional", "ca": pki.ca, "forward": True}}))
+    with TlsClient(optional.address, pki.client()) as client:
+        assert client.ask(fields=[("Client-Cert", ":bGll:")]).status == 200
+    assert upstream.last.all("client-cert") == []
+
+
+def test_a_session_is_not_resumed_where_certificates_are_asked_for(start, pki):
+    gateway = start(secured(pki))
+    context = pki.client()
+    with TlsClient(gateway.address, context) as client:
+        client.ask()
+        session = client.sock.session
+    gateway.must_reload(secured(pki, extra={"client": {"mode": "require", "ca": pki.ca}}))
+    with pytest.raises((ssl.SSLError, raw.Closed, ConnectionResetError)):
+        with TlsClient(gateway.address, context, session=session) as client:
+            client.ask()
+
+
+# --- reload
+
+
+def test_a_changed_certificate_is_taken_up_without_touching_connections(start, pki, tmp_path):
+    mine = Pki(str(tmp_path))
+    mine.make("www", "www.test")
+    gateway = start(secured(mine))
+    with TlsClient(gateway.address, mine.client()) as old:
+        before = mine.subject("www")
+        assert old.ask().status == 200
+        mine.make("www", "www.test")
+        assert mine.subject("www") != before
+        gateway.wait_metric(lambda m: m.get("sluice_config_reloads_total") >= 1, "a reload by itself")
+        with TlsClient(gateway.address, mine.client()) as new:
+            assert new.sock.getpeercert(binary_form=True) == mine.subject("www")
+        assert old.ask().status == 200
+        assert old.sock.getpeercert(binary_form=True) == before
+
+
+def test_bad_files_are_told_at_their_place(sluice, pki, tmp_path):
+    def check(cert, key, more=""):
+        (tmp_path / "x.yaml").write_text("listeners:\n  - bind: 127.0.0.1:8443\n    tls:\n      certificates:\n"
+                                         f"        - cert: {cert}\n          key: {key}\n{more}"
+                                         "routes: [ { echo: true } ]\n")
+        return sluice("check", "-c", "x.yaml")
+    os.symlink(pki.path("www.pem"), tmp_path / "www.pem")
+    good = check("www.pem", pki.path("www.key"))
+    assert good.returncode == 0, good
+    for cert, key, words in (("no.pem", pki.path("www.key"), ("x.yaml:5:17: error", "no.pem", "No such file")),
+                             ("www.pem", pki.path("other.key"), ("x.yaml:6:16: error", "not that of the cert")),
+                             (pki.path("www.key"), pki.path("www.key"), ("x.yaml:5:17", "has no certificate"))):
+        told = check(cert, key)
+        assert told.returncode == 3, told
+        for word in words:
+            assert word in told.stderr + told.stdout, told
+    for more, word in (("      ciphers: NONSENSE\n", "tls.ciphers 'NONSENSE'"),
+                       ("      groups: X9\n", "tls.groups 'X9'"),
+                       ("      min_version: \"1.3\"\n      max_version: \"1.2\"\n", "above tls.max_version"),
+                       ("      client: { mode: require }\n", "no ca can check them")):
+        told = check("www.pem", pki.path("www.key"), more)
+        assert told.returncode == 3 and word in told.stderr + told.stdout, told
+    h2 = check("www.pem", pki.path("www.key"), "    protocols: [ h2, http/1.1 ]\n")
+    assert h2.returncode == 0 and "h2 is not there yet" in h2.stderr + h2.stdout, h2
+
+
+def test_an_expired_certificate_is_warned_of(sluice, tmp_path):
+    mine = Pki(str(tmp_path))
+    mine.make("www", "www.test", days=-1)
+    (tmp_path / "x.yaml").write_text("listeners:\n  - bind: 127.0.0.1:8443\n    tls:\n      certificates: "
+                                     "[ { cert: www.pem, key: www.key } ]\nroutes: [ { echo: true } ]\n")
+    told = sluice("check", "-c", "x.yaml")
+    assert told.returncode == 0 and "has expired" in told.stderr + told.stdout, told
+
+
+def test_no_key_is_shown(start, pki):
+    gateway = start(secured(pki))
+    with open(pki.path("www.key"), encoding="ascii") as key:
+        secret = key.read().splitlines()[1]
+    assert secret not in gateway.admin.ask("GET", "/config").body.decode() + gateway.stderr()
+
+
+# --- bodies
+
+
+def test_bulk_both_ways_over_tls_on_both_sides(start, pki, upstreams):
+    fake = tls_upstream(upstreams, pki.server("www"))
+    block = os.urandom(1024 * 1024)
+    data = block * (BULK // len(block))
+    wanted = hashlib.sha256(data).hexdigest()
+
+    def echo(exchange):
+        got = hashlib.sha256()
+        exchange.read_body(got.update)
+        exchange.reply(200, data, [("x-got", got.hexdigest())])
+    fake.on("/bulk", echo)
+    config = secured(pki, fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test"}
+    gateway = start(config)
+    with TlsClient(gateway.address, pki.client(), receive_buffer=16384) as client:
+        sender = threading.Thread(target=client.send, args=(raw.request_bytes("POST", "/bulk", body=data),))
+        sender.start()
+        got = hashlib.sha256()
+        answer = client.read_response(sink=got.update)
+        sender.join()
+        assert answer.get("x-got") == wanted and got.hexdigest() == wanted
+    if not os.environ.get("SLUICE_SAN"):
+        assert gateway.pss_kib() < 40 * 1024, "memory grew with the bodies"
+
+
+# --- upstreams
+
+
+def test_a_verified_upstream_is_kept_and_resumed(start, pki, upstreams):
+    fake = tls_upstream(upstreams, pki.server("www"))
+    config = plain(fake)
+    config["upstreams"]["app"].update(tls={"ca": pki.ca, "sni": "www.test"}, connections={"requests": 2})
+    gateway = start(config)
+    for _ in range(6):
+        assert gateway.ask().status == 200
+    assert fake.connections == 3, "each for two requests"
+    assert fake.names == ["www.test"] * 3
+
+
+@pytest.mark.parametrize("tls, cause", [({}, "self-signed certificate in certificate chain"),
+                                        ({"ca": "CA", "sni": "other.test"}, "hostname mismatch"),
+                                        (True, "unable to get local issuer certificate")])
+def test_an_upstream_that_is_not_who_it_should_be_gets_nothing(start, pki, upstreams, tls, cause):
+    fake = tls_upstream(upstreams, pki.server("www"))
+    config = plain(fake)
+    if isinstance(tls, dict):
+        tls = {key: pki.ca if value == "CA" else value for key, value in tls.items()}
+    config["upstreams"]["app"]["tls"] = tls
+    gateway = start(config)
+    answer = gateway.ask()
+    assert answer.status == 502
+    gateway.expect_end("connect_failed")
+    told = gateway.log("TLS handshake with an endpoint failed")
+    assert told and (told[0]["cause"].lower() == cause or "issuer" in told[0]["cause"]), told
+    assert fake.requests == []
+
+
+def test_an_unverified_upstream_is_possible_and_warned_of(start, pki, upstreams):
+    fake = tls_upstream(upstreams, pki.server("other"))
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"verify": False}
+    gateway = start(config)
+    assert gateway.ask().status == 200
+    assert "tls.verify is off" in gateway.stderr()
+
+
+def test_an_address_is_checked_as_an_address(start, pki, upstreams):
+    fake = tls_upstream(upstreams, pki.server("www"))
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca}
+    gateway = start(config)
+    assert gateway.ask().status == 200
+    assert fake.names == [None], "an address is never asked for as a name"
+
+
+def test_our_certificate_is_shown_to_an_upstream(start, pki, upstreams):
+    fake = tls_upstream(upstreams, pki.server("www", client_ca=True))
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test", **pair(pki, "someone")}
+    gateway = start(config)
+    assert gateway.ask().status == 200
+
+
+def test_a_reload_that_asks_for_tls_uses_no_plain_connection(start, pki, upstreams):
+    fake = upstreams()
+    gateway = start(plain(fake))
+    assert gateway.ask().status == 200
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca}
+    gateway.must_reload(config)
+    fake.on_connect = lambda conn: True
+    assert gateway.ask().status == 502
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_content_until_the_end_needs_the_end_in_order(start, pki, upstreams, in_order):
+    fake = tls_upstream(upstreams, pki.server("www"))
+
+    def reply(exchange):
+        exchange.send(b"HTTP/1.0 200 OK\r\n\r\nhalf")
+        if in_order:
+            exchange.conn.sock = exchange.conn.sock.unwrap()
+        else:
+            exchange.conn.sock = socket.socket(fileno=exchange.conn.sock.detach())
+        exchange.conn.sock.shutdown(socket.SHUT_RDWR)
+        exchange.close()
+    fake.on("/", reply)
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca}
+    gateway = start(config)
+    if in_order:
+        assert gateway.ask().body == b"half"
+    else:
+        with pytest.raises(raw.Closed):
+            gateway.ask()
+        gateway.expect_end("upstream_reset")
+
+
+def test_a_client_that_leaves_in_order_ends_its_exchange(start, pki, upstreams):
+    left = threading.Event()
+    fake = upstreams(lambda exchange: (left.set(), exchange.wait_gone()))
+    gateway = start(secured(pki, fake))
+    client = TlsClient(gateway.address, pki.client())
+    client.send(raw.request_bytes())
+    assert left.wait(raw.DEADLINE_S)
+    client.sock.settimeout(0.2)
+    try:
+        client.sock.unwrap()
+    except (OSError, ssl.SSLError):
+        pass
+    client.sock.close()
+    gateway.expect_end("client_closed")

@@ -49,8 +49,9 @@ static bool find_cookie(const struct request *request, struct sluice_span name,
                         struct sluice_span *value)
 {
     const struct field_line *line;
+    unsigned at = 0;
 
-    for (unsigned at = 0; (line = fields_next(&request->fields, SPAN("cookie"), &at)); at++) {
+    while ((line = fields_next(&request->fields, SPAN("cookie"), &at))) {
         if (find_in_line(field_value(line), name, value))
             return true;
     }

@@ -58,6 +58,15 @@ static enum reason reason_of(enum endpoint_failure failure)
     return reasons[failure];
 }
 
+/* The rules of balancing may go by how long an endpoint takes. */
+static void note_latency(const struct attempt *attempt)
+{
+    uint64_t now = loop_now_us(attempt->ex->worker->loop);
+
+    if (attempt->sent_us > 0)
+        endpoint_note_latency(attempt->lease.endpoint, now - attempt->sent_us);
+}
+
 static void fail(struct attempt *attempt, enum endpoint_failure failure, const char *detail)
 {
     bool unsent = failure == ENDPOINT_CONNECT || failure == ENDPOINT_CONNECT_TIMEOUT;
@@ -72,6 +81,8 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     }
     if (unsent)
         lease_mark_tried(&attempt->lease);
+    if (failure == ENDPOINT_RESPONSE_TIMEOUT)
+        note_latency(attempt);
     attempt->state = ATTEMPT_NONE;
     lease_discard(&attempt->lease);
     /* That a kept connection had ended says nothing about the endpoint, if nobody noticed. */
@@ -125,6 +136,7 @@ static enum err hold(struct attempt *attempt)
 
     attempt->scan = (struct h1_scan){0};
     attempt->n_interim = 0;
+    attempt->sent_us = 0;
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
     ex->endpoint = attempt->lease.endpoint->member.text;
@@ -207,6 +219,7 @@ static enum err send_head(struct leg *leg, const struct leg_head *head)
     if (n == 0)
         return ERR_LIMIT;
     conn_wrote(conn, n);
+    attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
     attempt->chunked = head->framing == FRAMING_CHUNKED;
     conn_set_alarm(conn, attempt->ex->times.idle_ms);
     return OK;
@@ -236,6 +249,7 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     size_t room, n;
 
     attempt->write_over = true;
+    attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
     conn_set_alarm(conn, attempt->ex->times.response_ms);
     if (!attempt->chunked)
         return;
@@ -292,6 +306,7 @@ static void malformed(struct attempt *attempt, enum h1_rule rule)
 
 static void begin_response(struct attempt *attempt, struct response *response)
 {
+    note_latency(attempt);
     attempt->state = ATTEMPT_RESPONDING;
     attempt->unusable = !response->keep_alive || response->framing == FRAMING_CLOSE;
     h1_body_init(&attempt->body, response->framing, response->body_bytes);

@@ -51,6 +51,7 @@ struct attempt {
     struct h1_scan scan;
     struct h1_body body;
     unsigned n_interim; /* 1xx heads so far */
+    uint64_t sent_us;   /* when the request, as far as it goes, was sent; 0: not yet */
     bool chunked;       /* the request's content goes out in chunks */
     bool in_trailers;   /* the response's content is whole, its trailer section is awaited */
     bool whole;         /* the response has been read to its end */

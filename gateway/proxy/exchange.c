@@ -27,6 +27,7 @@
 
 #include "base/log.h"
 #include "http/target.h"
+#include "proxy/affinity.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -280,6 +281,7 @@ static enum err aim_first(struct exchange *ex)
     attempt_init(ex->attempt, ex);
     ex->target = ex->route->n_targets == 1 ? ex->route->targets
                                            : route_pick(ex->route, rng_next(&ex->worker->rng));
+    affinity_find(ex); /* before the fields change */
     times = &ex->view->snapshot->upstreams[ex->target->index].conf->timeout;
     if (ex->times.response_ms == 0)
         ex->times.response_ms = times->response_ms;
@@ -624,6 +626,8 @@ void exchange_on_response(struct exchange *ex, const struct response *response)
     ex->answered_us = loop_now_us(ex->worker->loop);
     if (!fields_find(&ex->response.fields, FIELD_DATE))
         err = fields_put(&ex->response.fields, FIELD_DATE, worker_date(ex->worker));
+    if (err == OK)
+        err = affinity_tell(ex, &ex->response.fields);
     if (err == OK && ex->route->response_edits.n > 0)
         err = route_edit_fields(&ex->route->response_edits, &ex->response.fields);
     frame(ex, response, &head);

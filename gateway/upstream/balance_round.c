@@ -28,11 +28,13 @@ static struct endpoint *pick_by_weight(struct upstream *upstream, const struct l
 
     for (size_t i = 0; i < upstream->n_endpoints; i++) {
         struct endpoint *endpoint = upstream->endpoint[i];
+        int64_t weight;
 
         if (!lease_may_try(lease, endpoint) || !endpoint_has_room(endpoint))
             continue;
-        sum += endpoint->member.weight;
-        endpoint->smooth += endpoint->member.weight;
+        weight = (int64_t)endpoint_weight(endpoint);
+        sum += weight;
+        endpoint->smooth += weight;
         if (!best || endpoint->smooth > best->smooth)
             best = endpoint;
     }
@@ -43,7 +45,9 @@ static struct endpoint *pick_by_weight(struct upstream *upstream, const struct l
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    return upstream->same_weights ? pick_in_turn(upstream, lease) : pick_by_weight(upstream, lease);
+    bool in_turn = upstream->same_weights && !upstream_is_warming(upstream);
+
+    return in_turn ? pick_in_turn(upstream, lease) : pick_by_weight(upstream, lease);
 }
 
 const struct balance balance_round = {.name = "round_robin", .pick = pick};

@@ -1,6 +1,7 @@
 #include "upstream/conf.h"
 
 #include "upstream/balance.h"
+#include "upstream/conf_balance.h"
 
 #include <stddef.h>
 
@@ -155,6 +156,24 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, balance),
      .preset = "round_robin",
      .help = "How an endpoint is chosen for a request."},
+    {.name = "hash",
+     .shape = &upstream_hash_shape,
+     .offset = offsetof(struct upstream_conf, hash),
+     .help = "For ring_hash and maglev: requests that have the same of this go to the same "
+             "endpoint; a request that has none of it goes anywhere.",
+     .example = "{ field: X-User, bound: 150% }"},
+    {.name = "sticky",
+     .shape = &upstream_sticky_shape,
+     .offset = offsetof(struct upstream_conf, sticky),
+     .help = "For sticky_cookie: the cookie that names the endpoint.",
+     .example = "{ cookie: app_route, ttl: 1h, secure: true }"},
+    {.name = "slow_start",
+     .shape = &shape_duration,
+     .offset = offsetof(struct upstream_conf, slow_start_ms),
+     .preset = "0s",
+     .help = "The weight of an endpoint that a reload has added grows from a tenth to the whole in "
+             "this time; not for the hashing rules. 0: at once.",
+     .example = "30s"},
     {.name = "host",
      .shape = &shape_text,
      .offset = offsetof(struct upstream_conf, host),
@@ -200,12 +219,12 @@ static void upstream_check(struct bind *bind, const struct tree *node, void *out
 {
     struct upstream_conf *conf = out;
 
-    (void)node;
     if (conf->tls.sni.len == 0 && !span_equal(conf->host, SPAN("preserve")) &&
         !span_equal(conf->host, SPAN("endpoint")))
         conf->tls.sni = upstream_host_alone(conf->host);
     if (conf->tls.sni.len > 0)
         conf->tls.sni = arena_copy(bind->arena, conf->tls.sni);
+    conf_balance_check(bind, node, conf);
 }
 
 static const struct shape upstream_shape = {.kind = SHAPE_STRUCT,

@@ -28,10 +28,34 @@ struct upstream_times {
     uint64_t connect_ms, response_ms, idle_ms, total_ms; /* total 0: none */
 };
 
+/* What of a request is hashed: the first of these that is there. */
+enum upstream_hash_by { HASH_BY_NOTHING, HASH_BY_SOURCE, HASH_BY_PATH };
+
+struct upstream_hash {
+    int by; /* enum upstream_hash_by */
+    struct sluice_span field, cookie, query;
+    uint64_t bound_percent; /* 0: none */
+};
+
+enum upstream_same_site { SAME_SITE_OFF, SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE };
+
+enum { UPSTREAM_STICKY_MAX = 1024 /* bytes of its name and path together */ };
+
+/* The cookie that names the endpoint. */
+struct upstream_sticky {
+    struct sluice_span cookie, path;
+    uint64_t ttl_ms; /* 0: as long as the browser runs */
+    int same_site;   /* enum upstream_same_site */
+    bool secure, http_only;
+};
+
 struct upstream_conf {
     struct named named;
-    struct items endpoints;  /* of struct upstream_endpoint_conf */
-    int balance;             /* index for balance_get() */
+    struct items endpoints; /* of struct upstream_endpoint_conf */
+    int balance;            /* index for balance_get() */
+    struct upstream_hash hash;
+    struct upstream_sticky sticky;
+    uint64_t slow_start_ms;  /* 0: none */
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
     struct upstream_times timeout;

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "upstream/balance.h"
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
@@ -60,6 +61,31 @@ static void end_retired(struct endpoint *endpoint)
     tls_forget(&endpoint->memory);
     upstream_forget(endpoint->upstream);
     alloc_free(endpoint);
+}
+
+/* -- for balancing -------------------------------------------------------- */
+
+uint64_t endpoint_weight(const struct endpoint *endpoint)
+{
+    const struct upstream *upstream = endpoint->upstream;
+    uint64_t full = (uint64_t)endpoint->member.weight * ENDPOINT_FULL;
+    uint64_t age, part;
+
+    if (endpoint->born_us == 0)
+        return full;
+    age = loop_now_us(upstream->loop) - endpoint->born_us;
+    if (age >= upstream->slow_start_us)
+        return full;
+    part = ENDPOINT_FULL / 10 + ENDPOINT_FULL * age / upstream->slow_start_us * 9 / 10;
+    return endpoint->member.weight * part;
+}
+
+void endpoint_note_latency(struct endpoint *endpoint, uint64_t latency_us)
+{
+    const struct balance *balance = endpoint->upstream->balance;
+
+    if (balance->on_latency)
+        balance->on_latency(endpoint, latency_us);
 }
 
 /* -- the cap ------------------------------------------------------------ */
@@ -223,6 +249,7 @@ void endpoint_retire(struct endpoint **endpoint)
     old->retired = true;
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
+    old->upstream->n_active -= old->active;
     drop_all_idle(old);
     end_retired(old);
 }
@@ -235,6 +262,7 @@ static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease 
     lease->conn = &pooled->conn;
     conn_set_ops(&pooled->conn, lease->ops);
     endpoint->active++;
+    endpoint->upstream->n_active++;
     counter_add(&endpoint->counters->active, 1);
     counter_add(&endpoint->counters->requests, 1);
 }
@@ -322,6 +350,8 @@ static struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
     lease->endpoint = NULL;
     pooled->lease = NULL;
     endpoint->active--;
+    if (!endpoint->retired)
+        endpoint->upstream->n_active--;
     counter_sub(&endpoint->counters->active, 1);
     return pooled;
 }

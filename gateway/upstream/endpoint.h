@@ -46,6 +46,8 @@ struct endpoint_counters {
     struct counter failures[ENDPOINT_FAILURE_COUNT];
 };
 
+enum { ENDPOINT_FULL = 1024 /* endpoint_weight() of one with weight 1 */ };
+
 struct endpoint {
     struct upstream *upstream;          /* borrowed, outlives us */
     struct member member;               /* our copy; texts live in members */
@@ -55,6 +57,9 @@ struct endpoint {
     uint32_t n_idle;
     uint32_t active;          /* leases */
     int64_t smooth;           /* balance_round's running weight */
+    uint64_t born_us;         /* its slow start began; 0: it has none */
+    double latency_us;        /* balance_ewma's average, as of latency_at_us */
+    uint64_t latency_at_us;   /* 0: no answer yet */
     struct tls_memory memory; /* the session to resume */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     bool retired;
@@ -81,6 +86,12 @@ void endpoint_say_waiting(struct endpoint *endpoint, bool waiting);
 
 /* Close an idle connection if another worker waits at the cap and nobody here does. */
 void endpoint_give_way(struct endpoint *endpoint);
+
+/* Its weight times ENDPOINT_FULL, less during its slow start; never 0. */
+uint64_t endpoint_weight(const struct endpoint *endpoint);
+
+/* The head of an answer came, or was given up, so long after the request had gone. */
+void endpoint_note_latency(struct endpoint *endpoint, uint64_t latency_us);
 
 /* Could a lease be had now, from the pool or by a new connection? */
 bool endpoint_has_room(const struct endpoint *endpoint);

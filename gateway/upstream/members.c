@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "net/resolve.h"
+#include "upstream/balance.h"
 #include "upstream/endpoint.h"
 
 struct shares {
@@ -67,6 +68,7 @@ static void add(struct members *members, struct shares *shares, const struct add
     if (addr->path)
         member->addr.path = arena_copy(&members->arena, span_of(addr->path)).ptr;
     member->text = arena_copy(&members->arena, span_make(text, len));
+    member->id = balance_hash(member->text);
     member->weight = (uint32_t)conf->weight;
     member->name =
         arena_copy(&members->arena, addr->path ? SPAN("") : upstream_host_alone(conf->address));
@@ -133,8 +135,11 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
             }
         }
     }
-    if (bad)
+    if (bad) {
         members_unref(&members);
+    } else {
+        balance_prepare(conf->balance, members);
+    }
     return members;
 }
 

@@ -23,6 +23,7 @@ struct share {
 
 struct member {
     struct addr addr;
+    uint64_t id;             /* a hash of text, the same on every gateway */
     struct sluice_span text; /* "127.0.0.1:9000", NUL-terminated beyond its length */
     struct sluice_span name; /* who is expected there: the host as configured */
     uint32_t weight;
@@ -31,12 +32,22 @@ struct member {
         *tally; /* struct endpoint_counters; borrowed, as long as the process */
 };
 
+/* What a balancing rule has made of a set; see balance.h. */
+struct slots {
+    const struct balance *rule; /* whose; the rest is for that one only */
+    uint64_t *at;               /* where each slot is, or NULL */
+    uint32_t *member;           /* index of each slot's member */
+    size_t n;
+};
+
 struct members {
     unsigned refs; /* atomic */
     struct arena arena;
     struct sluice_span upstream; /* whose */
     struct member *member;
     size_t n;
+    uint64_t *reach; /* reach[i]: the weights of member 0 to i together */
+    struct slots slots;
 };
 
 /* What the control thread keeps about addresses over reloads. */

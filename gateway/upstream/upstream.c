@@ -95,6 +95,23 @@ static void say_waiting(struct upstream *upstream, bool waiting)
     }
 }
 
+bool upstream_is_warming(const struct upstream *upstream)
+{
+    return upstream->warming_until_us > 0 &&
+           loop_now_us(upstream->loop) < upstream->warming_until_us;
+}
+
+/* Where there were others before, a new endpoint gets its share little by little. */
+static void begin_slowly(struct endpoint *endpoint)
+{
+    struct upstream *upstream = endpoint->upstream;
+
+    if (upstream->slow_start_us == 0)
+        return;
+    endpoint->born_us = loop_now_us(upstream->loop);
+    upstream->warming_until_us = endpoint->born_us + upstream->slow_start_us;
+}
+
 void upstream_set_members(struct upstream *upstream, struct members *members)
 {
     struct members *before = upstream->members;
@@ -115,6 +132,8 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
             endpoint_update(endpoint, members, member);
         } else {
             endpoint = endpoint_new(upstream, members, member);
+            if (before)
+                begin_slowly(endpoint);
         }
         upstream->endpoint[i] = endpoint;
         upstream->same_weights &= member->weight == members->member[0].weight;
@@ -124,8 +143,6 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
     upstream->members = members_ref(members);
     retire_rest(&old);
     members_unref(&before);
-    if (upstream->balance->on_members)
-        upstream->balance->on_members(upstream);
     if (upstream->n_waiting > 0)
         say_waiting(upstream, true);
     upstream_wake(upstream);
@@ -186,6 +203,8 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
         upstream = upstream_new(upstreams, conf->named.name);
     upstream->refs++;
     upstream->balance = balance_get(conf->balance);
+    upstream->bound_percent = conf->hash.bound_percent;
+    upstream->slow_start_us = conf->slow_start_ms * 1000;
     upstream->limits = conf->connections;
     upstream->counters = tally_slot(wanted->tally, upstreams->worker);
     set_tls(upstream, wanted->tls);
@@ -231,7 +250,7 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     lease->endpoint = NULL;
     lease->conn = NULL;
     lease->n_tried = 0;
-    lease->reused = lease->connecting = lease->fresh = false;
+    lease->reused = lease->connecting = lease->fresh = lease->has_key = false;
 }
 
 bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)

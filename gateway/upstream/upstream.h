@@ -34,6 +34,8 @@ struct lease {
     struct conn *conn;          /* owned while held */
     const struct endpoint *tried[LEASE_TRIES];
     uint8_t n_tried;
+    uint64_t key;    /* set by the caller: what the rule of balancing goes by, see balance.h */
+    bool has_key;    /* set by the caller */
     bool reused;     /* the connection has served before */
     bool connecting; /* conn_ops.on_drained will tell that it stands */
     bool fresh;      /* set by the caller: no kept connection, please */
@@ -62,7 +64,12 @@ struct upstream {
     size_t n_retired; /* still leased */
     size_t cursor;    /* balance_round */
     bool same_weights;
-    struct list waiting; /* of struct lease */
+    uint64_t bound_percent;    /* of the mean, for hashing rules; 0: none */
+    uint64_t n_active;         /* leases of endpoints that are not retired */
+    uint64_t slow_start_us;    /* 0: none */
+    uint64_t warming_until_us; /* until then some endpoint is in its slow start */
+    double latency_us;         /* balance_ewma: a mean over the endpoints */
+    struct list waiting;       /* of struct lease */
     size_t n_waiting;
     struct soon serve;
     struct alarm look; /* while waiting under a cap: another worker may have freed a connection */
@@ -99,6 +106,9 @@ void upstream_unref(struct upstream **upstream);
 
 /* Take over a newer member set. */
 void upstream_set_members(struct upstream *upstream, struct members *members);
+
+/* Is an endpoint in its slow start? */
+bool upstream_is_warming(const struct upstream *upstream);
 
 /* -- leases ----------------------------------------------------------- */
 

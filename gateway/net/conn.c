@@ -10,6 +10,7 @@
  *   GONE      the peer's end was announced: a short read is then not the last one
  *   BROKEN    sending has failed by a reset, which the kernel tells but once: a later end is none
  *             in order
+ *   ENDING    our side is to be shut as soon as nothing is unsent
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
@@ -44,6 +45,7 @@ enum state {
     SHORT = 8,
     GONE = 16,
     BROKEN = 32,
+    ENDING = 64,
 };
 
 enum {
@@ -358,6 +360,17 @@ bool conn_is_spoilt(const struct conn *conn)
     return (conn->state & (READABLE | GONE)) != 0 || conn_peek(conn).len > 0;
 }
 
+/* What the kernel holds against the connection; told once. */
+static enum err socket_error(struct conn *conn)
+{
+    int number = 0;
+    socklen_t len = sizeof(number);
+
+    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
+        number = errno;
+    return number == 0 ? OK : err_from_errno(number);
+}
+
 static enum err peek_socket(struct conn *conn)
 {
     char byte;
@@ -371,6 +384,13 @@ static enum err peek_socket(struct conn *conn)
 bool conn_is_stale(struct conn *conn)
 {
     return peek_socket(conn) != ERR_AGAIN;
+}
+
+bool conn_is_reset(struct conn *conn)
+{
+    if (socket_error(conn) != OK)
+        conn->state |= BROKEN;
+    return (conn->state & BROKEN) != 0;
 }
 
 /* -- writing ---------------------------------------------------------- */
@@ -486,6 +506,20 @@ static enum err broken(struct conn *conn, enum err err)
     return err;
 }
 
+/* Shut our side, if that is wanted and everything has been sent. */
+static void end_if_sent(struct conn *conn)
+{
+    const struct cork *cork = conn->loop->cork;
+
+    if (!(conn->state & ENDING) || !bytes_is_empty(&conn->out) ||
+        (cork->conn == conn && cork->n > 0))
+        return;
+    conn->state &= (uint8_t)~ENDING;
+    /* When it fails the connection is gone, and reading will tell. */
+    if (shutdown(conn_fd(conn), SHUT_WR) < 0)
+        errno = 0;
+}
+
 enum err conn_flush(struct conn *conn)
 {
     struct cork *cork = conn->loop->cork;
@@ -503,7 +537,10 @@ enum err conn_flush(struct conn *conn)
         err = conn->transport->write(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
         return broken(conn, err);
-    return n == cork->total ? OK : queue_rest(conn, cork, n);
+    if (n != cork->total)
+        return queue_rest(conn, cork, n);
+    end_if_sent(conn);
+    return OK;
 }
 
 bool conn_has_unsent(const struct conn *conn)
@@ -520,9 +557,8 @@ uint32_t conn_untaken_bytes(const struct conn *conn)
 
 void conn_shut_write(struct conn *conn)
 {
-    /* When it fails the connection is gone, and reading will tell. */
-    if (shutdown(conn_fd(conn), SHUT_WR) < 0)
-        errno = 0;
+    conn->state |= ENDING;
+    end_if_sent(conn);
 }
 
 /* *moved: whether any byte went. */
@@ -545,17 +581,6 @@ static enum err send_queue(struct conn *conn, bool *moved)
 
 /* -- events ----------------------------------------------------------- */
 
-/* What the kernel holds against the connection; told once. */
-static enum err socket_error(struct conn *conn)
-{
-    int number = 0;
-    socklen_t len = sizeof(number);
-
-    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
-        number = errno;
-    return number == 0 ? OK : err_from_errno(number);
-}
-
 static void on_connected(struct conn *conn)
 {
     enum err err = socket_error(conn);
@@ -574,6 +599,7 @@ static void on_writable(struct conn *conn)
     enum err err = send_queue(conn, &moved);
 
     if (err == OK) {
+        end_if_sent(conn);
         conn->ops->on_drained(conn);
     } else if (err == ERR_AGAIN) {
         if (moved)

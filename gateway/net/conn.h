@@ -151,6 +151,12 @@ bool conn_is_spoilt(const struct conn *conn);
  */
 bool conn_is_stale(struct conn *conn);
 
+/*
+ * Ask the kernel: true when the peer has reset the connection, which reading does not tell once
+ * the peer has ended its side. The kernel tells it once.
+ */
+bool conn_is_reset(struct conn *conn);
+
 /* -- writing ---------------------------------------------------------- */
 
 /*
@@ -178,7 +184,10 @@ bool conn_has_unsent(const struct conn *conn);
  */
 uint32_t conn_untaken_bytes(const struct conn *conn);
 
-/* End our side in order: the peer reads the end after all that was sent. */
+/*
+ * End our side in order: the peer reads the end after all that was added before, also what is
+ * still queued.
+ */
 void conn_shut_write(struct conn *conn);
 
 /* -- time -------------------------------------------------------------- */

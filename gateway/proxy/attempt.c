@@ -31,8 +31,12 @@ static struct attempt *attempt_of_leg(struct leg *leg)
 
 void attempt_end(struct attempt *attempt)
 {
-    bool whole = attempt->whole && attempt->write_over && !attempt->unusable;
+    bool ended = attempt->whole && attempt->write_over;
+    bool whole = ended && !attempt->unusable;
 
+    /* A tunnel that is cut must not look as if the client had ended it. */
+    if (attempt->state == ATTEMPT_TUNNEL && (!ended || conn_has_unsent(attempt->lease.conn)))
+        conn_abort(attempt->lease.conn);
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
     if (whole) {
@@ -77,6 +81,13 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     if (!exchange_on_attempt_failed(attempt->ex, reason_of(failure), detail, loss) ||
         loss != ATTEMPT_STALE)
         counter_add(&counters->failures[failure], 1);
+}
+
+/* A tunnel has no deadline but its exchange's. */
+static void set_alarm(struct attempt *attempt, uint64_t ms)
+{
+    if (attempt->state != ATTEMPT_TUNNEL)
+        conn_set_alarm(attempt->lease.conn, ms);
 }
 
 static enum endpoint_failure failure_of(enum err err)
@@ -126,6 +137,7 @@ static enum err hold(struct attempt *attempt)
     attempt->n_interim = 0;
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
+    attempt->lost = false;
     ex->endpoint = attempt->lease.endpoint->member.text;
     ex->endpoint = arena_copy(&ex->arena, ex->endpoint);
     ex->tries++;
@@ -224,7 +236,7 @@ static void send_body(struct leg *leg, struct sluice_span piece)
     conn_lend(conn, piece);
     if (attempt->chunked)
         conn_put(conn, SPAN("\r\n"));
-    conn_set_alarm(conn, attempt->ex->times.idle_ms);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 
 static void send_end(struct leg *leg, const struct fields *trailers)
@@ -235,6 +247,10 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     size_t room, n;
 
     attempt->write_over = true;
+    if (attempt->state == ATTEMPT_TUNNEL) {
+        conn_shut_write(conn);
+        return;
+    }
     conn_set_alarm(conn, attempt->ex->times.response_ms);
     if (!attempt->chunked)
         return;
@@ -251,8 +267,10 @@ static enum err flush(struct leg *leg)
     enum err err = conn_flush(attempt->lease.conn);
 
     /* It cannot take more, but it may have answered before it ended: reading tells. */
-    if (err && err != ERR_AGAIN)
+    if (err && err != ERR_AGAIN) {
+        attempt->lost = true;
         conn_look(attempt->lease.conn);
+    }
     return err;
 }
 
@@ -265,7 +283,7 @@ static void leg_release(struct leg *leg)
 {
     struct attempt *attempt = attempt_of_leg(leg);
 
-    conn_set_alarm(attempt->lease.conn, attempt->ex->times.idle_ms);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
     conn_release(attempt->lease.conn, CONN_HOLD_PEER);
 }
 
@@ -298,6 +316,41 @@ static void begin_response(struct attempt *attempt, struct response *response)
     exchange_on_response(attempt->ex, response);
 }
 
+static void begin_tunnel(struct attempt *attempt, struct response *response)
+{
+    attempt->unusable = true;
+    attempt->write_over = false;
+    conn_set_alarm(attempt->lease.conn, 0);
+    rules_drop_hop_by_hop(&response->fields);
+    attempt->state = ATTEMPT_TUNNEL;
+    exchange_on_tunnel(attempt->ex, response);
+}
+
+static void begin_interim(struct attempt *attempt, struct response *response)
+{
+    if (++attempt->n_interim > INTERIM_MAX) {
+        fail(attempt, ENDPOINT_PROTOCOL, "too many interim responses");
+        return;
+    }
+    rules_drop_hop_by_hop(&response->fields);
+    exchange_on_interim(attempt->ex, response);
+}
+
+/* What a whole head means. */
+static void begin(struct attempt *attempt, struct response *response)
+{
+    if (response->status == 101 && upgrade_is_granted(response, attempt->ex->request.upgrade)) {
+        begin_tunnel(attempt, response);
+    } else if (response->status == 101) {
+        fail(attempt, ENDPOINT_PROTOCOL, "101 without being asked to switch");
+    } else if (response->status < 200) {
+        begin_interim(attempt, response);
+    } else {
+        rules_drop_hop_by_hop(&response->fields);
+        begin_response(attempt, response);
+    }
+}
+
 static bool take_head(struct attempt *attempt, struct sluice_span bytes)
 {
     struct exchange *ex = attempt->ex;
@@ -322,20 +375,7 @@ static bool take_head(struct attempt *attempt, struct sluice_span bytes)
         break;
     }
     attempt->scan = (struct h1_scan){0};
-    if (response.status == 101) {
-        fail(attempt, ENDPOINT_PROTOCOL, "101 without being asked to switch");
-        return false;
-    }
-    rules_drop_hop_by_hop(&response.fields);
-    if (response.status < 200) {
-        if (++attempt->n_interim > INTERIM_MAX) {
-            fail(attempt, ENDPOINT_PROTOCOL, "too many interim responses");
-            return false;
-        }
-        exchange_on_interim(ex, &response);
-    } else {
-        begin_response(attempt, &response);
-    }
+    begin(attempt, &response);
     /* The exchange may have ended the attempt. */
     if (attempt->state == ATTEMPT_NONE)
         return false;
@@ -395,6 +435,15 @@ static bool take_body(struct attempt *attempt, struct sluice_span bytes)
     return false;
 }
 
+static bool take_raw(struct attempt *attempt, struct sluice_span bytes)
+{
+    if (bytes.len == 0)
+        return false;
+    exchange_on_response_body(attempt->ex, bytes);
+    conn_consume(attempt->lease.conn, bytes.len);
+    return true;
+}
+
 /* Take all that can be taken from the unread bytes. */
 static void take(struct attempt *attempt)
 {
@@ -405,6 +454,8 @@ static void take(struct attempt *attempt)
 
         if (attempt->state == ATTEMPT_RESPONDING) {
             more = take_body(attempt, bytes);
+        } else if (attempt->state == ATTEMPT_TUNNEL) {
+            more = take_raw(attempt, bytes);
         } else {
             more = bytes.len > 0 && take_head(attempt, bytes);
         }
@@ -417,9 +468,31 @@ static bool is_over(const struct attempt *attempt)
     return attempt->state == ATTEMPT_NONE || attempt->whole || attempt->ex->state == EX_DONE;
 }
 
+/* The upstream has ended its side of a tunnel; the connection lives on for the client's. */
+static void end_side(struct attempt *attempt)
+{
+    struct conn *conn = attempt->lease.conn;
+
+    if (conn_settle(conn, false) != OK) {
+        fail(attempt, ENDPOINT_RESET, "out of memory");
+        return;
+    }
+    if (attempt->lost) {
+        fail(attempt, ENDPOINT_RESET, NULL);
+        return;
+    }
+    attempt->whole = true;
+    conn_hold(conn, CONN_HOLD_TURN);
+    exchange_on_response_end(attempt->ex, NULL);
+}
+
 /* The connection ended (err) while the answer was not whole. */
 static void on_end(struct attempt *attempt, enum err err)
 {
+    if (err == ERR_CLOSED && attempt->state == ATTEMPT_TUNNEL) {
+        end_side(attempt);
+        return;
+    }
     if (err == ERR_CLOSED && attempt->state == ATTEMPT_RESPONDING &&
         attempt->body.framing == FRAMING_CLOSE) {
         attempt->whole = true;
@@ -475,8 +548,17 @@ static void on_readable(struct conn *conn)
 
 static void on_hangup(struct conn *conn, enum err err)
 {
-    (void)err; /* the bytes that came before it are read first, then it shows again */
-    (void)conn;
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    /* Else the bytes that came before it are read first, then it shows again. */
+    if (attempt->state != ATTEMPT_TUNNEL || !attempt->whole)
+        return;
+    if (err == ERR_CLOSED && !conn_is_reset(conn))
+        return; /* that is known */
+    exchange_enter(ex);
+    fail(attempt, ENDPOINT_RESET, NULL);
+    exchange_leave(ex);
 }
 
 static void on_drained(struct conn *conn)
@@ -489,7 +571,7 @@ static void on_drained(struct conn *conn)
         attempt->state = ATTEMPT_AWAITING;
         exchange_on_connected(ex);
     } else {
-        conn_set_alarm(conn, attempt->write_over ? ex->times.response_ms : ex->times.idle_ms);
+        set_alarm(attempt, attempt->write_over ? ex->times.response_ms : ex->times.idle_ms);
         exchange_on_up_drained(ex);
     }
     exchange_leave(ex);
@@ -497,7 +579,9 @@ static void on_drained(struct conn *conn)
 
 static void on_progress(struct conn *conn)
 {
-    conn_set_alarm(conn, attempt_of(conn)->ex->times.idle_ms);
+    struct attempt *attempt = attempt_of(conn);
+
+    set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 
 static void on_failed(struct conn *conn, enum err err)
@@ -508,6 +592,8 @@ static void on_failed(struct conn *conn, enum err err)
     exchange_enter(ex);
     if (attempt->state == ATTEMPT_CONNECTING) {
         fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, NULL);
+    } else if (attempt->state == ATTEMPT_TUNNEL && attempt->whole) {
+        fail(attempt, ENDPOINT_RESET, NULL);
     } else {
         conn_look(conn);
     }

@@ -52,8 +52,16 @@ struct sluice_span upgrade_wanted(const struct request *request, const struct ro
 bool upgrade_is_granted(const struct response *response, struct sluice_span wanted)
 {
     const struct fields *fields = &response->fields;
-    const struct field_line *line = fields_find(fields, FIELD_UPGRADE);
 
-    return wanted.len > 0 && response->minor >= 1 && line && names_upgrade(fields) &&
-           span_equal_nocase(field_value(line), wanted);
+    if (wanted.len == 0 || response->minor == 0 || !fields_find(fields, FIELD_UPGRADE) ||
+        !names_upgrade(fields))
+        return false;
+    for (unsigned i = 0; i < fields->n; i++) {
+        const struct field_line *line = &fields->line[i];
+
+        if (line->id == FIELD_UPGRADE && !(line->mark & FIELD_DROPPED) &&
+            !span_equal_nocase(field_value(line), wanted))
+            return false;
+    }
+    return true;
 }

@@ -200,8 +200,6 @@ def test_a_reset_of_the_client_resets_the_upstream(gateway, script, half_closed)
     if half_closed:
         client.half_close()
         assert up.recv(1) == b""
-        up.sendall(b"x" * 10)
-        wait_until(lambda: client.is_open())
         client.reset()
         gateway.expect_end("client_reset")
         # The end of this side was read before, so the reset shows by what is sent.
@@ -454,7 +452,7 @@ def test_a_drain_leaves_tunnels_their_time_and_then_cuts_them(start, upstream):
     with gateway.client() as client:
         opened(client)
         gateway.drain()
-        wait_until(lambda: gateway.log("draining") or True)
+        wait_until(lambda: gateway.log("draining"))
         client.send(b"still here")
         assert take(client, 10) == b"still here"
         with pytest.raises(Closed) as closed:

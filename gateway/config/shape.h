@@ -79,7 +79,11 @@ struct shape {
     shape_parse_fn *parse; /* CUSTOM: how; others: NULL */
     shape_check_fn *check; /* STRUCT: after all fields, or NULL */
     const char *
-        what; /* "an address such as 127.0.0.1:8080", for errors and the reference; tells min and max too */
+        /*
+         * "an address such as 127.0.0.1:8080", for errors and the reference; tells min and max
+         * too
+         */
+        what;
     const char *pattern; /* CUSTOM: regular expression for the JSON Schema, or NULL */
     const char *title;   /* STRUCT: "listener", "route", as errors call it */
     /*

@@ -445,7 +445,7 @@ static enum h1_rule request_line(struct h1_scan *scan, const struct reading *in,
     if (rule)
         return rule;
     request->scheme = request->authority = SPAN("");
-    request->path = request->query = SPAN("");
+    request->path = request->query = request->upgrade = SPAN("");
     request->has_query = false;
     rule = target_split(request);
     if (request->authority.len != 0)
@@ -476,6 +476,7 @@ static enum h1_rule status_line(struct h1_scan *scan, const struct reading *in,
     if (status[0] == '1')
         scan->seen |= SEEN_INTERIM;
     response->reason = reason < line_end ? between(reason + 1, line_end) : SPAN("");
+    response->upgrade = SPAN("");
     return H1_RULE_NONE;
 }
 

@@ -13,7 +13,8 @@
 
 #define ID_BIT(id) (UINT64_C(1) << (id))
 #define FRAMING_FIELDS                                                                             \
-    (ID_BIT(FIELD_CONTENT_LENGTH) | ID_BIT(FIELD_TRANSFER_ENCODING) | ID_BIT(FIELD_CONNECTION))
+    (ID_BIT(FIELD_CONTENT_LENGTH) | ID_BIT(FIELD_TRANSFER_ENCODING) | ID_BIT(FIELD_CONNECTION) |   \
+     ID_BIT(FIELD_UPGRADE))
 
 enum { NUMBER_ROOM = 20 };
 
@@ -121,20 +122,35 @@ static void put_framing(struct out *out, enum framing framing, int64_t body_byte
         put_span(out, SPAN("Transfer-Encoding: chunked\r\n"));
 }
 
-/* A TE field is for one hop and has to be announced as such (RFC 9110 10.1.4). */
-static void put_connection(struct out *out, enum h1_connection connection, bool has_te)
+/*
+ * Connection names what is for one hop: a TE field (RFC 9110 10.1.4), and Upgrade (7.8), which is
+ * written here.
+ */
+static void put_connection(struct out *out, enum h1_connection connection, bool has_te,
+                           struct sluice_span upgrade)
 {
-    switch (connection) {
-    case H1_CONNECTION_NONE:
-        put_span(out, has_te ? SPAN("Connection: TE\r\n") : SPAN(""));
-        break;
-    case H1_CONNECTION_CLOSE:
-        put_span(out, has_te ? SPAN("Connection: close, TE\r\n") : SPAN("Connection: close\r\n"));
-        break;
-    case H1_CONNECTION_KEEP_ALIVE:
-        put_span(out, has_te ? SPAN("Connection: keep-alive, TE\r\n")
-                             : SPAN("Connection: keep-alive\r\n"));
-        break;
+    static const struct sluice_span words[] = {
+        [H1_CONNECTION_NONE] = {"", 0},
+        [H1_CONNECTION_CLOSE] = {"close", 5},
+        [H1_CONNECTION_KEEP_ALIVE] = {"keep-alive", 10},
+    };
+    struct sluice_span options[] = {words[connection], has_te ? SPAN("TE") : SPAN(""),
+                                    upgrade.len != 0 ? SPAN("Upgrade") : SPAN("")};
+    struct sluice_span before = SPAN("Connection: "), after = SPAN("");
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        if (options[i].len == 0)
+            continue;
+        put_span(out, before);
+        put_span(out, options[i]);
+        before = SPAN(", ");
+        after = SPAN("\r\n");
+    }
+    put_span(out, after);
+    if (upgrade.len != 0) {
+        put_span(out, SPAN("Upgrade: "));
+        put_span(out, upgrade);
+        put_span(out, SPAN("\r\n"));
     }
 }
 
@@ -163,7 +179,8 @@ size_t h1_write_request(char *out, size_t room, const struct request *request,
     }
     put_fields(&to, &request->fields, but);
     put_framing(&to, framing, body_bytes);
-    put_connection(&to, connection, fields_find(&request->fields, FIELD_TE) != NULL);
+    put_connection(&to, connection, fields_find(&request->fields, FIELD_TE) != NULL,
+                   request->upgrade);
     put_span(&to, SPAN("\r\n"));
     return written(&to, out);
 }
@@ -187,7 +204,7 @@ size_t h1_write_response(char *out, size_t room, const struct response *response
     put_framing(&to, framing, body_bytes);
     if (framing == FRAMING_NONE && keep_length >= 0)
         put_length(&to, keep_length);
-    put_connection(&to, connection, false);
+    put_connection(&to, connection, false, response->upgrade);
     put_span(&to, SPAN("\r\n"));
     return written(&to, out);
 }

@@ -3,7 +3,7 @@
  *
  * Each function writes at out (room bytes) and returns how many bytes it wrote,
  * or 0 when they do not fit. Lines marked FIELD_DROPPED are left out; framing fields are
- * written from the arguments, never copied from the table.
+ * written from the arguments, never copied from the table; Upgrade from the head's upgrade.
  */
 #ifndef HTTP_H1_WRITE_H
 #define HTTP_H1_WRITE_H
@@ -18,7 +18,8 @@ enum h1_connection {
 
 /*
  * "METHOD target HTTP/1.1", Host first (host, when not empty; else the table's), fields,
- * Content-Length or Transfer-Encoding by framing, Connection (which names TE when there is one).
+ * Content-Length or Transfer-Encoding by framing, Connection (which names TE and Upgrade when there
+ * are any), Upgrade.
  * target is written as given (path and query already rewritten).
  */
 size_t h1_write_request(char *out, size_t room, const struct request *request,
@@ -27,7 +28,7 @@ size_t h1_write_request(char *out, size_t room, const struct request *request,
 
 /*
  * "HTTP/1.1 status reason" (the standard reason when there is none), fields, Content-Length or
- * Transfer-Encoding by framing, Connection.
+ * Transfer-Encoding by framing, Connection and Upgrade.
  * FRAMING_NONE writes neither field, FRAMING_CLOSE neither (and the caller asks for close).
  * A response to HEAD or a 304 keeps its Content-Length: pass keep_length >= 0 to write that number.
  */

@@ -80,6 +80,8 @@ struct request {
     bool accepts_trailers; /* TE: trailers */
     enum framing framing;
     int64_t body_bytes; /* FRAMING_LENGTH, else BODY_UNKNOWN */
+    /* Ask to go on as a tunnel of this protocol (RFC 9110 7.8); empty: no. No parser sets it. */
+    struct sluice_span upgrade;
     struct fields fields;
 };
 
@@ -88,8 +90,9 @@ struct response {
     struct sluice_span reason; /* as received, may be empty */
     uint8_t minor;
     bool keep_alive;
-    enum framing framing; /* by the request's method too */
-    int64_t body_bytes;   /* of Content-Length, even where framing is NONE (HEAD, 304) */
+    enum framing framing;       /* by the request's method too */
+    int64_t body_bytes;         /* of Content-Length, even where framing is NONE (HEAD, 304) */
+    struct sluice_span upgrade; /* it opens a tunnel of this protocol; as in struct request */
     struct fields fields;
 };
 

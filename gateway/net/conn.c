@@ -14,6 +14,7 @@
  *   CROSSED   reading or writing waits for the other direction to go on, as TLS may need it
  *
  *   CONNECTING > SHAKING > bytes; on_drained tells when both are over, on_failed when one failed
+ *   ENDING    our side is to be shut as soon as nothing is unsent
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
@@ -50,6 +51,7 @@ enum state {
     BROKEN = 32,
     SHAKING = 64,
     CROSSED = 128,
+    ENDING = 256,
 };
 
 enum {
@@ -174,7 +176,7 @@ void conn_set_transport(struct conn *conn, const struct transport *transport, vo
 {
     conn->transport = transport;
     conn->transport_state = state;
-    conn->state &= (uint8_t)~SHAKING;
+    conn->state &= (uint16_t)~SHAKING;
     if (transport->handshake)
         conn->state |= SHAKING;
 }
@@ -293,7 +295,7 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
         return ERR_LIMIT;
     err = conn->transport->read(conn, into, room, &moved);
     if (err == ERR_AGAIN)
-        conn->state &= (uint8_t) ~(READABLE | SHORT);
+        conn->state &= (uint16_t) ~(READABLE | SHORT);
     if (moved.crossed)
         conn->state |= CROSSED;
     if (err == ERR_CLOSED && (conn->state & BROKEN))
@@ -308,7 +310,7 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     if (moved.drained && !fault_left_more(conn)) {
         conn->state |= SHORT;
     } else {
-        conn->state &= (uint8_t)~SHORT;
+        conn->state &= (uint16_t)~SHORT;
     }
     *bytes = conn_peek(conn);
     return OK;
@@ -334,7 +336,7 @@ enum err conn_settle(struct conn *conn, bool awaits_more)
     enum err err = OK;
 
     if (!awaits_more && (conn->state & (SHORT | GONE)) == SHORT)
-        conn->state &= (uint8_t) ~(READABLE | SHORT);
+        conn->state &= (uint16_t) ~(READABLE | SHORT);
     if (!is_lent(conn))
         return OK;
     rest = conn_peek(conn);
@@ -385,9 +387,27 @@ bool conn_is_spoilt(const struct conn *conn)
     return (conn->state & (READABLE | GONE)) != 0 || conn_peek(conn).len > 0;
 }
 
+/* What the kernel holds against the connection; told once. */
+static enum err socket_error(struct conn *conn)
+{
+    int number = 0;
+    socklen_t len = sizeof(number);
+
+    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
+        number = errno;
+    return number == 0 ? OK : err_from_errno(number);
+}
+
 bool conn_is_stale(struct conn *conn)
 {
     return conn->transport->peek(conn) != ERR_AGAIN;
+}
+
+bool conn_is_reset(struct conn *conn)
+{
+    if (socket_error(conn) != OK)
+        conn->state |= BROKEN;
+    return (conn->state & BROKEN) != 0;
 }
 
 /* -- writing ---------------------------------------------------------- */
@@ -517,6 +537,21 @@ static enum err write_out(struct conn *conn, struct iovec *pieces, int n_pieces,
     return err;
 }
 
+/* Shut our side, if that is wanted and everything has been sent. */
+static void end_if_sent(struct conn *conn)
+{
+    const struct cork *cork = conn->loop->cork;
+
+    if (!(conn->state & ENDING) || conn_has_unsent(conn) || (cork->conn == conn && cork->n > 0))
+        return;
+    conn->state &= (uint16_t)~ENDING;
+    if (conn->transport->shut_write)
+        conn->transport->shut_write(conn);
+    /* When it fails the connection is gone, and reading will tell. */
+    if (shutdown(conn_fd(conn), SHUT_WR) < 0)
+        errno = 0;
+}
+
 enum err conn_flush(struct conn *conn)
 {
     struct cork *cork = conn->loop->cork;
@@ -534,7 +569,10 @@ enum err conn_flush(struct conn *conn)
         err = write_out(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
         return broken(conn, err);
-    return n == cork->total ? OK : queue_rest(conn, cork, n);
+    if (n != cork->total)
+        return queue_rest(conn, cork, n);
+    end_if_sent(conn);
+    return OK;
 }
 
 bool conn_has_unsent(const struct conn *conn)
@@ -551,11 +589,8 @@ uint32_t conn_untaken_bytes(const struct conn *conn)
 
 void conn_shut_write(struct conn *conn)
 {
-    if (conn->transport->shut_write)
-        conn->transport->shut_write(conn);
-    /* When it fails the connection is gone, and reading will tell. */
-    if (shutdown(conn_fd(conn), SHUT_WR) < 0)
-        errno = 0;
+    conn->state |= ENDING;
+    end_if_sent(conn);
 }
 
 /* *moved: whether any byte went. */
@@ -578,17 +613,6 @@ static enum err send_queue(struct conn *conn, bool *progress)
 
 /* -- events ----------------------------------------------------------- */
 
-/* What the kernel holds against the connection; told once. */
-static enum err socket_error(struct conn *conn)
-{
-    int number = 0;
-    socklen_t len = sizeof(number);
-
-    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_ERROR, &number, &len) < 0)
-        number = errno;
-    return number == 0 ? OK : err_from_errno(number);
-}
-
 /* Connecting and shaking hands: true when the owner may read and write from now on. */
 static bool set_up(struct conn *conn, short what)
 {
@@ -598,7 +622,7 @@ static bool set_up(struct conn *conn, short what)
         if (!(what & EV_WRITE))
             return false;
         err = socket_error(conn);
-        conn->state &= (uint8_t)~CONNECTING;
+        conn->state &= (uint16_t)~CONNECTING;
     }
     if (err == OK && (conn->state & SHAKING))
         err = conn->transport->handshake(conn);
@@ -606,7 +630,7 @@ static bool set_up(struct conn *conn, short what)
         return false;
     if (conn->state & SHAKING)
         conn->state |= READABLE; /* bytes may have come with the end of the handshake */
-    conn->state &= (uint8_t)~SHAKING;
+    conn->state &= (uint16_t)~SHAKING;
     if (err) {
         conn->ops->on_failed(conn, err);
     } else {
@@ -621,6 +645,7 @@ static void on_writable(struct conn *conn)
     enum err err = send_queue(conn, &progress);
 
     if (err == OK) {
+        end_if_sent(conn);
         conn->ops->on_drained(conn);
     } else if (err == ERR_AGAIN) {
         if (progress)
@@ -644,7 +669,7 @@ static void look_while_held(struct conn *conn)
             conn->state |= BROKEN;
     }
     if (err == ERR_AGAIN) {
-        conn->state &= (uint8_t)~READABLE;
+        conn->state &= (uint16_t)~READABLE;
     } else if (err) {
         conn->ops->on_hangup(conn, err);
     }
@@ -658,7 +683,7 @@ static bool note_edges(struct conn *conn, short what)
     if (what & EV_CLOSED)
         conn->state |= GONE;
     if ((what & (EV_READ | EV_CLOSED)) || (conn->state & CROSSED))
-        conn->state = (uint8_t)((conn->state | READABLE) & ~(SHORT | CROSSED));
+        conn->state = (uint16_t)((conn->state | READABLE) & ~(SHORT | CROSSED));
     return may_write && !bytes_is_empty(&conn->out);
 }
 

@@ -67,8 +67,8 @@ struct conn {
     struct bytes in, out;
     struct alarm alarm;
     struct soon soon;
-    uint8_t holds; /* enum conn_hold bits */
-    uint8_t state; /* private bits */
+    uint8_t holds;  /* enum conn_hold bits */
+    uint16_t state; /* private bits */
 };
 
 /* -- life ------------------------------------------------------------- */
@@ -158,6 +158,12 @@ bool conn_is_spoilt(const struct conn *conn);
  */
 bool conn_is_stale(struct conn *conn);
 
+/*
+ * Ask the kernel: true when the peer has reset the connection, which reading does not tell once
+ * the peer has ended its side. The kernel tells it once.
+ */
+bool conn_is_reset(struct conn *conn);
+
 /* -- writing ---------------------------------------------------------- */
 
 /*
@@ -185,7 +191,10 @@ bool conn_has_unsent(const struct conn *conn);
  */
 uint32_t conn_untaken_bytes(const struct conn *conn);
 
-/* End our side in order: the peer reads the end after all that was sent. */
+/*
+ * End our side in order: the peer reads the end after all that was added before, also what is
+ * still queued.
+ */
 void conn_shut_write(struct conn *conn);
 
 /* -- time -------------------------------------------------------------- */

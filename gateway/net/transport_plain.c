@@ -23,7 +23,11 @@ static enum err plain_read(struct conn *conn, char *into, size_t room, struct tr
         moved->drained = moved->n < asked;
         return OK;
     }
-    return got == 0 ? ERR_CLOSED : err_from_errno(errno);
+    if (got == 0)
+        return ERR_CLOSED;
+    /* Only an end in order is told as one: a tunnel's content has no other mark of being whole. */
+    err = err_from_errno(errno);
+    return err == ERR_CLOSED ? ERR_RESET : err;
 }
 
 static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_pieces,

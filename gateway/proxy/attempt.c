@@ -32,8 +32,12 @@ static struct attempt *attempt_of_leg(struct leg *leg)
 
 void attempt_end(struct attempt *attempt)
 {
-    bool whole = attempt->whole && attempt->write_over && !attempt->unusable;
+    bool ended = attempt->whole && attempt->write_over;
+    bool whole = ended && !attempt->unusable;
 
+    /* A tunnel that is cut must not look as if the client had ended it. */
+    if (attempt->state == ATTEMPT_TUNNEL && (!ended || conn_has_unsent(attempt->lease.conn)))
+        conn_abort(attempt->lease.conn);
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
     if (whole) {
@@ -91,6 +95,13 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
         counter_add(&counters->failures[failure], 1);
 }
 
+/* A tunnel has no deadline but its exchange's. */
+static void set_alarm(struct attempt *attempt, uint64_t ms)
+{
+    if (attempt->state != ATTEMPT_TUNNEL)
+        conn_set_alarm(attempt->lease.conn, ms);
+}
+
 static enum endpoint_failure failure_of(enum err err)
 {
     return err == ERR_CLOSED ? ENDPOINT_CLOSED : ENDPOINT_RESET;
@@ -139,6 +150,7 @@ static enum err hold(struct attempt *attempt)
     attempt->sent_us = 0;
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
+    attempt->lost = false;
     ex->endpoint = attempt->lease.endpoint->member.text;
     ex->endpoint = arena_copy(&ex->arena, ex->endpoint);
     ex->tries++;
@@ -238,7 +250,7 @@ static void send_body(struct leg *leg, struct sluice_span piece)
     conn_lend(conn, piece);
     if (attempt->chunked)
         conn_put(conn, SPAN("\r\n"));
-    conn_set_alarm(conn, attempt->ex->times.idle_ms);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 
 static void send_end(struct leg *leg, const struct fields *trailers)
@@ -249,6 +261,10 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     size_t room, n;
 
     attempt->write_over = true;
+    if (attempt->state == ATTEMPT_TUNNEL) {
+        conn_shut_write(conn);
+        return;
+    }
     attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
     conn_set_alarm(conn, attempt->ex->times.response_ms);
     if (!attempt->chunked)
@@ -266,8 +282,10 @@ static enum err flush(struct leg *leg)
     enum err err = conn_flush(attempt->lease.conn);
 
     /* It cannot take more, but it may have answered before it ended: reading tells. */
-    if (err && err != ERR_AGAIN)
+    if (err && err != ERR_AGAIN) {
+        attempt->lost = true;
         conn_look(attempt->lease.conn);
+    }
     return err;
 }
 
@@ -280,7 +298,7 @@ static void leg_release(struct leg *leg)
 {
     struct attempt *attempt = attempt_of_leg(leg);
 
-    conn_set_alarm(attempt->lease.conn, attempt->ex->times.idle_ms);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
     conn_release(attempt->lease.conn, CONN_HOLD_PEER);
 }
 
@@ -314,6 +332,41 @@ static void begin_response(struct attempt *attempt, struct response *response)
     exchange_on_response(attempt->ex, response);
 }
 
+static void begin_tunnel(struct attempt *attempt, struct response *response)
+{
+    attempt->unusable = true;
+    attempt->write_over = false;
+    conn_set_alarm(attempt->lease.conn, 0);
+    rules_drop_hop_by_hop(&response->fields);
+    attempt->state = ATTEMPT_TUNNEL;
+    exchange_on_tunnel(attempt->ex, response);
+}
+
+static void begin_interim(struct attempt *attempt, struct response *response)
+{
+    if (++attempt->n_interim > INTERIM_MAX) {
+        fail(attempt, ENDPOINT_PROTOCOL, "too many interim responses");
+        return;
+    }
+    rules_drop_hop_by_hop(&response->fields);
+    exchange_on_interim(attempt->ex, response);
+}
+
+/* What a whole head means. */
+static void begin(struct attempt *attempt, struct response *response)
+{
+    if (response->status == 101 && upgrade_is_granted(response, attempt->ex->request.upgrade)) {
+        begin_tunnel(attempt, response);
+    } else if (response->status == 101) {
+        fail(attempt, ENDPOINT_PROTOCOL, "101 without being asked to switch");
+    } else if (response->status < 200) {
+        begin_interim(attempt, response);
+    } else {
+        rules_drop_hop_by_hop(&response->fields);
+        begin_response(attempt, response);
+    }
+}
+
 static bool take_head(struct attempt *attempt, struct sluice_span bytes)
 {
     struct exchange *ex = attempt->ex;
@@ -338,20 +391,7 @@ static bool take_head(struct attempt *attempt, struct sluice_span bytes)
         break;
     }
     attempt->scan = (struct h1_scan){0};
-    if (response.status == 101) {
-        fail(attempt, ENDPOINT_PROTOCOL, "101 without being asked to switch");
-        return false;
-    }
-    rules_drop_hop_by_hop(&response.fields);
-    if (response.status < 200) {
-        if (++attempt->n_interim > INTERIM_MAX) {
-            fail(attempt, ENDPOINT_PROTOCOL, "too many interim responses");
-            return false;
-        }
-        exchange_on_interim(ex, &response);
-    } else {
-        begin_response(attempt, &response);
-    }
+    begin(attempt, &response);
     /* The exchange may have ended the attempt. */
     if (attempt->state == ATTEMPT_NONE)
         return false;
@@ -411,6 +451,15 @@ static bool take_body(struct attempt *attempt, struct sluice_span bytes)
     return false;
 }
 
+static bool take_raw(struct attempt *attempt, struct sluice_span bytes)
+{
+    if (bytes.len == 0)
+        return false;
+    exchange_on_response_body(attempt->ex, bytes);
+    conn_consume(attempt->lease.conn, bytes.len);
+    return true;
+}
+
 /* Take all that can be taken from the unread bytes. */
 static void take(struct attempt *attempt)
 {
@@ -421,6 +470,8 @@ static void take(struct attempt *attempt)
 
         if (attempt->state == ATTEMPT_RESPONDING) {
             more = take_body(attempt, bytes);
+        } else if (attempt->state == ATTEMPT_TUNNEL) {
+            more = take_raw(attempt, bytes);
         } else {
             more = bytes.len > 0 && take_head(attempt, bytes);
         }
@@ -433,9 +484,31 @@ static bool is_over(const struct attempt *attempt)
     return attempt->state == ATTEMPT_NONE || attempt->whole || attempt->ex->state == EX_DONE;
 }
 
+/* The upstream has ended its side of a tunnel; the connection lives on for the client's. */
+static void end_side(struct attempt *attempt)
+{
+    struct conn *conn = attempt->lease.conn;
+
+    if (conn_settle(conn, false) != OK) {
+        fail(attempt, ENDPOINT_RESET, "out of memory");
+        return;
+    }
+    if (attempt->lost) {
+        fail(attempt, ENDPOINT_RESET, NULL);
+        return;
+    }
+    attempt->whole = true;
+    conn_hold(conn, CONN_HOLD_TURN);
+    exchange_on_response_end(attempt->ex, NULL);
+}
+
 /* The connection ended (err) while the answer was not whole. */
 static void on_end(struct attempt *attempt, enum err err)
 {
+    if (err == ERR_CLOSED && attempt->state == ATTEMPT_TUNNEL) {
+        end_side(attempt);
+        return;
+    }
     if (err == ERR_CLOSED && attempt->state == ATTEMPT_RESPONDING &&
         attempt->body.framing == FRAMING_CLOSE) {
         attempt->whole = true;
@@ -491,8 +564,17 @@ static void on_readable(struct conn *conn)
 
 static void on_hangup(struct conn *conn, enum err err)
 {
-    (void)err; /* the bytes that came before it are read first, then it shows again */
-    (void)conn;
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    /* Else the bytes that came before it are read first, then it shows again. */
+    if (attempt->state != ATTEMPT_TUNNEL || !attempt->whole)
+        return;
+    if (err == ERR_CLOSED && !conn_is_reset(conn))
+        return; /* that is known */
+    exchange_enter(ex);
+    fail(attempt, ENDPOINT_RESET, NULL);
+    exchange_leave(ex);
 }
 
 static void on_drained(struct conn *conn)
@@ -507,7 +589,7 @@ static void on_drained(struct conn *conn)
     } else {
         bool awaits_head = attempt->write_over && attempt->state == ATTEMPT_AWAITING;
 
-        conn_set_alarm(conn, awaits_head ? ex->times.response_ms : ex->times.idle_ms);
+        set_alarm(attempt, awaits_head ? ex->times.response_ms : ex->times.idle_ms);
         exchange_on_up_drained(ex);
     }
     exchange_leave(ex);
@@ -515,7 +597,9 @@ static void on_drained(struct conn *conn)
 
 static void on_progress(struct conn *conn)
 {
-    conn_set_alarm(conn, attempt_of(conn)->ex->times.idle_ms);
+    struct attempt *attempt = attempt_of(conn);
+
+    set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 
 /* Often a certificate: nothing that the client is to be told, and a person has to know. */
@@ -541,6 +625,8 @@ static void on_failed(struct conn *conn, enum err err)
     if (attempt->state == ATTEMPT_CONNECTING) {
         say_unshaken(attempt);
         fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, NULL);
+    } else if (attempt->state == ATTEMPT_TUNNEL && attempt->whole) {
+        fail(attempt, ENDPOINT_RESET, NULL);
     } else {
         conn_look(conn);
     }

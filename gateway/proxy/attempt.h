@@ -9,6 +9,7 @@
  *   WAITING      AWAITING     hold, when it stands
  *   CONNECTING   AWAITING     on_drained
  *   AWAITING     RESPONDING   take_head, with the final head
+ *   AWAITING     TUNNEL       take_head, with the 101 that was asked for
  *   any          ended        attempt_end, or fail
  *
  * An attempt tells its exchange what arrives (exchange_on_ functions). It is used again for the
@@ -32,7 +33,8 @@ enum attempt_state {
     ATTEMPT_WAITING,
     ATTEMPT_CONNECTING,
     ATTEMPT_AWAITING,
-    ATTEMPT_RESPONDING
+    ATTEMPT_RESPONDING,
+    ATTEMPT_TUNNEL /* raw bytes both ways: write_over is our end, whole the upstream's */
 };
 
 /* What a failed attempt may have done upstream. */
@@ -58,6 +60,7 @@ struct attempt {
     bool write_over;    /* the request was sent whole */
     bool unusable;      /* the connection must not be used again */
     bool started;       /* a byte of the answer has come */
+    bool lost;          /* the upstream did not take all of what was sent */
 };
 
 void attempt_init(struct attempt *attempt, struct exchange *ex);

@@ -34,6 +34,8 @@ static const struct row worker_rows[] = {
      NULL, AT(connections)},
     {"sluice_worker_exchanges_active", "Exchanges that are going on.", PAGE_GAUGE, NULL, NULL,
      AT(exchanges)},
+    {"sluice_worker_tunnels", "Exchanges that have become tunnels.", PAGE_GAUGE, NULL, NULL,
+     AT(tunnels)},
     {"sluice_worker_accepted_total", "Connections accepted.", PAGE_COUNTER, NULL, NULL,
      AT(accepted)},
     {"sluice_worker_handed_off_total", "Accepted connections given to another worker.",

@@ -26,7 +26,7 @@ struct port_counters {
 };
 
 struct worker_counters {
-    struct counter connections, exchanges, accepted, handed_off;
+    struct counter connections, exchanges, tunnels, accepted, handed_off;
     struct counter ends[REASON_COUNT];
 };
 

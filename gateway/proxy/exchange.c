@@ -2,7 +2,8 @@
  * exchange.c - the life of one request.
  *
  *   MATCH > AIM > LEASE > SEND_HEAD > FORWARD > ANSWER > DRAIN > DONE
- *      \______\______\________\__________\___> REPLY ____/
+ *      \______\______\________\__________\___> REPLY ____/     /
+ *                                         \___> TUNNEL _______/
  *
  *   from              to          by
  *   MATCH             AIM         step_match, when the route forwards
@@ -12,7 +13,9 @@
  *   LEASE             SEND_HEAD   exchange_on_connected
  *   SEND_HEAD         FORWARD     step_send_head
  *   FORWARD           ANSWER      exchange_on_response
+ *   FORWARD           TUNNEL      exchange_on_tunnel
  *   ANSWER            DRAIN       exchange_on_response_end
+ *   TUNNEL            DONE        step_tunnel, when both sides have ended and have taken everything
  *   LEASE, FORWARD    AIM         exchange_on_attempt_failed, when it may be repeated
  *   all before ANSWER REPLY       exchange_refuse
  *   REPLY             DRAIN       step_reply
@@ -38,7 +41,7 @@ enum progress { NEXT, WAIT };
 
 typedef enum progress step_fn(struct exchange *ex);
 
-static step_fn step_match, step_aim, step_wait, step_send_head, step_reply, step_drain;
+static step_fn step_match, step_aim, step_wait, step_send_head, step_reply, step_drain, step_tunnel;
 
 static const struct {
     const char *name;
@@ -50,6 +53,7 @@ static const struct {
     [EX_SEND_HEAD] = {"sending the head", step_send_head},
     [EX_FORWARD] = {"forwarding", step_wait},
     [EX_ANSWER] = {"answering", step_wait},
+    [EX_TUNNEL] = {"tunnelling", step_tunnel},
     [EX_REPLY] = {"replying", step_reply},
     [EX_DRAIN] = {"draining", step_drain},
     [EX_DONE] = {"done", step_wait},
@@ -102,6 +106,8 @@ static void finish(struct exchange *ex)
     if (ex->attempt)
         attempt_end(ex->attempt);
     alarm_disarm(&ex->total);
+    if (ex->tunnel)
+        counter_sub(&ex->worker->counters.tunnels, 1);
     exchange_record(ex);
     ex->from.leg->ops->end(ex->from.leg, ex->down_end);
     release(ex);
@@ -157,14 +163,25 @@ void exchange_begin_refused(struct exchange *ex, const struct exchange_from *fro
     run(ex);
 }
 
+static void cut(struct exchange *ex, enum reason reason)
+{
+    ex->reason = reason;
+    ex->down_end = LEG_CUT;
+    ex->state = EX_DONE;
+}
+
 static void flush_up(struct exchange *ex)
 {
     struct leg *up = &ex->attempt->leg;
+    enum err err = up->ops->flush(up);
 
-    if (up->ops->flush(up) == ERR_AGAIN && !ex->down_held && !ex->request_done) {
+    if (err == ERR_AGAIN && !ex->down_held && !ex->request_done) {
         ex->down_held = true;
         ex->from.leg->ops->hold(ex->from.leg);
     }
+    /* Reading tells why it failed, but of a side that has ended nothing is read any more. */
+    if (err && err != ERR_AGAIN && ex->state == EX_TUNNEL && ex->response_done)
+        cut(ex, REASON_UPSTREAM_RESET);
 }
 
 static void flush_down(struct exchange *ex)
@@ -172,7 +189,8 @@ static void flush_down(struct exchange *ex)
     struct leg *down = ex->from.leg;
     enum err err = down->ops->flush(down);
 
-    if (err == ERR_AGAIN && !ex->up_held && ex->state == EX_ANSWER && ex->attempt) {
+    if (err == ERR_AGAIN && !ex->up_held && !ex->response_done && ex->state >= EX_ANSWER &&
+        ex->attempt) {
         ex->up_held = true;
         ex->attempt->leg.ops->hold(&ex->attempt->leg);
     }
@@ -184,7 +202,7 @@ void exchange_flush(struct exchange *ex)
 {
     if (ex->attempt && ex->attempt->lease.conn && ex->state > EX_SEND_HEAD && ex->state < EX_REPLY)
         flush_up(ex);
-    if (ex->state >= EX_FORWARD && ex->state <= EX_ANSWER)
+    if (ex->state >= EX_FORWARD && ex->state <= EX_TUNNEL)
         flush_down(ex);
 }
 
@@ -289,12 +307,17 @@ static enum err aim_first(struct exchange *ex)
         ex->times.idle_ms = times->idle_ms;
     if (ex->times.total_ms == 0)
         ex->times.total_ms = times->total_ms;
+    if (ex->times.tunnel_ms == 0)
+        ex->times.tunnel_ms = times->tunnel_ms;
+    if (ex->times.tunnel_max_ms == 0)
+        ex->times.tunnel_max_ms = times->tunnel_max_ms;
     if (ex->times.total_ms)
         alarm_arm(ex->worker->loop, &ex->total, ex->times.total_ms);
     if (!ex->request_done) {
         ex->down_held = true; /* until somebody is there to take the content */
         ex->from.leg->ops->hold(ex->from.leg);
     }
+    ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
     return forwarded_apply(ex);
 }
 
@@ -401,19 +424,37 @@ static enum progress step_drain(struct exchange *ex)
     return NEXT;
 }
 
-/* -- ends out of order ----------------------------------------------------- */
-
-static void cut(struct exchange *ex, enum reason reason)
+static enum progress step_tunnel(struct exchange *ex)
 {
-    ex->reason = reason;
-    ex->down_end = LEG_CUT;
-    ex->state = EX_DONE;
+    struct leg *up = &ex->attempt->leg, *down = ex->from.leg;
+    enum err up_err, down_err;
+
+    if (!ex->request_done || !ex->response_done)
+        return WAIT;
+    up_err = up->ops->flush(up);
+    down_err = down->ops->flush(down);
+    if (up_err == ERR_AGAIN || down_err == ERR_AGAIN)
+        return WAIT;
+    if (up_err) {
+        cut(ex, REASON_UPSTREAM_RESET);
+    } else if (down_err) {
+        cut(ex, REASON_CLIENT_RESET);
+    } else {
+        ex->state = EX_DONE;
+    }
+    return NEXT;
 }
+
+/* -- ends out of order ----------------------------------------------------- */
 
 void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail)
 {
     if (ex->state == EX_DONE)
         return;
+    if (ex->state == EX_TUNNEL) {
+        cut(ex, reason);
+        return;
+    }
     if (ex->response_done && ex->from.leg->ops->flush(ex->from.leg) == OK) {
         /* It has its answer; what it sends after that is no longer of interest. */
         ex->state = EX_DONE;
@@ -444,18 +485,41 @@ static void on_total(struct alarm *alarm)
     struct exchange *ex = list_entry(alarm, struct exchange, total);
 
     exchange_enter(ex);
-    exchange_refuse(ex, REASON_TOTAL_TIMEOUT, NULL);
+    exchange_refuse(ex, ex->tunnel ? REASON_TUNNEL_TIMEOUT : REASON_TOTAL_TIMEOUT, NULL);
     exchange_leave(ex);
 }
 
 /* -- the request's content ------------------------------------------------ */
 
+/* Something moves in a tunnel: its time begins anew, within what its age leaves. */
+static void note_activity(struct exchange *ex)
+{
+    uint64_t ms = ex->times.tunnel_ms;
+    uint64_t age_ms, max_ms = ex->times.tunnel_max_ms;
+
+    if (ex->state != EX_TUNNEL)
+        return;
+    if (max_ms > 0) {
+        age_ms = (loop_now_us(ex->worker->loop) - ex->answered_us) / 1000;
+        if (age_ms + ms > max_ms)
+            ms = age_ms < max_ms ? max_ms - age_ms : 1;
+    }
+    alarm_arm(ex->worker->loop, &ex->total, ms);
+}
+
+/* Does nobody want the rest of the request? In a tunnel, each side ends by itself. */
+static bool is_answered(const struct exchange *ex)
+{
+    return ex->response_done && ex->state != EX_TUNNEL;
+}
+
 void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
 {
     struct leg *up;
 
-    if (ex->state == EX_DONE || ex->skipping || ex->response_done)
+    if (ex->state == EX_DONE || ex->skipping || is_answered(ex))
         return;
+    note_activity(ex);
     ex->request_bytes += (int64_t)piece.len;
     if (ex->body_max && (uint64_t)ex->request_bytes > ex->body_max) {
         exchange_refuse(ex, REASON_BODY_TOO_LARGE, NULL);
@@ -476,8 +540,9 @@ void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
         ex->state = EX_DONE;
         return;
     }
-    if (ex->state == EX_DONE || ex->response_done || !ex->attempt || !ex->attempt->lease.conn)
+    if (ex->state == EX_DONE || is_answered(ex) || !ex->attempt || !ex->attempt->lease.conn)
         return;
+    note_activity(ex);
     up = &ex->attempt->leg;
     up->ops->send_end(up, trailers);
 }
@@ -490,6 +555,7 @@ void exchange_on_request_failed(struct exchange *ex, enum reason reason, const c
 
 void exchange_on_up_drained(struct exchange *ex)
 {
+    note_activity(ex);
     if (!ex->down_held)
         return;
     ex->down_held = false;
@@ -498,6 +564,7 @@ void exchange_on_up_drained(struct exchange *ex)
 
 void exchange_on_down_drained(struct exchange *ex)
 {
+    note_activity(ex);
     if (!ex->up_held)
         return;
     ex->up_held = false;
@@ -531,7 +598,7 @@ static bool may_repeat(const struct exchange *ex, enum attempt_loss loss)
 bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
                                 enum attempt_loss loss)
 {
-    if (ex->state == EX_DONE || ex->response_done)
+    if (ex->state == EX_DONE || is_answered(ex))
         return false;
     if (!may_repeat(ex, loss)) {
         exchange_refuse(ex, reason, detail);
@@ -613,14 +680,13 @@ static void keep_fields(struct exchange *ex)
     fields->cap = fields->n;
 }
 
-void exchange_on_response(struct exchange *ex, const struct response *response)
+/* Pass a final head on; the exchange is then in the state that follows. */
+static void answer(struct exchange *ex, const struct response *response, enum exchange_state next)
 {
     struct leg *down = ex->from.leg;
     struct leg_head head = {.response = &ex->response};
     enum err err = OK;
 
-    if (ex->state != EX_FORWARD)
-        return;
     ex->response = *response;
     ex->response.fields.arena = &ex->arena;
     ex->answered_us = loop_now_us(ex->worker->loop);
@@ -640,15 +706,39 @@ void exchange_on_response(struct exchange *ex, const struct response *response)
     keep_fields(ex);
     ex->head_sent = true;
     ex->reason = REASON_COMPLETED;
-    ex->state = EX_ANSWER;
+    ex->state = next;
+}
+
+void exchange_on_response(struct exchange *ex, const struct response *response)
+{
+    if (ex->state == EX_FORWARD)
+        answer(ex, response, EX_ANSWER);
+}
+
+void exchange_on_tunnel(struct exchange *ex, const struct response *response)
+{
+    struct response granted = *response;
+
+    if (ex->state != EX_FORWARD)
+        return;
+    granted.upgrade = ex->request.upgrade;
+    ex->request_done = false; /* the client's side is open again */
+    ex->body_max = 0;
+    answer(ex, &granted, EX_TUNNEL);
+    if (ex->state != EX_TUNNEL)
+        return;
+    ex->tunnel = true;
+    counter_add(&ex->worker->counters.tunnels, 1);
+    note_activity(ex);
 }
 
 void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
 {
     struct leg *down = ex->from.leg;
 
-    if (ex->state != EX_ANSWER)
+    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
         return;
+    note_activity(ex);
     ex->response_bytes += (int64_t)piece.len;
     down->ops->send_body(down, piece);
 }
@@ -657,11 +747,13 @@ void exchange_on_response_end(struct exchange *ex, const struct fields *trailers
 {
     struct leg *down = ex->from.leg;
 
-    if (ex->state != EX_ANSWER)
+    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
         return;
+    note_activity(ex);
     down->ops->send_end(down, trailers);
     ex->response_done = true;
-    ex->state = EX_DRAIN;
+    if (ex->state == EX_ANSWER)
+        ex->state = EX_DRAIN;
 }
 
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])

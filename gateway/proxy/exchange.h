@@ -34,6 +34,7 @@ enum exchange_state {
     EX_SEND_HEAD, /* connected */
     EX_FORWARD,   /* the request is on its way, the head of the response is awaited */
     EX_ANSWER,    /* the head of the response went out, its content follows */
+    EX_TUNNEL,    /* both sides say what they like, until each has ended */
     EX_REPLY,     /* we answer ourselves */
     EX_DRAIN,     /* everything is said; the client still takes it, or sends content nobody wants */
     EX_DONE,
@@ -73,13 +74,14 @@ struct exchange {
     uint64_t body_max;        /* 0: none */
 
     struct attempt *attempt; /* in the arena; NULL before EX_AIM */
-    struct alarm total;
-    bool request_done;  /* its last byte has been read */
-    bool head_sent;     /* the final head went downstream */
-    bool response_done; /* its end went downstream */
+    struct alarm total;      /* in a tunnel: until its time is up */
+    bool request_done;       /* its last byte has been read */
+    bool head_sent;          /* the final head went downstream */
+    bool response_done;      /* its end went downstream */
     bool down_held, up_held;
     bool stale_retried;
     bool skipping; /* reading content nobody wants */
+    bool tunnel;   /* both legs have become one */
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t id[2];
@@ -143,6 +145,13 @@ void exchange_on_client_gone(struct exchange *ex, enum reason reason);
 void exchange_on_connected(struct exchange *ex);
 void exchange_on_interim(struct exchange *ex, const struct response *response);
 void exchange_on_response(struct exchange *ex, const struct response *response);
+
+/*
+ * The upstream has granted request.upgrade with this response: from now on what comes from either
+ * leg is content, until the end of its side. A leg whose send_head() got a response with an
+ * upgrade says what it reads so from then on.
+ */
+void exchange_on_tunnel(struct exchange *ex, const struct response *response);
 void exchange_on_response_body(struct exchange *ex, struct sluice_span piece);
 void exchange_on_response_end(struct exchange *ex, const struct fields *trailers);
 void exchange_on_up_drained(struct exchange *ex);
@@ -177,6 +186,12 @@ CHECKED enum err reply_send(struct exchange *ex);
 
 /* JSON about the request, for the echo action (echo.c). */
 CHECKED enum err echo_body(struct exchange *ex, struct text *out);
+
+/* The first protocol that the client asks for and the route allows; empty: none (upgrade.c). */
+struct sluice_span upgrade_wanted(const struct request *request, const struct route *route);
+
+/* Does a 101 open the tunnel that was asked for? Its hop-by-hop fields are still there. */
+bool upgrade_is_granted(const struct response *response, struct sluice_span wanted);
 
 /* Rewrite the request's fields for the upstream: hop-by-hop, Forwarded, Via (forwarded.c). */
 CHECKED enum err forwarded_apply(struct exchange *ex);

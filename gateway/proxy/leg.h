@@ -8,6 +8,11 @@
  * Pieces are borrowed until flush(). Everything is accepted whole: what cannot be
  * sent at once is queued, flush() says ERR_AGAIN, and a drained call follows;
  * meanwhile the exchange holds the other leg, so a queue stays small.
+ *
+ * A tunnel is a stream whose content is not delimited: after a response with an upgrade
+ * (send_head() downstream, exchange_on_tunnel() upstream), pieces go as they are, send_end() ends
+ * our side of the leg and leaves the other one open, what arrives is content until the peer ends
+ * its side, and the leg has no timeouts of its own.
  */
 #ifndef PROXY_LEG_H
 #define PROXY_LEG_H
@@ -38,7 +43,8 @@ struct leg_ops {
     /* ERR_LIMIT when the head is too large to send. */
     enum err (*send_head)(struct leg *leg, const struct leg_head *head);
     void (*send_body)(struct leg *leg, struct sluice_span piece);
-    void (*send_end)(struct leg *leg, const struct fields *trailers); /* trailers may be NULL */
+    /* The rest of the content is sent; trailers may be NULL. */
+    void (*send_end)(struct leg *leg, const struct fields *trailers);
     /* OK: all is sent. ERR_AGAIN: some is queued. Others: the peer cannot be reached any more. */
     enum err (*flush)(struct leg *leg);
     /* Stop and go on handing over content. */

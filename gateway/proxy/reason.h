@@ -29,6 +29,7 @@
     X(RESPONSE_TIMEOUT, "response_timeout", 504, "The service did not answer in time.")            \
     X(UPSTREAM_IDLE_TIMEOUT, "upstream_idle_timeout", 504, "The service stopped in the middle.")   \
     X(TOTAL_TIMEOUT, "total_timeout", 504, "The exchange took longer than allowed.")               \
+    X(TUNNEL_TIMEOUT, "tunnel_timeout", 0, "")                                                     \
     X(CLIENT_CLOSED, "client_closed", 0, "")                                                       \
     X(CLIENT_RESET, "client_reset", 0, "")                                                         \
     X(WRITE_TIMEOUT, "write_timeout", 0, "")                                                       \

@@ -61,6 +61,7 @@ struct downstream {
     bool waits;      /* for 100 Continue before it sends content */
     bool is_http_1_0;
     bool sends_no_content; /* HEAD: the response has none whatever its head says */
+    bool tunnel;           /* raw bytes both ways; whole: the client has ended its side */
 };
 
 static const struct conn_ops session_conn_ops;
@@ -79,6 +80,13 @@ static struct downstream *down_of(struct leg *leg)
 static const struct listener_conf *conf_of(const struct session *session)
 {
     return session->port->conf;
+}
+
+/* While an exchange goes on. A tunnel has no deadline but its exchange's. */
+static void set_alarm(struct session *session, uint64_t ms)
+{
+    if (!session->down || !session->down->tunnel)
+        conn_set_alarm(&session->conn, ms);
 }
 
 static void enter(struct session *session, enum session_state state)
@@ -337,6 +345,13 @@ static bool skips_too_much(struct downstream *down, size_t bytes)
     return down->skipped_bytes > SKIP_MAX_BYTES;
 }
 
+static bool take_raw(struct session *session, struct sluice_span bytes)
+{
+    exchange_on_request_body(session->exchange, bytes);
+    conn_consume(&session->conn, bytes.len);
+    return true;
+}
+
 static bool take_body(struct session *session, struct sluice_span bytes)
 {
     struct downstream *down = session->down;
@@ -344,6 +359,8 @@ static bool take_body(struct session *session, struct sluice_span bytes)
     enum h1_result result;
     size_t used;
 
+    if (down->tunnel)
+        return take_raw(session, bytes);
     if (down->in_trailers)
         return take_trailers(session, bytes);
     result = h1_body_next(&down->body, bytes, &used, &piece);
@@ -442,6 +459,20 @@ static void on_end(struct session *session, enum err err)
     conn_close(&session->conn);
 }
 
+/* The client has ended its side of a tunnel; the connection lives on for the upstream's. */
+static void end_side(struct session *session)
+{
+    struct exchange *ex = session->exchange;
+
+    if (conn_settle(&session->conn, false) != OK) {
+        on_end(session, ERR_MEMORY);
+        return;
+    }
+    exchange_enter(ex);
+    end_request(session, NULL);
+    exchange_leave(ex);
+}
+
 /* Is a message under way, whose rest or whose sender's end must not be missed? */
 static bool awaits_more(const struct session *session)
 {
@@ -463,14 +494,16 @@ static void on_readable(struct conn *conn)
         if (!awaits_more(session) && reads > 1 && conn_is_read_out(conn))
             break;
         if (session->state == SESSION_EXCHANGE && session->down && !session->down->whole)
-            conn_set_alarm(conn, conf_of(session)->timeout.body_ms);
+            set_alarm(session, conf_of(session)->timeout.body_ms);
         err = conn_read(conn, &bytes);
         if (err == OK)
             digest(session);
     }
     if (!conn_is_open(conn))
         return;
-    if (err && err != ERR_AGAIN) {
+    if (err == ERR_CLOSED && session->down && session->down->tunnel) {
+        end_side(session);
+    } else if (err && err != ERR_AGAIN) {
         on_end(session, err);
     } else if (conn_settle(conn, awaits_more(session)) != OK) {
         on_end(session, ERR_MEMORY);
@@ -502,6 +535,19 @@ static enum h1_connection connection_of(struct downstream *down, enum framing fr
     return down->is_http_1_0 ? H1_CONNECTION_KEEP_ALIVE : H1_CONNECTION_NONE;
 }
 
+/* What the client has sent behind its request, and sends from now on, is content. */
+static void begin_tunnel(struct downstream *down)
+{
+    struct session *session = down->session;
+
+    session->last = true;
+    down->tunnel = true;
+    down->whole = down->waits = down->sends_no_content = false;
+    down->framing = FRAMING_CLOSE; /* an end in order is the content's */
+    conn_set_alarm(&session->conn, 0);
+    conn_release(&session->conn, CONN_HOLD_TURN);
+}
+
 static enum err send_head(struct leg *leg, const struct leg_head *head)
 {
     struct downstream *down = down_of(leg);
@@ -522,6 +568,8 @@ static enum err send_head(struct leg *leg, const struct leg_head *head)
     if (n == 0)
         return ERR_LIMIT;
     conn_wrote(conn, n);
+    if (head->response->upgrade.len > 0)
+        begin_tunnel(down);
     return OK;
 }
 
@@ -547,6 +595,8 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     char *out;
     size_t room, n;
 
+    if (down->tunnel)
+        conn_shut_write(conn);
     if (down->framing != FRAMING_CHUNKED || down->sends_no_content)
         return;
     room = conn_reserve(conn, &out);
@@ -562,7 +612,7 @@ static enum err flush(struct leg *leg)
     enum err err = conn_flush(&session->conn);
 
     if (err == ERR_AGAIN)
-        conn_set_alarm(&session->conn, conf_of(session)->timeout.write_ms);
+        set_alarm(session, conf_of(session)->timeout.write_ms);
     return err;
 }
 
@@ -575,7 +625,7 @@ static void leg_release(struct leg *leg)
 {
     struct session *session = down_of(leg)->session;
 
-    conn_set_alarm(&session->conn, conf_of(session)->timeout.body_ms);
+    set_alarm(session, conf_of(session)->timeout.body_ms);
     conn_release(&session->conn, CONN_HOLD_PEER);
 }
 
@@ -620,6 +670,8 @@ static void leg_end(struct leg *leg, enum leg_end how)
         } else {
             conn_close(conn);
         }
+    } else if (down->tunnel) {
+        conn_close(conn); /* both sides have ended */
     } else if (session->last || !down->whole) {
         close_gently(session);
     } else {
@@ -691,6 +743,12 @@ static void on_hangup(struct conn *conn, enum err err)
 {
     struct session *session = session_of(conn);
 
+    if (session->down && session->down->tunnel) {
+        /* Held for the turn, its end is known. */
+        if (err != ERR_CLOSED || conn_is_reset(conn))
+            on_end(session, ERR_RESET);
+        return;
+    }
     if (err == ERR_CLOSED && conf_of(session)->half_close == HALF_CLOSE_ALLOW) {
         session->last = true;
     } else {
@@ -707,7 +765,7 @@ static void on_drained(struct conn *conn)
         on_shaken(session);
     if (!ex)
         return;
-    conn_set_alarm(conn, conf_of(session)->timeout.body_ms);
+    set_alarm(session, conf_of(session)->timeout.body_ms);
     exchange_enter(ex);
     exchange_on_down_drained(ex);
     exchange_leave(ex);
@@ -719,7 +777,7 @@ static void on_progress(struct conn *conn)
 
     if (session->down)
         session->down->untaken_bytes = 0;
-    conn_set_alarm(conn, conf_of(session)->timeout.write_ms);
+    set_alarm(session, conf_of(session)->timeout.write_ms);
 }
 
 static void on_failed(struct conn *conn, enum err err)

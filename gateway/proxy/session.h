@@ -15,7 +15,7 @@
  *
  * A session never looks at what a request means: it hands heads and content to its
  * exchange and sends what it is given. While an exchange has its whole request,
- * pipelined bytes wait unread.
+ * pipelined bytes wait unread; when it becomes a tunnel, they and all that follow are content.
  *
  * Owns:    its connection, and the exchange in progress.
  * Threads: the worker's.

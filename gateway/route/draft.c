@@ -400,7 +400,7 @@ static enum route_action find_action(const struct draft *draft, const char **nam
 /* What is written for an upstream has no meaning without one. */
 static void warn_of_idle_keys(const struct draft *draft, const char *action)
 {
-    static const char *const keys[] = {"rewrite", "request_fields", "timeout"};
+    static const char *const keys[] = {"rewrite", "request_fields", "timeout", "upgrade"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         const struct tree *node = draft_find(draft, keys[i]);
@@ -435,6 +435,53 @@ static void make_action(const struct draft *draft)
     warn_of_idle_keys(draft, name);
 }
 
+/*
+ * What speaks HTTP inside a tunnel would pass every rule of the gateway unseen, so it cannot be
+ * allowed.
+ */
+static bool hides_requests(struct sluice_span token)
+{
+    static const struct sluice_span names[] = {SPAN("h2c"), SPAN("h2"), SPAN("http"), SPAN("tls")};
+    struct sluice_span name = span_make(token.ptr, span_find(token, '/'));
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (span_equal_nocase(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool is_protocol(struct sluice_span token)
+{
+    size_t slash = span_find(token, '/');
+
+    return edits_is_token(span_make(token.ptr, slash)) &&
+           (slash == token.len ||
+            edits_is_token(span_make(token.ptr + slash + 1, token.len - slash - 1)));
+}
+
+static void make_upgrades(const struct draft *draft)
+{
+    const struct items *written = &draft->written->upgrade;
+    const struct draft_text *token = written->first;
+    struct route *route = draft->route;
+
+    if (!written->n)
+        return;
+    route->upgrades = arena_new(draft->bind->arena, written->n * sizeof(*route->upgrades));
+    for (size_t i = 0; i < written->n; i++, token++) {
+        if (!is_protocol(token->text)) {
+            draft_error(draft, token->at, "a token such as websocket",
+                        "upgrade: '%.*s' is no protocol", DRAFT_SPAN(token->text));
+        } else if (hides_requests(token->text)) {
+            draft_error(draft, token->at, "requests inside it would pass the gateway unseen",
+                        "upgrade: '%.*s' cannot be allowed", DRAFT_SPAN(token->text));
+        } else {
+            route->upgrades[route->n_upgrades++] = token->text;
+        }
+    }
+}
+
 static void make_name(struct draft *draft)
 {
     struct sluice_span name = draft->written->name.text;
@@ -464,6 +511,7 @@ void draft_check(struct bind *bind, const struct tree *node, void *out)
     make_name(&draft);
     make_match(&draft);
     make_action(&draft);
+    make_upgrades(&draft);
     rewrite_make(&draft);
     edits_make(&draft, &written->request_fields, EDITS_REQUEST, "request_fields",
                &draft.route->request_edits);

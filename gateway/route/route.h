@@ -73,7 +73,7 @@ struct route_edits {
 
 /* 0 in a time or limit of a route means: not written here, the upstream's or listener's holds. */
 struct route_times {
-    uint64_t response_ms, idle_ms, total_ms;
+    uint64_t response_ms, idle_ms, total_ms, tunnel_ms, tunnel_max_ms;
 };
 
 struct route {
@@ -91,6 +91,8 @@ struct route {
     struct sluice_span host;         /* rewrite.host; empty: the upstream's rule holds */
     struct route_edits request_edits, response_edits;
     struct route_times times;
+    struct sluice_span *upgrades; /* protocols that a client may switch to */
+    size_t n_upgrades;
     uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */
     const struct route_times *bound_times; /* where the two above were bound, for origins_find() */
     const uint64_t *bound_body;

@@ -52,10 +52,15 @@ static const struct shape method_shape =
 static const struct shape field_name_shape =
     TEXT_SHAPE("a field name", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
 
+static const struct shape protocol_shape = TEXT_SHAPE(
+    "a protocol such as websocket", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$");
+
 static const struct shape names_shape = LIST_SHAPE(name_shape);
 static const struct shape hosts_shape = LIST_SHAPE(host_shape);
 static const struct shape methods_shape = LIST_SHAPE(method_shape);
 static const struct shape field_names_shape = LIST_SHAPE(field_name_shape);
+static const struct shape protocols_shape = {
+    .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &protocol_shape, .max = 16};
 
 static const struct shape port_shape = {
     .kind = SHAPE_UINT, .size = sizeof(uint64_t), .min = 1, .max = 65535};
@@ -371,6 +376,16 @@ static const struct field timeout_fields[] = {
      .offset = offsetof(struct route_times, total_ms),
      .help = "The whole exchange with the upstream; over the upstream's.",
      .example = "20s"},
+    {.name = "tunnel",
+     .shape = &time_shape,
+     .offset = offsetof(struct route_times, tunnel_ms),
+     .help = "Inactivity of a tunnel; over the upstream's.",
+     .example = "10m"},
+    {.name = "tunnel_max",
+     .shape = &time_shape,
+     .offset = offsetof(struct route_times, tunnel_max_ms),
+     .help = "Age at which a tunnel is cut; over the upstream's.",
+     .example = "1d"},
     {.name = NULL},
 };
 static const struct shape timeout_shape = STRUCT_SHAPE(route_times, timeout_fields, "timeout");
@@ -455,6 +470,13 @@ static const struct field route_fields[] = {
      .shape = &timeout_shape,
      .offset = offsetof(struct draft_route, timeout),
      .help = "Times over those of the upstream."},
+    {.name = "upgrade",
+     .shape = &protocols_shape,
+     .offset = offsetof(struct draft_route, upgrade),
+     .preset = "[ websocket ]",
+     .help = "Protocols that a client may switch to (Upgrade); the connection is then a tunnel. "
+             "[]: none. A request for any other goes on as a plain one.",
+     .example = "[]"},
     {.name = "limits",
      .shape = &limits_shape,
      .offset = offsetof(struct draft_route, body_bytes),

@@ -315,8 +315,12 @@ size_t explain_upstream_values(const struct explanation *it, const struct route_
     wait.name = "total timeout";
     wait.zero = "no limit";
     values[n++] = over(it, wait, &own->total_ms, &conf->timeout.total_ms);
-    wait.name = "queue timeout";
+    wait.name = "tunnel age limit";
+    values[n++] = over(it, wait, &own->tunnel_max_ms, &conf->timeout.tunnel_max_ms);
     wait.zero = NULL;
+    wait.name = "tunnel timeout";
+    values[n++] = over(it, wait, &own->tunnel_ms, &conf->timeout.tunnel_ms);
+    wait.name = "queue timeout";
     values[n++] = value_of(it, wait, &conf->connections.queue_timeout_ms);
     count.unit = EXPLAIN_COUNT;
     count.name = "queue limit";

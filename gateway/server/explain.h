@@ -9,7 +9,7 @@
 #include "http/message.h"
 #include "proxy/snapshot.h"
 
-enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 8 };
+enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 10 };
 
 /* A route that did not match. */
 struct explain_near {

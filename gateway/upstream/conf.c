@@ -129,6 +129,17 @@ static const struct field times_fields[] = {
      .offset = offsetof(struct upstream_times, total_ms),
      .preset = "0s",
      .help = "For the whole exchange. 0: no limit."},
+    {.name = "tunnel",
+     .shape = &wait_shape,
+     .offset = offsetof(struct upstream_times, tunnel_ms),
+     .preset = "1h",
+     .help = "Inactivity of a tunnel (WebSocket), both directions together. Of these times, only "
+             "this and tunnel_max hold in a tunnel."},
+    {.name = "tunnel_max",
+     .shape = &shape_duration,
+     .offset = offsetof(struct upstream_times, tunnel_max_ms),
+     .preset = "0s",
+     .help = "Age at which a tunnel is cut. 0: no limit."},
     {0},
 };
 

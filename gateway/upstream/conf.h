@@ -26,6 +26,7 @@ struct upstream_connections {
 
 struct upstream_times {
     uint64_t connect_ms, response_ms, idle_ms, total_ms; /* total 0: none */
+    uint64_t tunnel_ms, tunnel_max_ms;                   /* max 0: none */
 };
 
 /* What of a request is hashed: the first of these that is there. */

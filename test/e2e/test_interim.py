@@ -133,7 +133,7 @@ def test_an_upstream_that_closes_after_an_interim_answer_is_told(gateway, upstre
 
 
 def test_a_request_for_another_protocol_is_answered_in_http_1_1(gateway, upstream):
-    """Upgrades are not offered yet: the fields stop here and the answer is an ordinary one."""
+    """h2c is never passed on: the fields stop here and the answer is an ordinary one."""
     with gateway.client() as client:
         answer = client.ask(fields={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c",
                                     "HTTP2-Settings": "AAMAAABk"})

@@ -115,11 +115,26 @@ def interim(exchange):
     exchange.reply(200, SMALL)
 
 
+def tunnel(exchange):
+    """Everything back, once the other side has ended."""
+    exchange.send(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    exchange.keep = False
+    sock, parts = exchange.conn.sock, [exchange.conn.buffer]
+    exchange.conn.buffer = b""
+    try:
+        while piece := sock.recv(65536):
+            parts.append(piece)
+        sock.sendall(b"".join(parts))
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        raise fake.Gone from None
+
+
 def new_upstream():
     server = fake.Upstream()
     for path, script in (("/back", back), ("/back-chunked", back_chunked), ("/back-close", back_until_close),
                          ("/early", early), ("/early-gone", early_and_gone), ("/cut-length", cut_length),
-                         ("/cut-chunked", cut_chunked), ("/interim", interim)):
+                         ("/cut-chunked", cut_chunked), ("/interim", interim), ("/tunnel", tunnel)):
         server.on(path, script)
     server.answer("/head", b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nX-A: b\r\n\r\n")
     server.answer("/none", b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -133,7 +148,7 @@ def configuration(server, seconds):
         "listeners": [{"name": "main", "bind": "127.0.0.1:0",
                        "timeout": {"head": span, "body": span, "idle": span, "write": span}}],
         "upstreams": {"app": {"endpoints": [server.address],
-                              "timeout": {"connect": span, "response": span, "idle": span}}},
+                              "timeout": {"connect": span, "response": span, "idle": span, "tunnel": span}}},
         "routes": [
             {"name": "echo", "match": {"path": "/echo"}, "echo": True},
             {"name": "hi", "match": {"path": "/hi"}, "respond": {"status": 200, "body": "hi\n"}},
@@ -253,6 +268,24 @@ class Talk:
 
     def talk_cut(self):
         return self.one(target="/cut-length") + self.one(target="/cut-chunked")
+
+    def talk_tunnel(self):
+        """An end in order must mean that all came; anything less must be a reset."""
+        parts = []
+        with Client(self.address) as client:
+            client.sock.settimeout(self.patience_s)
+            client.try_send(request_bytes(target="/tunnel", fields=[("Connection", "upgrade"),
+                                                                    ("Upgrade", "websocket")]) + self.big[:1000])
+            outcome = self.outcome(client, "GET")
+            if outcome[0] != "answer" or outcome[2] != 101:
+                return [outcome]
+            try:
+                client.send(self.big[1000:])  # who sends hears of a reset first, and once
+                client.half_close()
+                client._read_rest(parts.append)
+            except (Closed, OSError):
+                return [("cut", b"".join(parts))]
+        return [outcome[:4] + (b"".join(parts), outcome[5])]
 
     def talk_interim(self):
         head = request_bytes("POST", "/interim", [sha(SMALL), ("Expect", "100-continue"),

@@ -22,7 +22,7 @@ PATIENCE_S = 30.0
 STEP_PATIENCE_S = 6.0  # longer than the gateway's own deadlines in the steps
 STEP_DEADLINE_S = 4
 STALLS = {"head_timeout", "body_timeout", "response_timeout", "upstream_idle_timeout", "total_timeout",
-          "write_timeout", "connect_timeout", "queue_timeout"}
+          "write_timeout", "connect_timeout", "queue_timeout", "tunnel_timeout"}
 SWEEP_S = 50  # for one sweep over all n: the stride follows
 
 
@@ -100,7 +100,7 @@ def test_without_faults_every_conversation_ends_as_meant(right):
     assert got == {
         "get": [200], "head": [200, 204], "post_length": [200], "post_chunked": [200], "edited": [200],
         "pipelined": [200] * 6, "pipelined_many": [200] * 60, "kept": [200] * 6, "big_length": [200], "big_chunked": [200], "until_close": [200],
-        "early": [200], "early_and_gone": [403], "cut": ["cut", "cut"], "interim": [200], "close": [200],
+        "early": [200], "early_and_gone": [403], "cut": ["cut", "cut"], "interim": [200], "tunnel": [101], "close": [200],
         "local": [200, 200, 200, 308, 413, 200], "malformed": [400, 400]}
     assert right[BIG]["post_chunked"][0][3].count(("x-trailers", "[('x-t', 'v')]")) == 1
     assert right[BIG]["interim"][0][1] == [100, 103]

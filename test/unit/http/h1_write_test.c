@@ -103,6 +103,30 @@ START_TEST(te_is_announced_in_connection)
 }
 END_TEST
 
+START_TEST(an_upgrade_is_written_as_decided_and_never_copied)
+{
+    struct request request =
+        read_request("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nTE: trailers\r\n\r\n");
+    struct response response;
+
+    ck_assert_uint_eq(request.upgrade.len, 0);
+    CHECK_WRITES("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n",
+                 h1_write_request(out, room, &request, SPAN("/"), SPAN(""), FRAMING_NONE,
+                                  BODY_UNKNOWN, H1_CONNECTION_NONE));
+    request.upgrade = SPAN("websocket");
+    CHECK_WRITES("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, Upgrade\r\n"
+                 "Upgrade: websocket\r\n\r\n",
+                 h1_write_request(out, room, &request, SPAN("/"), SPAN(""), FRAMING_NONE,
+                                  BODY_UNKNOWN, H1_CONNECTION_NONE));
+    response = read_response("HTTP/1.1 101 S\r\nUpgrade: x\r\nA: b\r\n\r\n");
+    ck_assert_uint_eq(response.upgrade.len, 0);
+    response.upgrade = SPAN("websocket");
+    CHECK_WRITES("HTTP/1.1 101 S\r\nA: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                 h1_write_response(out, room, &response, FRAMING_NONE, BODY_UNKNOWN, -1,
+                                   H1_CONNECTION_NONE));
+}
+END_TEST
+
 START_TEST(a_response_is_written_with_its_reason_or_the_usual_one)
 {
     struct response response = read_response("HTTP/1.0 404 Nope\r\nServer: s\r\n"
@@ -184,7 +208,8 @@ START_TEST(written_chunks_are_read_as_they_were_meant)
 }
 END_TEST
 
-UNIT_MAIN("http/h1_write", a_request_is_written_without_what_was_dropped,
+UNIT_MAIN("http/h1_write", an_upgrade_is_written_as_decided_and_never_copied,
+          a_request_is_written_without_what_was_dropped,
           framing_and_connection_are_written_as_asked, te_is_announced_in_connection,
           a_response_is_written_with_its_reason_or_the_usual_one,
           written_heads_are_read_as_they_were_meant, chunks_are_framed,

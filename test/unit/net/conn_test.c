@@ -691,6 +691,60 @@ START_TEST(the_peer_reads_our_end_after_all_bytes)
 }
 END_TEST
 
+START_TEST(the_end_waits_for_what_is_queued)
+{
+    struct scene *it = scene_open();
+    static char got[sizeof(pattern)];
+    size_t have = 0;
+
+    fill_pattern();
+    conn_lend(&it->conn, span_make(pattern, sizeof(pattern)));
+    conn_shut_write(&it->conn); /* not even flushed */
+    ck_assert_int_eq(conn_flush(&it->conn), ERR_AGAIN);
+    for (unsigned i = 0; i < 10000 && have < sizeof(pattern); i++) {
+        have += peer_reads(it, got + have, sizeof(got) - have);
+        loop_turns(it->loop, 1);
+    }
+    ck_assert_uint_eq(have, sizeof(pattern));
+    ck_assert_int_eq(memcmp(got, pattern, sizeof(pattern)), 0);
+    ck_assert_int_eq(recv(it->peer, got, sizeof(got), 0), 0);
+    scene_close(it);
+}
+END_TEST
+
+static bool has_reset(void *it_)
+{
+    struct scene *it = it_;
+
+    return conn_is_reset(&it->conn);
+}
+
+START_TEST(a_reset_after_the_end_is_known)
+{
+    struct scene *it = scene_new();
+    struct linger now = {.l_onoff = 1};
+    struct addr addr;
+    int listener = listen_on(&addr);
+    bool connected;
+
+    ck_assert_int_eq(conn_dial(&it->conn, it->loop, &addr, &ops, &connected), OK);
+    it->peer = accept_from(listener);
+    if (!connected)
+        loop_until(it->loop, was_drained, it);
+    conn_hold(&it->conn, CONN_HOLD_TURN);
+    ck_assert_int_eq(shutdown(it->peer, SHUT_WR), 0);
+    loop_turns(it->loop, 2);
+    ck_assert(!conn_is_reset(&it->conn));
+    ck_assert_int_eq(setsockopt(it->peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    close(it->peer);
+    it->peer = -1;
+    loop_until(it->loop, has_reset, it);
+    ck_assert(conn_is_reset(&it->conn));
+    close(listener);
+    scene_close(it);
+}
+END_TEST
+
 /* -- dialling and life -------------------------------------------------- */
 
 START_TEST(a_dialled_connection_tells_that_it_stands_and_what_was_put_goes_out)
@@ -832,6 +886,7 @@ UNIT_MAIN("net/conn", bytes_arrive_and_then_the_end, an_idle_connection_owns_no_
           adding_to_another_connection_flushes_the_first, lent_bytes_survive_being_consumed,
           lent_bytes_survive_the_close_of_where_they_came_from,
           a_closed_peer_fails_a_flush_or_a_drain, the_peer_reads_our_end_after_all_bytes,
+          the_end_waits_for_what_is_queued, a_reset_after_the_end_is_known,
           a_dialled_connection_tells_that_it_stands_and_what_was_put_goes_out,
           what_comes_together_with_connecting_is_not_missed, nobody_listening_is_refused,
           a_missing_unix_socket_cannot_be_dialled, closing_twice_tells_once_at_the_end_of_the_turn,

@@ -12,6 +12,8 @@
  *                                  queue_timeout_... (LEASE), response_timeout_... (FORWARD)
  *   REPLY > DRAIN > DONE           a_route_answers_itself
  *   DRAIN > DONE later             a_slow_client_gets_every_byte
+ *   FORWARD > TUNNEL > DONE        a_tunnel_ends_when_both_sides_have_ended
+ *   TUNNEL > DONE by cut           a_reset_cuts_a_tunnel, a_quiet_tunnel_is_cut
  *   any > DONE by cut              a_client_that_leaves_ends_its_exchange, a_cut_response_...
  */
 #include "proxy/exchange.h"
@@ -876,7 +878,143 @@ START_TEST(queue_timeout_is_unavailable)
 }
 END_TEST
 
-UNIT_MAIN("proxy/exchange", a_request_is_forwarded_and_answered, a_route_answers_itself,
+/* -- tunnels -------------------------------------------------------------- */
+
+#define UPGRADE(more)                                                                              \
+    "GET /chat HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: h2c, "                     \
+    "WebSocket\r\n\r\n" more
+#define SWITCH(more)                                                                               \
+    "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-A: b\r\n\r\n" more
+
+static uint64_t tunnels(const struct scene *it)
+{
+    return counter_get(&it->worker->counters.tunnels);
+}
+
+static struct peer *open_tunnel(struct scene *it, struct peer *client)
+{
+    struct peer *up;
+    const char *head;
+
+    peer_says(client, UPGRADE("early"));
+    up = upstream_accept(it, 0);
+    head = peer_head(up);
+    check_has(head, "Connection: Upgrade\r\nUpgrade: WebSocket\r\n");
+    ck_assert(peer_is_quiet(up)); /* it may be the next request yet */
+    peer_says(up, SWITCH("first"));
+    head = peer_head(client);
+    check_has(head, "HTTP/1.1 101 Go\r\n");
+    check_has(head, "X-A: b\r\n");
+    check_has(head, "Connection: Upgrade\r\nUpgrade: WebSocket\r\n");
+    ck_assert_str_eq(peer_bytes(client, 5), "first");
+    ck_assert_str_eq(peer_bytes(up, 5), "early");
+    ck_assert_uint_eq(tunnels(it), 1);
+    return up;
+}
+
+static void end_side(struct peer *peer, struct peer *other)
+{
+    ck_assert_int_eq(shutdown(peer->fd, SHUT_WR), 0);
+    ck_assert_str_eq(peer_end(other), "");
+    ck_assert(!other->reset);
+}
+
+START_TEST(a_tunnel_ends_when_both_sides_have_ended)
+{
+    for (int client_first = 0; client_first < 2; client_first++) {
+        struct scene *it = scene_open((struct scene_conf){.listener = ""});
+        struct peer *client = client_open(it, 0);
+        struct peer *up = open_tunnel(it, client);
+        struct peer *one = client_first ? client : up, *other = client_first ? up : client;
+
+        peer_says(other, "0\r\n\r\n");
+        ck_assert_str_eq(peer_bytes(one, 5), "0\r\n\r\n");
+        end_side(one, other);
+        peer_says(other, "still");
+        ck_assert_str_eq(peer_bytes(one, 5), "still");
+        ck_assert_uint_eq(scene_ends(it, REASON_COMPLETED), 0);
+        end_side(other, one);
+        scene_await_end(it, REASON_COMPLETED, 1);
+        ck_assert_uint_eq(tunnels(it), 0);
+        peer_close(up);
+        peer_close(client);
+        scene_close(it);
+    }
+}
+END_TEST
+
+START_TEST(a_reset_cuts_a_tunnel)
+{
+    struct linger now = {.l_onoff = 1};
+
+    for (int of_client = 0; of_client < 2; of_client++) {
+        struct scene *it = scene_open((struct scene_conf){.listener = ""});
+        struct peer *client = client_open(it, 0);
+        struct peer *up = open_tunnel(it, client);
+        struct peer *one = of_client ? client : up, *other = of_client ? up : client;
+
+        ck_assert_int_eq(setsockopt(one->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+        peer_close(one);
+        peer_end(other);
+        ck_assert(other->reset);
+        scene_await_end(it, of_client ? REASON_CLIENT_RESET : REASON_UPSTREAM_RESET, 1);
+        ck_assert_uint_eq(tunnels(it), 0);
+        peer_close(other);
+        scene_close(it);
+    }
+}
+END_TEST
+
+START_TEST(a_quiet_tunnel_is_cut)
+{
+    static const char *const times[] = {"timeout: { tunnel: 30ms, response: 10ms, idle: 10ms }",
+                                        "timeout: { tunnel_max: 30ms, total: 10s }"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct scene *it = scene_open((struct scene_conf){.upstream = times[i]});
+        struct peer *client = client_open(it, 0);
+        struct peer *up;
+
+        peer_says(client, UPGRADE(""));
+        up = upstream_accept(it, 0);
+        peer_head(up);
+        peer_says(up, SWITCH(""));
+        peer_head(client);
+        end_side(client, up); /* a half that is open is still one */
+        peer_end(client);
+        ck_assert(client->reset);
+        scene_await_end(it, REASON_TUNNEL_TIMEOUT, 1);
+        peer_close(up);
+        peer_close(client);
+        scene_close(it);
+    }
+}
+END_TEST
+
+START_TEST(an_upgrade_that_is_not_granted_is_a_plain_exchange)
+{
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
+    struct peer *client = client_open(it, 0);
+    struct peer *up;
+
+    peer_says(client, UPGRADE(GET("/next")));
+    up = upstream_accept(it, 0);
+    peer_head(up);
+    peer_says(up, OK_2);
+    check_ok(client, "ok");
+    check_lacks(peer_head(up), "Upgrade");
+    peer_says(up, SWITCH(""));
+    check_has(peer_head(client), "HTTP/1.1 502 ");
+    ck_assert_uint_eq(scene_ends(it, REASON_UPSTREAM_PROTOCOL), 1);
+    peer_close(up);
+    peer_close(client);
+    scene_close(it);
+}
+END_TEST
+
+UNIT_MAIN("proxy/exchange", a_tunnel_ends_when_both_sides_have_ended, a_reset_cuts_a_tunnel,
+          a_quiet_tunnel_is_cut, an_upgrade_that_is_not_granted_is_a_plain_exchange,
+          a_request_is_forwarded_and_answered, a_route_answers_itself,
           content_for_a_route_that_answers_itself_is_skipped,
           a_kept_connection_serves_the_next_request, a_head_split_at_every_byte_is_served,
           pipelined_requests_are_answered_in_order, many_pipelined_bytes_lose_nothing,

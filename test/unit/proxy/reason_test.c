@@ -59,6 +59,7 @@ START_TEST(statuses_are_those_of_the_specification)
         {"upstream_protocol", 502},
         {"response_timeout", 504},
         {"total_timeout", 504},
+        {"tunnel_timeout", 0},
         {"client_closed", 0},
         {"client_reset", 0},
         {"write_timeout", 0},

@@ -201,6 +201,23 @@ START_TEST(bad_actions_are_refused)
 }
 END_TEST
 
+START_TEST(protocols_that_hide_requests_are_refused)
+{
+    static const struct fault faults[] = {
+        {"routes: [ { name: x, upstream: app, upgrade: [ websocket, h2c ] } ]",
+         "upgrade: 'h2c' cannot be allowed in route 'x'"},
+        {"routes: [ { name: x, upstream: app, upgrade: [ HTTP/2.0 ] } ]",
+         "upgrade: 'HTTP/2.0' cannot be allowed"},
+        {"routes: [ { name: x, upstream: app, upgrade: [ TLS/1.0 ] } ]", "cannot be allowed"},
+        {"routes: [ { name: x, upstream: app, upgrade: [ \"a b\" ] } ]", "'a b' is no protocol"},
+        {"routes: [ { name: x, upstream: app, upgrade: [ a/ ] } ]", "'a/' is no protocol"},
+        {"routes: [ { name: x, upstream: app, upgrade: [ \"\" ] } ]", "'' is no protocol"},
+    };
+
+    REFUSED(faults);
+}
+END_TEST
+
 START_TEST(names_of_routes_are_unique)
 {
     static const struct fault faults[] = {
@@ -356,7 +373,8 @@ END_TEST
 UNIT_MAIN("route/route_config", route_has_exactly_one_action,
           undefined_names_are_told_with_the_nearest, place_of_an_error_is_that_of_the_value,
           bad_paths_and_patterns_are_refused, bad_hosts_are_refused, bad_conditions_are_refused,
-          edits_may_not_touch_framing_or_hops, bad_actions_are_refused, names_of_routes_are_unique,
+          edits_may_not_touch_framing_or_hops, bad_actions_are_refused,
+          protocols_that_hide_requests_are_refused, names_of_routes_are_unique,
           all_errors_are_told_at_once, unreachable_routes_are_warned_of,
           reachable_routes_are_not_warned_of, what_has_no_effect_is_warned_of,
           everything_written_reaches_the_route)

@@ -74,7 +74,8 @@ struct shape {
     const struct field *fields;  /* STRUCT: ends with a field whose name is NULL */
     const struct shape *element; /* LIST, MAP; of a MAP: a STRUCT that begins with struct named */
     const struct choice *choices;
-    uint64_t min, max;     /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: elements */
+    uint64_t min, max;     /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: elements; CUSTOM: of
+                            * numbers, for the JSON Schema alone */
     const char *scalar;    /* STRUCT: a scalar instead of a map sets this field */
     shape_parse_fn *parse; /* CUSTOM: how; others: NULL */
     shape_check_fn *check; /* STRUCT: after all fields, or NULL */

@@ -400,6 +400,30 @@ static void print_choices(struct schema *schema, const struct shape *shape)
     json_close(json, ']');
 }
 
+/* Bounds of numbers; what texts stand for is not compared, but that a zero is too small. */
+static void print_bounds(struct schema *schema, const struct shape *shape)
+{
+    struct json *json = &schema->json;
+
+    if (shape->min && shape->kind != SHAPE_DURATION)
+        json_number(json, "minimum", shape->min);
+    if (shape->max && shape->kind != SHAPE_DURATION)
+        json_number(json, "maximum", shape->max);
+    if (shape->min == 0 || shape->kind == SHAPE_CUSTOM)
+        return;
+    json_open(json, "not", '{');
+    json_open(json, "anyOf", '[');
+    json_open_row(json, NULL, '{');
+    json_literal(json, "const", SPAN("0"));
+    json_close(json, '}');
+    json_open_row(json, NULL, '{');
+    json_string(json, "type", SPAN("string"));
+    json_string(json, "pattern", SPAN("^0+[A-Za-z]*$"));
+    json_close(json, '}');
+    json_close(json, ']');
+    json_close(json, '}');
+}
+
 /* What the parse function takes beyond its pattern is not known; without one, anything. */
 static void print_custom(struct schema *schema, const struct shape *shape)
 {
@@ -415,6 +439,7 @@ static void print_custom(struct schema *schema, const struct shape *shape)
     json_string(&schema->json, NULL, SPAN("boolean"));
     json_close(&schema->json, ']');
     json_string(&schema->json, "pattern", text_span(&pattern));
+    print_bounds(schema, shape);
     text_fini(&pattern);
 }
 
@@ -440,9 +465,12 @@ static void print_shape(struct schema *schema, const struct shape *shape)
     case SHAPE_CUSTOM:
         print_custom(schema, shape);
         break;
-    case SHAPE_BOOL:
     case SHAPE_DURATION:
     case SHAPE_SIZE:
+        print_scalar_reference(schema, shape->kind);
+        print_bounds(schema, shape);
+        break;
+    case SHAPE_BOOL:
     case SHAPE_RATIO:
     case SHAPE_TEXT:
     case SHAPE_SECRET:

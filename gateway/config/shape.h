@@ -74,16 +74,15 @@ struct shape {
     const struct field *fields;  /* STRUCT: ends with a field whose name is NULL */
     const struct shape *element; /* LIST, MAP; of a MAP: a STRUCT that begins with struct named */
     const struct choice *choices;
-    uint64_t min, max;     /* UINT, DURATION, SIZE: bounds (max 0: none); LIST: elements */
+    /*
+     * UINT, DURATION, SIZE: bounds (max 0: none); LIST: elements; CUSTOM: of numbers, for the JSON
+     * Schema alone.
+     */
+    uint64_t min, max;
     const char *scalar;    /* STRUCT: a scalar instead of a map sets this field */
     shape_parse_fn *parse; /* CUSTOM: how; others: NULL */
     shape_check_fn *check; /* STRUCT: after all fields, or NULL */
-    const char *
-        /*
-         * "an address such as 127.0.0.1:8080", for errors and the reference; tells min and max
-         * too
-         */
-        what;
+    const char *what; /* "a number from 1 to 9", for errors and the reference: tells min and max */
     const char *pattern; /* CUSTOM: regular expression for the JSON Schema, or NULL */
     const char *title;   /* STRUCT: "listener", "route", as errors call it */
     /*

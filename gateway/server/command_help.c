@@ -59,6 +59,8 @@ static void add_option(const struct option_row *row, struct text *out)
     text_format(&text, "%s--%s%s%s", row->letter ? letter : "    ", row->name,
                 row->metavar ? " " : "", row->metavar ? row->metavar : "");
     text_format(out, "  %-26s", label);
+    if (text_span(&text).len >= 26) /* no blank is left between the two */
+        text_format(out, "\n%28s", "");
     add_wrapped(row->help, 28, out);
 }
 

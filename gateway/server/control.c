@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "core/library.h"
 #include "core/mailbox.h"
 #include "core/signals.h"
 #include "core/thread.h"
@@ -512,6 +513,13 @@ static enum err open_admin(struct control *control, const struct admin_conf *con
 
 /* -- up and down ------------------------------------------------------------ */
 
+/* errno says why; returns err. */
+static enum err report_worker(unsigned worker, enum err err)
+{
+    log_error("cannot start worker", F_UINT("worker", worker), F_STR("cause", strerror(errno)));
+    return err;
+}
+
 static enum err start_workers(struct control *control, uint64_t wanted)
 {
     unsigned n = wanted ? (unsigned)wanted : thread_processors();
@@ -522,7 +530,7 @@ static enum err start_workers(struct control *control, uint64_t wanted)
     for (unsigned i = 0; i < n; i++) {
         control->crew.worker[i] = worker_new(&control->crew, i);
         if (!control->crew.worker[i])
-            return ERR_SYSTEM;
+            return report_worker(i, ERR_SYSTEM);
     }
     return OK;
 }
@@ -536,7 +544,7 @@ static enum err run_workers(struct control *control)
         snprintf(name, sizeof(name), "worker-%u", i);
         err = thread_start(&control->thread[i], name, worker_main, control->crew.worker[i]);
         if (err)
-            return err;
+            return report_worker(i, err);
     }
     return OK;
 }
@@ -564,6 +572,7 @@ static enum err set_up(struct control *control)
     static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
     raise_descriptors();
+    library_log();
     control->loop = loop_new();
     if (mailbox_new(&control->mailbox, control->loop, control))
         return ERR_SYSTEM;

@@ -46,6 +46,8 @@ static enum err parse_workers(struct bind *bind, const struct tree *node, void *
 static const struct shape workers_shape = {
     .kind = SHAPE_CUSTOM,
     .size = sizeof(uint64_t),
+    .min = 1,
+    .max = WORKERS_MAX,
     .parse = parse_workers,
     .what = "auto, or a number from 1 to 256",
     .pattern = "^(auto|[1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-6])$"};

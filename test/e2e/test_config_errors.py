@@ -295,6 +295,10 @@ def placed(path, example):
               "upstreams": {name: {"endpoints": ["127.0.0.1:9000"]} for name in ("app", "canary")}}
     if path.startswith(("routes[].redirect", "routes[].respond")):
         del route["upstream"]
+    # What says how a rule balances wants that rule.
+    rule = {"upstreams.NAME.hash": "ring_hash", "upstreams.NAME.sticky": "sticky_cookie"}.get(path)
+    if rule:
+        config["upstreams"]["app"]["balance"] = rule
     example.pop("tls", None)
     steps = re.findall(r"[a-z_]+|\[\]|[A-Z]+", path)
     if not steps:

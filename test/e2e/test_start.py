@@ -227,7 +227,11 @@ def test_the_schema_accepts_what_check_accepts(sluice, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [{"rutes": []}, {"workers": "many"}, {"routes": "none"}, {"log": {"level": "loud"}},
-                                 {"listeners": [{"bnd": "127.0.0.1:0"}]}, {"routes": [{"upstreem": "a"}]}])
+                                 {"listeners": [{"bnd": "127.0.0.1:0"}]}, {"routes": [{"upstreem": "a"}]}, {"workers": 0},
+                                 {"workers": 1000}, {"listeners": [{"bind": "127.0.0.1:0", "timeout": {"head": 0}}]},
+                                 {"listeners": [{"bind": "127.0.0.1:0", "timeout": {"head": "0s"}}]},
+                                 {"listeners": [{"bind": "127.0.0.1:0", "limits": {"line": 10}}]},
+                                 {"routes": [{"echo": True, "limits": {"body": "0KiB"}}]}])
 def test_the_schema_refuses_what_check_refuses(sluice, tmp_path, bad):
     schema = json.loads(sluice("schema").stdout)
     with pytest.raises(jsonschema.ValidationError):
@@ -290,6 +294,26 @@ def test_a_log_that_cannot_be_opened_is_told_with_its_place(sluice, tmp_path, na
     run = sluice("run", "-c", str(tmp_path / "c.yaml"))
     assert run.returncode == 1, run
     assert "c.yaml:5:9: error:" in run.stderr and f"{name}.path" in run.stderr, run
+
+
+def test_too_few_descriptors_are_said_so(binary, tmp_path):
+    (tmp_path / "c.yaml").write_text("workers: 2\nlisteners: [ { bind: '127.0.0.1:0' } ]\nadmin: 127.0.0.1:0\n"
+                                     "routes: [ { echo: true } ]\n")
+    failed = 0
+    for limit in range(8, 20):
+        run = subprocess.run(["sh", "-c", f"ulimit -n {limit}; exec timeout 1 {binary} run -c {tmp_path}/c.yaml"],
+                             capture_output=True, text=True, timeout=20, check=False)
+        if run.returncode in (0, 124):
+            continue
+        failed += 1
+        assert "Too many open files" in run.stderr, (limit, run)
+    assert failed, "some limit is too low"
+
+
+def test_no_option_outgrows_its_column_of_the_help(sluice):
+    for command in ("run", "check", "explain", "reload", "schema", "reference", "version"):
+        told = sluice("help", command).stdout.split("options:\n")[1].splitlines()
+        assert all(line[27] == " " for line in told if len(line) > 28), told
 
 
 def test_the_admin_listener_can_be_off(start, upstream):

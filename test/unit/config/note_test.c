@@ -212,20 +212,15 @@ static void add_entry(void *text, const struct notes_entry *entry)
 
 START_TEST(notes_are_told_one_by_one_in_order)
 {
-    struct notes *notes = notes_new();
-    unsigned file = notes_add_file(notes, SPAN("a.yaml"), SPAN("one\ntwo\n"));
-    struct text told;
-
-    text_init(&told, 4096);
-    notes_warn(notes, (struct mark){file, 2, 3, 1}, NULL, "second");
-    notes_error(notes, (struct mark){file, 1, 2, 1}, "try this", "first");
-    notes_error(notes, (struct mark){0}, NULL, "the whole");
-    notes_each(notes, add_entry, &told);
-    ck_assert_str_eq(told.ptr, "error :0:0 the whole ()\n"
-                               "error a.yaml:1:2 first (try this)\n"
-                               "warning a.yaml:2:3 second ()\n");
-    text_fini(&told);
-    notes_free(&notes);
+    set_up("one\ntwo\n");
+    notes_warn(notes, at(2, 3, 1), NULL, "second");
+    notes_error(notes, at(1, 2, 1), "try this", "first");
+    notes_error(notes, at(0, 0, 0), NULL, "the whole");
+    notes_each(notes, add_entry, &out);
+    ck_assert_str_eq(out.ptr, "error :0:0 the whole ()\n"
+                              "error sluice.yaml:1:2 first (try this)\n"
+                              "warning sluice.yaml:2:3 second ()\n");
+    tear_down();
 }
 END_TEST
 

@@ -106,13 +106,17 @@ static void hash_check(struct bind *bind, const struct tree *node, void *out)
     }
 }
 
+/* One key: each of these stands in place of by. */
+static const char *const hash_others[] = {"cookie", "query", NULL};
+
 const struct shape upstream_hash_shape = {.kind = SHAPE_STRUCT,
                                           .size = sizeof(struct upstream_hash),
                                           .fields = hash_fields,
                                           .scalar = "by",
                                           .check = hash_check,
                                           .what = "source, path, or a map",
-                                          .title = "hash"};
+                                          .title = "hash",
+                                          .others = hash_others};
 
 /* -- sticky ----------------------------------------------------------------- */
 

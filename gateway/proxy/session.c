@@ -750,7 +750,8 @@ static void on_hangup(struct conn *conn, enum err err)
         return;
     }
     if (err == ERR_CLOSED && conf_of(session)->half_close == HALF_CLOSE_ALLOW) {
-        session->last = true;
+        /* It may still read. Requests that came before its end are served first. */
+        session->last = conn_peek(conn).len == 0;
     } else {
         on_end(session, err);
     }

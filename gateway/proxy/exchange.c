@@ -492,7 +492,7 @@ static void on_total(struct alarm *alarm)
 /* -- the request's content ------------------------------------------------ */
 
 /* Something moves in a tunnel: its time begins anew, within what its age leaves. */
-static void note_activity(struct exchange *ex)
+void exchange_note_activity(struct exchange *ex)
 {
     uint64_t ms = ex->times.tunnel_ms;
     uint64_t age_ms, max_ms = ex->times.tunnel_max_ms;
@@ -519,7 +519,7 @@ void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
 
     if (ex->state == EX_DONE || ex->skipping || is_answered(ex))
         return;
-    note_activity(ex);
+    exchange_note_activity(ex);
     ex->request_bytes += (int64_t)piece.len;
     if (ex->body_max && (uint64_t)ex->request_bytes > ex->body_max) {
         exchange_refuse(ex, REASON_BODY_TOO_LARGE, NULL);
@@ -542,7 +542,7 @@ void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
     }
     if (ex->state == EX_DONE || is_answered(ex) || !ex->attempt || !ex->attempt->lease.conn)
         return;
-    note_activity(ex);
+    exchange_note_activity(ex);
     up = &ex->attempt->leg;
     up->ops->send_end(up, trailers);
 }
@@ -555,7 +555,7 @@ void exchange_on_request_failed(struct exchange *ex, enum reason reason, const c
 
 void exchange_on_up_drained(struct exchange *ex)
 {
-    note_activity(ex);
+    exchange_note_activity(ex);
     if (!ex->down_held)
         return;
     ex->down_held = false;
@@ -564,7 +564,7 @@ void exchange_on_up_drained(struct exchange *ex)
 
 void exchange_on_down_drained(struct exchange *ex)
 {
-    note_activity(ex);
+    exchange_note_activity(ex);
     if (!ex->up_held)
         return;
     ex->up_held = false;
@@ -618,142 +618,6 @@ bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const c
     }
     ex->state = EX_AIM;
     return true;
-}
-
-/* -- the response -------------------------------------------------------------- */
-
-/* How content goes downstream, given how it comes. */
-static void frame(const struct exchange *ex, const struct response *response, struct leg_head *head)
-{
-    head->framing = response->framing;
-    head->body_bytes = response->body_bytes;
-    head->keep_length = BODY_UNKNOWN;
-    if (response->status == 304 || ex->request.method == METHOD_HEAD)
-        head->keep_length = response->body_bytes;
-    if (response->framing == FRAMING_CHUNKED || response->framing == FRAMING_CLOSE)
-        head->framing = ex->request.minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
-}
-
-void exchange_on_interim(struct exchange *ex, const struct response *response)
-{
-    struct leg *down = ex->from.leg;
-    struct leg_head head = {.response = response,
-                            .framing = FRAMING_NONE,
-                            .body_bytes = BODY_UNKNOWN,
-                            .keep_length = BODY_UNKNOWN};
-
-    if (ex->state != EX_FORWARD || ex->request.minor == 0)
-        return;
-    /* A client that does not take what it was sent is not sent more. */
-    if (down->ops->flush(down) != OK)
-        return;
-    /* An interim head that does not fit is left out: the final one tells all. */
-    if (down->ops->send_head(down, &head) == OK)
-        log_debug("interim response passed on", F_UINT("status", response->status));
-}
-
-/*
- * The fields of a response are borrowed from what was read, and gone with it. The access log may
- * want some at the end, so they are copied, or forgotten.
- */
-static void keep_fields(struct exchange *ex)
-{
-    struct fields *fields = &ex->response.fields;
-    struct field_line *kept = NULL;
-    unsigned n = fields->n;
-
-    if (ex->view->snapshot->logs_response)
-        kept = arena_try_raw(&ex->arena, n * sizeof(*kept));
-    fields->n = 0;
-    for (unsigned i = 0; kept && i < n; i++) {
-        struct sluice_span name = arena_copy(&ex->arena, field_name(&fields->line[i]));
-        struct sluice_span value = arena_copy(&ex->arena, field_value(&fields->line[i]));
-
-        kept[i] = fields->line[i];
-        kept[i].name = name.ptr;
-        kept[i].value = value.ptr;
-        if (!name.ptr || !value.ptr)
-            break;
-        fields->n++;
-    }
-    fields->line = kept;
-    fields->cap = fields->n;
-}
-
-/* Pass a final head on; the exchange is then in the state that follows. */
-static void answer(struct exchange *ex, const struct response *response, enum exchange_state next)
-{
-    struct leg *down = ex->from.leg;
-    struct leg_head head = {.response = &ex->response};
-    enum err err = OK;
-
-    ex->response = *response;
-    ex->response.fields.arena = &ex->arena;
-    ex->answered_us = loop_now_us(ex->worker->loop);
-    if (!fields_find(&ex->response.fields, FIELD_DATE))
-        err = fields_put(&ex->response.fields, FIELD_DATE, worker_date(ex->worker));
-    if (err == OK)
-        err = affinity_tell(ex, &ex->response.fields);
-    if (err == OK && ex->route->response_edits.n > 0)
-        err = route_edit_fields(&ex->route->response_edits, &ex->response.fields);
-    frame(ex, response, &head);
-    if (err == OK)
-        err = down->ops->send_head(down, &head);
-    if (err) {
-        exchange_refuse(ex, REASON_INTERNAL, "the response head cannot be sent");
-        return;
-    }
-    keep_fields(ex);
-    ex->head_sent = true;
-    ex->reason = REASON_COMPLETED;
-    ex->state = next;
-}
-
-void exchange_on_response(struct exchange *ex, const struct response *response)
-{
-    if (ex->state == EX_FORWARD)
-        answer(ex, response, EX_ANSWER);
-}
-
-void exchange_on_tunnel(struct exchange *ex, const struct response *response)
-{
-    struct response granted = *response;
-
-    if (ex->state != EX_FORWARD)
-        return;
-    granted.upgrade = ex->request.upgrade;
-    ex->request_done = false; /* the client's side is open again */
-    ex->body_max = 0;
-    answer(ex, &granted, EX_TUNNEL);
-    if (ex->state != EX_TUNNEL)
-        return;
-    ex->tunnel = true;
-    counter_add(&ex->worker->counters.tunnels, 1);
-    note_activity(ex);
-}
-
-void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
-{
-    struct leg *down = ex->from.leg;
-
-    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
-        return;
-    note_activity(ex);
-    ex->response_bytes += (int64_t)piece.len;
-    down->ops->send_body(down, piece);
-}
-
-void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)
-{
-    struct leg *down = ex->from.leg;
-
-    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
-        return;
-    note_activity(ex);
-    down->ops->send_end(down, trailers);
-    ex->response_done = true;
-    if (ex->state == EX_ANSWER)
-        ex->state = EX_DRAIN;
 }
 
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])

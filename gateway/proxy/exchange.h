@@ -168,6 +168,9 @@ bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const c
 /* Answer with a reason's status, or cut when a head is out already. */
 void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail);
 
+/* Bytes moved in a tunnel, either way: its idle time begins anew. Nothing in other states. */
+void exchange_note_activity(struct exchange *ex);
+
 /* 32 hexadecimal digits and a NUL. */
 enum { EXCHANGE_ID_TEXT = 33 };
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT]);

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -19,12 +20,14 @@ struct plan {
     unsigned long read, write, again, reset, accept, dial; /* 0: no such fault */
 };
 
+enum plan_state { PLAN_UNREAD, PLAN_BEING_READ, PLAN_READ };
+
 /*
  * Process-wide on purpose: the N-th call is counted over everything. Read from the environment
- * once, by whoever comes first; two that come together read the same.
+ * once, by whoever comes first; the others wait for it.
  */
 static struct plan plan;
-static bool plan_is_read;
+static enum plan_state plan_state; /* atomic */
 static unsigned long calls, accepts, dials;
 
 static unsigned long number_of(const char *name)
@@ -36,15 +39,23 @@ static unsigned long number_of(const char *name)
 
 static const struct plan *plan_get(void)
 {
-    if (__atomic_load_n(&plan_is_read, __ATOMIC_ACQUIRE))
+    enum plan_state before = PLAN_UNREAD;
+
+    if (__atomic_load_n(&plan_state, __ATOMIC_ACQUIRE) == PLAN_READ)
         return &plan;
-    __atomic_store_n(&plan.read, number_of("SLUICE_FAULT_READ"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan.write, number_of("SLUICE_FAULT_WRITE"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan.again, number_of("SLUICE_FAULT_AGAIN"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan.reset, number_of("SLUICE_FAULT_RESET"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan.accept, number_of("SLUICE_FAULT_ACCEPT"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan.dial, number_of("SLUICE_FAULT_DIAL"), __ATOMIC_RELAXED);
-    __atomic_store_n(&plan_is_read, true, __ATOMIC_RELEASE);
+    if (__atomic_compare_exchange_n(&plan_state, &before, PLAN_BEING_READ, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_ACQUIRE)) {
+        plan.read = number_of("SLUICE_FAULT_READ");
+        plan.write = number_of("SLUICE_FAULT_WRITE");
+        plan.again = number_of("SLUICE_FAULT_AGAIN");
+        plan.reset = number_of("SLUICE_FAULT_RESET");
+        plan.accept = number_of("SLUICE_FAULT_ACCEPT");
+        plan.dial = number_of("SLUICE_FAULT_DIAL");
+        __atomic_store_n(&plan_state, PLAN_READ, __ATOMIC_RELEASE);
+    }
+    while (before != PLAN_READ && __atomic_load_n(&plan_state, __ATOMIC_ACQUIRE) != PLAN_READ) {
+        sched_yield();
+    }
     return &plan;
 }
 

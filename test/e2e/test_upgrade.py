@@ -281,7 +281,8 @@ def test_much_passes_both_ways_at_once_with_flat_memory(gateway, script):
     line = gateway.expect_end("completed")
     assert (line["bytes_in"], line["bytes_out"]) == (total, total)
     if not SANITIZED:
-        assert peak[0] - before < 2048, "memory grew by the transfer"
+        # PSS moves by some MiB with what else maps the same files; 20 MiB each way would show.
+        assert peak[0] - before < 10 * 1024, "memory grew by the transfer"
 
 
 def timed(upstream, **times):

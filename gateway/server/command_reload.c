@@ -1,20 +1,23 @@
 /* command_reload.c - ask the admin listener of the running gateway, and tell its answer. */
 #include "base/alloc.h"
+#include "core/loop.h"
 #include "http/target.h"
+#include "net/fetch.h"
 #include "server/command.h"
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { CONNECT_SECONDS = 5, ANSWER_SECONDS = 120 };
+enum { CONNECT_MS = 5000, ANSWER_MS = 120 * 1000 };
 
 /* An answer of the admin listener. */
 struct answer {
-    long status;
+    enum err err;
+    unsigned status;
     struct text body;
-    char why[CURL_ERROR_SIZE];
+    char why[256];
+    struct loop *loop; /* borrowed: runs until it is there */
 };
 
 /* -- where it listens ---------------------------------------------------------- */
@@ -75,40 +78,36 @@ static int find_bind(const struct args *args, char **bind)
 
 /* -- asking ---------------------------------------------------------------------- */
 
-static size_t on_body(char *bytes, size_t one, size_t n, void *answer_)
+static void on_answer(void *answer_, const struct fetch_answer *fetched)
 {
     struct answer *answer = answer_;
 
-    text_add(&answer->body, span_make(bytes, one * n));
-    return answer->body.cut ? 0 : one * n;
+    answer->err = fetched->err;
+    answer->status = fetched->status;
+    text_add(&answer->body, fetched->body);
+    snprintf(answer->why, sizeof(answer->why), "%s", fetched->why);
+    loop_stop(answer->loop);
 }
 
 static bool post(const char *url, const char *path, struct answer *answer)
 {
-    CURL *curl = curl_easy_init();
-    CURLcode code = CURLE_FAILED_INIT;
+    const struct fetch_request request = {.method = "POST",
+                                          .url = url,
+                                          .unix_path = path,
+                                          .connect_ms = CONNECT_MS,
+                                          .total_ms = ANSWER_MS,
+                                          .max_bytes = COMMAND_BYTES,
+                                          .done = on_answer,
+                                          .arg = answer};
+    struct fetcher *fetcher;
 
-    if (!curl)
-        return false;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->why);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    if (path)
-        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
-    code = curl_easy_perform(curl);
-    if (code == CURLE_OK) {
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
-    } else if (!answer->why[0]) {
-        snprintf(answer->why, sizeof(answer->why), "%s", curl_easy_strerror(code));
-    }
-    curl_easy_cleanup(curl);
-    return code == CURLE_OK;
+    answer->loop = loop_new();
+    fetcher = fetcher_new(answer->loop, 1);
+    fetch_start(fetcher, &request);
+    loop_run(answer->loop);
+    fetcher_free(&fetcher);
+    loop_free(&answer->loop);
+    return answer->err == OK;
 }
 
 /* -- telling ----------------------------------------------------------------------- */
@@ -155,7 +154,7 @@ static int tell(const struct answer *answer, const char *bind)
 
     if (!json_is_boolean(ok)) {
         code = command_fail(EXIT_FAILED,
-                            "what listens at %s answered with status %ld and is no sluice; see "
+                            "what listens at %s answered with status %u and is no sluice; see "
                             "admin.bind, or use --admin ADDR",
                             bind, answer->status);
     } else if (json_is_false(ok)) {

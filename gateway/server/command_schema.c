@@ -1,10 +1,10 @@
 /* command_schema.c - what the program says of itself: schema, reference, version. */
 #include "config/library.h"
 #include "core/library.h"
+#include "net/fetch.h"
 #include "route/library.h"
 #include "server/command.h"
 
-#include <curl/curl.h>
 #include <jansson.h>
 
 int command_schema(const struct args *args)
@@ -39,7 +39,7 @@ int command_version(const struct args *args)
         text_add(&out, SPAN("pcre2 "));
         library_pcre2(&out);
         text_format(&out, "\njansson %s\n", JANSSON_VERSION);
-        text_format(&out, "libcurl %s\n", curl_version_info(CURLVERSION_NOW)->version);
+        text_format(&out, "libcurl %s\n", fetch_library());
     }
     return command_out(&out);
 }

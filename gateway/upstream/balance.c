@@ -34,12 +34,9 @@ const struct balance *balance_get(int index)
 
 void balance_prepare(int index, struct members *members)
 {
-    uint64_t sum = 0;
-
-    members->reach = arena_new(&members->arena, (members->n + 1) * sizeof(*members->reach));
+    members->weights = 0;
     for (size_t i = 0; i < members->n; i++) {
-        sum += members->member[i].weight;
-        members->reach[i] = sum;
+        members->weights += members->member[i].weight;
     }
     members->slots = (struct slots){.rule = rules[index]};
     if (rules[index]->prepare && members->n > 0)
@@ -66,18 +63,19 @@ uint64_t balance_mix(uint64_t number)
 
 bool balance_is_fit(const struct lease *lease, const struct endpoint *endpoint)
 {
-    return lease_may_try(lease, endpoint) && endpoint_has_room(endpoint);
+    return !endpoint->out && lease_may_try(lease, endpoint) && endpoint_has_room(endpoint);
 }
 
 struct endpoint *balance_draw(struct upstream *upstream, const struct lease *lease, size_t skip,
                               size_t *index)
 {
-    size_t n = upstream->n_endpoints;
+    const struct candidates *candidates = &upstream->candidates;
+    size_t n = candidates->n;
     size_t at = rng_below(upstream->rng, n);
 
     /* Some draws, then each in turn from a random one on, so that it is found if there is one. */
     for (size_t i = 0; n > 0 && i < DRAWS + n; i++) {
-        struct endpoint *endpoint = upstream->endpoint[at];
+        struct endpoint *endpoint = candidates->endpoint[at];
 
         if (at != skip && balance_is_fit(lease, endpoint)) {
             *index = at;
@@ -94,7 +92,7 @@ struct endpoint *balance_draw(struct upstream *upstream, const struct lease *lea
  */
 static bool is_within_bound(const struct upstream *upstream, const struct endpoint *endpoint)
 {
-    uint64_t sum = upstream->members->reach[upstream->n_endpoints - 1];
+    uint64_t sum = upstream->candidates.weights;
 
     return upstream->bound_percent == 0 ||
            (uint64_t)endpoint->active * 100 * sum <

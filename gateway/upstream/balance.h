@@ -55,12 +55,12 @@ uint64_t balance_mix(uint64_t number);
 
 /* -- for the rules ---------------------------------------------------------- */
 
-/* May this lease have it, and is there room? */
+/* Is it a candidate, may this lease have it, and is there room? Constant time. */
 bool balance_is_fit(const struct lease *lease, const struct endpoint *endpoint);
 
 /*
- * A random fit endpoint other than that at index skip (n_endpoints: none to skip), and its index;
- * whatever the weights. NULL when there is none.
+ * A random fit endpoint other than the candidate at index skip (candidates.n: none to skip), and
+ * its index among them; whatever the weights. NULL when there is none.
  */
 struct endpoint *balance_draw(struct upstream *upstream, const struct lease *lease, size_t skip,
                               size_t *index);

@@ -19,8 +19,8 @@ static struct endpoint *pick(struct upstream *upstream, const struct lease *leas
     struct endpoint *first, *second;
     size_t index;
 
-    first = balance_draw(upstream, lease, upstream->n_endpoints, &index);
-    if (!first || upstream->n_endpoints == 1)
+    first = balance_draw(upstream, lease, upstream->candidates.n, &index);
+    if (!first || upstream->candidates.n == 1)
         return first;
     second = balance_draw(upstream, lease, index, &index);
     return second && is_less_busy(second, first) ? second : first;

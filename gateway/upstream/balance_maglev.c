@@ -127,7 +127,7 @@ static void prepare(struct members *members)
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    if (upstream->n_endpoints == 0)
+    if (upstream->candidates.n == 0)
         return NULL;
     if (!lease->has_key || upstream->members->slots.rule != &balance_maglev)
         return balance_random.pick(upstream, lease);

@@ -12,15 +12,15 @@
 enum { DRAWS = 8 };
 
 /* The first member whose running sum is above at. */
-static size_t find(const struct members *members, uint64_t at)
+static size_t find(const struct candidates *candidates, uint64_t at)
 {
     size_t low = 0;
-    size_t high = members->n - 1;
+    size_t high = candidates->n - 1;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (members->reach[middle] > at) {
+        if (candidates->reach[middle] > at) {
             high = middle;
         } else {
             low = middle + 1;
@@ -40,21 +40,22 @@ static bool accepts(const struct upstream *upstream, const struct endpoint *endp
 
 static struct endpoint *draw_among_fit(const struct upstream *upstream, const struct lease *lease)
 {
+    const struct candidates *candidates = &upstream->candidates;
     struct endpoint *last = NULL;
     uint64_t sum = 0;
     uint64_t at;
 
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        if (balance_is_fit(lease, upstream->endpoint[i]))
-            sum += endpoint_weight(upstream->endpoint[i]);
+    for (size_t i = 0; i < candidates->n; i++) {
+        if (balance_is_fit(lease, candidates->endpoint[i]))
+            sum += endpoint_weight(candidates->endpoint[i]);
     }
     at = rng_below(upstream->rng, sum);
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        uint64_t weight = endpoint_weight(upstream->endpoint[i]);
+    for (size_t i = 0; i < candidates->n; i++) {
+        uint64_t weight = endpoint_weight(candidates->endpoint[i]);
 
-        if (!balance_is_fit(lease, upstream->endpoint[i]))
+        if (!balance_is_fit(lease, candidates->endpoint[i]))
             continue;
-        last = upstream->endpoint[i];
+        last = candidates->endpoint[i];
         if (at < weight)
             break;
         at -= weight;
@@ -64,13 +65,13 @@ static struct endpoint *draw_among_fit(const struct upstream *upstream, const st
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    const struct members *members = upstream->members;
+    const struct candidates *candidates = &upstream->candidates;
 
-    if (upstream->n_endpoints == 0)
+    if (candidates->n == 0)
         return NULL;
     for (unsigned i = 0; i < DRAWS; i++) {
-        uint64_t at = rng_below(upstream->rng, members->reach[members->n - 1]);
-        struct endpoint *endpoint = upstream->endpoint[find(members, at)];
+        uint64_t at = rng_below(upstream->rng, candidates->weights);
+        struct endpoint *endpoint = candidates->endpoint[find(candidates, at)];
 
         if (balance_is_fit(lease, endpoint) && accepts(upstream, endpoint))
             return endpoint;

@@ -20,7 +20,7 @@ struct point {
 
 static size_t points_of(const struct members *members, const struct member *member)
 {
-    uint64_t sum = members->reach[members->n - 1];
+    uint64_t sum = members->weights;
     uint64_t points = (uint64_t)member->weight * POINTS;
 
     if (sum * POINTS > POINTS_MAX)
@@ -95,7 +95,7 @@ static size_t find(const struct slots *slots, uint64_t key)
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    if (upstream->n_endpoints == 0)
+    if (upstream->candidates.n == 0)
         return NULL;
     if (!lease->has_key || upstream->members->slots.rule != &balance_ring)
         return balance_random.pick(upstream, lease);

@@ -10,12 +10,14 @@
 
 static struct endpoint *pick_in_turn(struct upstream *upstream, const struct lease *lease)
 {
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        struct endpoint *endpoint = upstream->endpoint[upstream->cursor];
+    struct candidates *candidates = &upstream->candidates;
 
-        if (++upstream->cursor == upstream->n_endpoints)
-            upstream->cursor = 0;
-        if (lease_may_try(lease, endpoint) && endpoint_has_room(endpoint))
+    for (size_t i = 0; i < candidates->n; i++) {
+        struct endpoint *endpoint = candidates->endpoint[candidates->cursor];
+
+        if (++candidates->cursor == candidates->n)
+            candidates->cursor = 0;
+        if (balance_is_fit(lease, endpoint))
             return endpoint;
     }
     return NULL;
@@ -26,11 +28,13 @@ static struct endpoint *pick_by_weight(struct upstream *upstream, const struct l
     struct endpoint *best = NULL;
     int64_t sum = 0;
 
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        struct endpoint *endpoint = upstream->endpoint[i];
+    const struct candidates *candidates = &upstream->candidates;
+
+    for (size_t i = 0; i < candidates->n; i++) {
+        struct endpoint *endpoint = candidates->endpoint[i];
         int64_t weight;
 
-        if (!lease_may_try(lease, endpoint) || !endpoint_has_room(endpoint))
+        if (!balance_is_fit(lease, endpoint))
             continue;
         weight = (int64_t)endpoint_weight(endpoint);
         sum += weight;
@@ -45,7 +49,7 @@ static struct endpoint *pick_by_weight(struct upstream *upstream, const struct l
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    bool in_turn = upstream->same_weights && !upstream_is_warming(upstream);
+    bool in_turn = upstream->candidates.same_weights && !upstream_is_warming(upstream);
 
     return in_turn ? pick_in_turn(upstream, lease) : pick_by_weight(upstream, lease);
 }

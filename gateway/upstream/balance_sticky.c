@@ -62,7 +62,7 @@ static struct endpoint *find(const struct upstream *upstream, uint64_t id)
 
 static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
 {
-    bool is_named = lease->has_key && upstream->n_endpoints > 0 &&
+    bool is_named = lease->has_key && upstream->candidates.n > 0 &&
                     upstream->members->slots.rule == &balance_sticky;
     struct endpoint *named = is_named ? find(upstream, lease->key) : NULL;
 

@@ -40,6 +40,9 @@ static const struct row upstream_rows[] = {
      PAGE_COUNTER, "cause", "full", AT(rejected_full)},
     {"sluice_upstream_queue_rejected_total", NULL, PAGE_COUNTER, "cause", "timeout",
      AT(rejected_timeout)},
+    {"sluice_upstream_panic_picks_total",
+     "Requests for which an endpoint was chosen although none was known to be well.", PAGE_COUNTER,
+     NULL, NULL, AT(panic_picks)},
 };
 
 #undef AT

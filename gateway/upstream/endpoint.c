@@ -65,6 +65,16 @@ static void end_retired(struct endpoint *endpoint)
 
 /* -- for balancing -------------------------------------------------------- */
 
+void endpoint_begin_slowly(struct endpoint *endpoint)
+{
+    struct upstream *upstream = endpoint->upstream;
+
+    if (upstream->slow_start_us == 0)
+        return;
+    endpoint->born_us = loop_now_us(upstream->loop);
+    upstream->warming_until_us = endpoint->born_us + upstream->slow_start_us;
+}
+
 uint64_t endpoint_weight(const struct endpoint *endpoint)
 {
     const struct upstream *upstream = endpoint->upstream;

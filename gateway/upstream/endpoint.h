@@ -61,6 +61,8 @@ struct endpoint {
     double latency_us;        /* balance_ewma's average, as of latency_at_us */
     uint64_t latency_at_us;   /* 0: no answer yet */
     struct tls_memory memory; /* the session to resume */
+    uint32_t state;           /* share_state() as last seen */
+    bool out;                 /* not to be picked: not among the candidates */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     bool retired;
 };
@@ -86,6 +88,9 @@ void endpoint_say_waiting(struct endpoint *endpoint, bool waiting);
 
 /* Close an idle connection if another worker waits at the cap and nobody here does. */
 void endpoint_give_way(struct endpoint *endpoint);
+
+/* From now on its share of the requests grows little by little, if there is a slow start. */
+void endpoint_begin_slowly(struct endpoint *endpoint);
 
 /* Its weight times ENDPOINT_FULL, less during its slow start; never 0. */
 uint64_t endpoint_weight(const struct endpoint *endpoint);

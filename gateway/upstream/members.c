@@ -1,51 +1,9 @@
 #include "upstream/members.h"
 
 #include "base/alloc.h"
-#include "base/map.h"
 #include "net/resolve.h"
 #include "upstream/balance.h"
 #include "upstream/endpoint.h"
-
-struct shares {
-    struct map *by_name; /* owned: "upstream address" to owned struct share */
-    struct tally *tally; /* borrowed */
-};
-
-struct shares *shares_new(struct tally *tally)
-{
-    struct shares *shares = alloc_new(sizeof(*shares));
-
-    shares->by_name = map_new();
-    shares->tally = tally;
-    return shares;
-}
-
-void shares_free(struct shares **shares)
-{
-    struct sluice_span name;
-    void *share;
-    size_t at = 0;
-
-    if (!*shares)
-        return;
-    while (map_each((*shares)->by_name, &at, &name, &share)) {
-        alloc_free(share);
-    }
-    map_free(&(*shares)->by_name);
-    alloc_free(*shares);
-    *shares = NULL;
-}
-
-static struct share *share_get(struct shares *shares, struct sluice_span name)
-{
-    struct share *share = map_find(shares->by_name, name);
-
-    if (!share) {
-        share = alloc_new(sizeof(*share));
-        map_set(shares->by_name, name, share);
-    }
-    return share;
-}
 
 static bool has_addr(const struct members *members, const struct addr *addr)
 {
@@ -74,8 +32,9 @@ static void add(struct members *members, struct shares *shares, const struct add
         arena_copy(&members->arena, addr->path ? SPAN("") : upstream_host_alone(conf->address));
     key = arena_format(&members->arena, "%.*s %s", (int)members->upstream.len,
                        members->upstream.ptr, text);
-    member->share = share_get(shares, key);
-    member->tally = tally_get(shares->tally, ENDPOINT_TALLY, key, sizeof(struct endpoint_counters));
+    member->share = shares_get(shares, members->group, key);
+    member->tally =
+        tally_get(shares_tally(shares), ENDPOINT_TALLY, key, sizeof(struct endpoint_counters));
     members->n++;
 }
 
@@ -108,6 +67,7 @@ struct members *members_from_conf(const struct upstream_conf *conf, struct share
     arena_init(&members->arena, NULL, 0);
     members->refs = 1;
     members->upstream = arena_copy(&members->arena, conf->named.name);
+    members->group = shares_group(shares, members->upstream);
     for (size_t i = 0; i < conf->endpoints.n; i++, endpoint++) {
         struct addr *addrs;
         size_t n;

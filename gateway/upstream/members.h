@@ -12,14 +12,7 @@
 #include "net/addr.h"
 #include "observe/tally.h"
 #include "upstream/conf.h"
-
-/* What all workers share about one address of one upstream; lives as long as the process. */
-struct share {
-    uint32_t used; /* atomic: connections open or being opened, counted only under a cap */
-    uint64_t
-        /* atomic: a bit per worker (index modulo 64) with requests that wait for a connection */
-        waiting;
-};
+#include "upstream/share.h"
 
 struct member {
     struct addr addr;
@@ -44,16 +37,12 @@ struct members {
     unsigned refs; /* atomic */
     struct arena arena;
     struct sluice_span upstream; /* whose */
+    struct share_group *group;   /* borrowed, lives as long as the process */
     struct member *member;
     size_t n;
-    uint64_t *reach; /* reach[i]: the weights of member 0 to i together */
+    uint64_t weights; /* of all members together */
     struct slots slots;
 };
-
-/* What the control thread keeps about addresses over reloads. */
-struct shares;
-struct shares *shares_new(struct tally *tally);
-void shares_free(struct shares **shares);
 
 /*
  * Resolve the configured endpoints; what does not resolve is noted as an error. NULL when there

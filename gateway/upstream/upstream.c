@@ -101,17 +101,6 @@ bool upstream_is_warming(const struct upstream *upstream)
            loop_now_us(upstream->loop) < upstream->warming_until_us;
 }
 
-/* Where there were others before, a new endpoint gets its share little by little. */
-static void begin_slowly(struct endpoint *endpoint)
-{
-    struct upstream *upstream = endpoint->upstream;
-
-    if (upstream->slow_start_us == 0)
-        return;
-    endpoint->born_us = loop_now_us(upstream->loop);
-    upstream->warming_until_us = endpoint->born_us + upstream->slow_start_us;
-}
-
 void upstream_set_members(struct upstream *upstream, struct members *members)
 {
     struct members *before = upstream->members;
@@ -123,7 +112,6 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
     alloc_free(upstream->endpoint);
     upstream->endpoint = alloc_new((members->n + 1) * sizeof(struct endpoint *));
     upstream->n_endpoints = members->n;
-    upstream->same_weights = true;
     for (size_t i = 0; i < members->n; i++) {
         const struct member *member = &members->member[i];
         struct endpoint *endpoint = take_old(old, member);
@@ -132,15 +120,13 @@ void upstream_set_members(struct upstream *upstream, struct members *members)
             endpoint_update(endpoint, members, member);
         } else {
             endpoint = endpoint_new(upstream, members, member);
-            if (before)
-                begin_slowly(endpoint);
+            if (before) /* where there were others, it comes in little by little */
+                endpoint_begin_slowly(endpoint);
         }
         upstream->endpoint[i] = endpoint;
-        upstream->same_weights &= member->weight == members->member[0].weight;
     }
-    upstream->cursor =
-        members->n ? upstream->all->worker % members->n : 0; /* workers do not start in step */
     upstream->members = members_ref(members);
+    candidates_renew(upstream);
     retire_rest(&old);
     members_unref(&before);
     if (upstream->n_waiting > 0)
@@ -161,6 +147,7 @@ static struct upstream *upstream_new(struct upstreams *upstreams, struct sluice_
     upstream->loop = upstreams->loop;
     upstream->rng = upstreams->rng;
     upstream->name = alloc_text(name.ptr, name.len);
+    upstream->candidates.cursor = upstreams->worker; /* workers do not start in step */
     list_init(&upstream->waiting);
     soon_init(&upstream->serve, serve);
     alarm_init(&upstream->look, on_look);
@@ -177,6 +164,7 @@ static void end_if_unused(struct upstream *upstream)
     alarm_disarm(&upstream->look);
     members_unref(&upstream->members);
     tls_client_unref(&upstream->tls);
+    candidates_fini(upstream);
     alloc_free(upstream->endpoint);
     alloc_free(upstream->name);
     alloc_free(upstream);
@@ -225,6 +213,7 @@ void upstream_unref(struct upstream **upstream)
         endpoint_retire(&old->endpoint[i]);
     }
     old->n_endpoints = 0;
+    candidates_renew(old);
     old->refs--;
     end_if_unused(old);
 }
@@ -268,15 +257,36 @@ void lease_mark_tried(struct lease *lease)
         lease->tried[lease->n_tried++] = lease->endpoint;
 }
 
+struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease)
+{
+    if (candidates_are_old(upstream))
+        candidates_renew(upstream);
+    return upstream->balance->pick(upstream, lease);
+}
+
+/* Is there one that the lease may have as soon as there is room? */
+static bool may_wait(const struct upstream *upstream, const struct lease *lease)
+{
+    const struct candidates *candidates = &upstream->candidates;
+
+    for (size_t i = 0; i < candidates->n; i++) {
+        if (lease_may_try(lease, candidates->endpoint[i]))
+            return true;
+    }
+    return false;
+}
+
 /* ERR_AGAIN: every endpoint that may be tried is full. */
 static enum err try_lease(struct upstream *upstream, struct lease *lease)
 {
-    struct endpoint *endpoint = upstream->balance->pick(upstream, lease);
+    struct endpoint *endpoint = upstream_pick(upstream, lease);
     enum err err;
 
     lease->endpoint = NULL;
     if (!endpoint)
-        return upstream->n_endpoints > lease->n_tried ? ERR_AGAIN : ERR_MISSING;
+        return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;
+    if (upstream->candidates.panic)
+        counter_add(&upstream->counters->panic_picks, 1);
     err = endpoint_lease(endpoint, lease, lease->fresh);
     if (err == ERR_LIMIT)
         return ERR_AGAIN; /* another worker was quicker */

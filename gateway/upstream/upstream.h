@@ -12,6 +12,7 @@
 
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "upstream/candidates.h"
 #include "upstream/endpoint.h"
 
 struct balance;
@@ -45,7 +46,7 @@ struct lease {
 
 /* One worker's numbers of one upstream. */
 struct upstream_counters {
-    struct counter waiting, rejected_full, rejected_timeout, retries;
+    struct counter waiting, rejected_full, rejected_timeout, retries, panic_picks;
 };
 
 /* The fields are for upstream/ only. */
@@ -62,8 +63,7 @@ struct upstream {
     struct endpoint **endpoint; /* owned */
     size_t n_endpoints;
     size_t n_retired; /* still leased */
-    size_t cursor;    /* balance_round */
-    bool same_weights;
+    struct candidates candidates;
     uint64_t bound_percent;    /* of the mean, for hashing rules; 0: none */
     uint64_t n_active;         /* leases of endpoints that are not retired */
     uint64_t slow_start_us;    /* 0: none */
@@ -106,6 +106,9 @@ void upstream_unref(struct upstream **upstream);
 
 /* Take over a newer member set. */
 void upstream_set_members(struct upstream *upstream, struct members *members);
+
+/* The endpoint that the rule chooses for a lease now; NULL when there is none for it. */
+struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease);
 
 /* Is an endpoint in its slow start? */
 bool upstream_is_warming(const struct upstream *upstream);

@@ -123,7 +123,7 @@ static inline struct endpoint *crowd_pick(struct crowd *crowd, const uint64_t *k
     lease_init(&lease, NULL, NULL);
     lease.has_key = key != NULL;
     lease.key = key ? *key : 0;
-    return crowd->upstream->balance->pick(crowd->upstream, &lease);
+    return upstream_pick(crowd->upstream, &lease);
 }
 
 /* More requests in flight at an endpoint. */

@@ -118,7 +118,9 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_queue{upstream=\"app\"} 6\n"
                "# TYPE sluice_upstream_queue_rejected_total counter\n"
                "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"full\"} 7\n"
-               "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"timeout\"} 8\n");
+               "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"timeout\"} 8\n"
+               "# TYPE sluice_upstream_panic_picks_total counter\n"
+               "sluice_upstream_panic_picks_total{upstream=\"app\"} 0\n");
     tally_free(&tally);
 }
 END_TEST

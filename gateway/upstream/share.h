@@ -1,0 +1,83 @@
+/*
+ * share.h - what all workers and the control thread share about one address of one upstream.
+ *
+ * It is kept by upstream and address: what is learnt of an endpoint outlives reloads and what its
+ * source says. The control thread alone decides whether an endpoint may be picked and
+ * writes that into the state word; then it raises the version of the upstream, which each worker
+ * compares with what it has seen when it picks (upstream/candidates.h). So a pick costs one load,
+ * however many endpoints there are, and workers agree on who is out.
+ *
+ * Threads: made and freed by the control thread; the fields are atomic, or say whose they are.
+ */
+#ifndef UPSTREAM_SHARE_H
+#define UPSTREAM_SHARE_H
+
+#include "base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shares;
+struct tally;
+
+/* Why an endpoint is not to be picked. No bit: it may be. X(symbol, bit, metric label) */
+#define SHARE_CAUSES(X)                                                                            \
+    X(CHECK_FAILED, 1, "check_failed")                                                             \
+    X(EJECTED, 2, "ejected")
+
+#define SHARE_CAUSE_MEMBER(symbol, bit, text) SHARE_##symbol = (bit),
+enum share_cause { SHARE_CAUSES(SHARE_CAUSE_MEMBER) };
+#undef SHARE_CAUSE_MEMBER
+
+/* The metric label; a static string. */
+const char *share_cause_text(enum share_cause cause);
+
+/* Of all endpoints of one upstream together; lives as long as the process. */
+struct share_group {
+    uint32_t version; /* atomic: raised after each change of a state word */
+};
+
+struct share {
+    /* -- read at every change, written seldom -- */
+    struct share_group *group; /* borrowed */
+    uint32_t state;            /* atomic: bits of enum share_cause; by share_set() */
+
+    char apart[64]; /* keeps the above off the cache line of what follows */
+
+    /* -- written by all workers under a cap -- */
+    uint32_t used;    /* atomic: connections open or being opened */
+    uint64_t waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait */
+};
+
+/* The registry. The control thread's. */
+struct shares *shares_new(struct tally *tally);
+void shares_free(struct shares **shares);
+
+/* Where the counters of its addresses are. */
+struct tally *shares_tally(const struct shares *shares);
+
+/* That of an upstream, made when there is none. */
+struct share_group *shares_group(struct shares *shares, struct sluice_span upstream);
+
+/* That of an address, made when there is none; key: "UPSTREAM ADDRESS". */
+struct share *shares_get(struct shares *shares, struct share_group *group, struct sluice_span key);
+
+/*
+ * Set or clear one cause; true when that changes the state. Workers follow with their next pick.
+ * The control thread's.
+ */
+bool share_set(struct share *share, enum share_cause cause, bool on);
+
+/* The state word. Any thread. */
+static inline uint32_t share_state(const struct share *share)
+{
+    return __atomic_load_n(&share->state, __ATOMIC_RELAXED);
+}
+
+/* What to compare to see that a state has changed; states read after it are no older. */
+static inline uint32_t share_group_version(const struct share_group *group)
+{
+    return __atomic_load_n(&group->version, __ATOMIC_ACQUIRE);
+}
+
+#endif /* UPSTREAM_SHARE_H */

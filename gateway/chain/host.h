@@ -1,0 +1,221 @@
+/*
+ * host.h - the inside of the chain: what stands behind the opaque structs of the ABI.
+ *
+ * Private to chain/: run.c and its neighbours, and the services (host_*.c). Who adds a
+ * service reads this page:
+ *
+ * - A service begins with a call. call->place says which plugin asks and on which worker
+ *   (place->worker, place->worker->loop); call->exchange is NULL in the worker's own callbacks.
+ * - What takes time embeds a struct chain_pending and adds it with pending_add(). It is then in
+ *   the list of its exchange, or of its place when there is no exchange, and is dropped with
+ *   it: drop() is called exactly once, and the completion must not be called any more.
+ * - When it is done, on the worker's thread and from the loop (never inside the service), it calls
+ *   pending_finish(): that enters the exchange, calls the completion with the call it belongs to,
+ *   takes its verdict when the exchange waits there, and runs the exchange on. The exchange
+ *   may be gone when it returns.
+ * - What other threads still do with the plugin's code or conf (offload) holds the place by
+ *   place_hold() until they are done: worker_stop, conf_fini and dlclose come after that.
+ *
+ * Threads: everything here belongs to the worker, but for struct chain_entry, which is immutable.
+ */
+#ifndef CHAIN_HOST_H
+#define CHAIN_HOST_H
+
+#include "abi/sluice_plugin.h"
+#include "base/count.h"
+#include "base/list.h"
+#include "chain/ops.h"
+#include "config/note.h"
+#include "core/alarm.h"
+
+struct arena;
+struct chain;
+struct chain_entry;
+struct chain_set;
+struct loop;
+struct origins;
+struct rng;
+struct shape;
+struct tally;
+struct tree;
+
+enum { CHAIN_PHASES = SLUICE_PHASE_DONE + 1, CHAIN_PENDING_MAX = 64, CHAIN_TICKET_ROWS = 256 };
+
+/* -- counting --------------------------------------------------------------------- */
+
+/* Of one plugin, by one worker; survives reloads (observe/tally). */
+struct chain_counters {
+    struct {
+        struct counter calls, failures, slow;
+        struct counter ticks_ns; /* time spent, as far as it was measured */
+        struct histogram time;
+    } phase[CHAIN_PHASES];
+    struct counter waits, wait_timeouts, replies;
+    struct counter stale; /* tickets and verdicts that came too late */
+};
+
+/* -- the process -------------------------------------------------------------------- */
+
+/*
+ * What outlives configurations: loaded files, and what services keep over reloads (words, maps,
+ * metrics: each service adds its own member here, made and freed in home.c). The control
+ * thread's, but for what a service says may be read elsewhere.
+ */
+struct chain_home {
+    struct list plugins; /* of struct plugin: every loaded file */
+    struct tally *tally; /* borrowed, outlives us */
+    unsigned n_workers;  /* 0: nothing will be served */
+};
+
+/* -- workers and places ------------------------------------------------------------ */
+
+/* What the chain keeps for one worker as long as that lives. Embedded in proxy's worker. */
+struct chain_worker {
+    struct loop *loop;           /* borrowed */
+    struct rng *rng;             /* borrowed */
+    const struct chain_ops *ops; /* borrowed, static */
+    unsigned index, n_workers;
+    uint64_t last_number;                   /* of tickets, pending work: never used twice */
+    struct list tickets[CHAIN_TICKET_ROWS]; /* of struct chain_wait, by number */
+};
+
+/* A snapshot's places as one worker serves them. Lives as long as proxy's view. */
+struct chain_view {
+    struct chain_worker *worker; /* borrowed */
+    struct chain_set *set;       /* borrowed from the snapshot, which the owner holds */
+    struct sluice_place *places; /* owned: one for each entry, by its index */
+    unsigned n_places;
+    void *owner;                  /* proxy's view */
+    void (*hold)(void *owner);    /* one more user of it */
+    void (*release)(void *owner); /* one less; may free it and us */
+};
+
+struct sluice_place {
+    const struct chain_entry *entry; /* borrowed from the set */
+    struct chain_view *view;         /* borrowed, owns us */
+    struct chain_worker *worker;     /* borrowed */
+    struct chain_counters *counters; /* borrowed: this worker's slot */
+    struct sluice_call call;         /* as the worker's own callbacks get it */
+    struct list pending;             /* of struct chain_pending that belong to the worker */
+    unsigned n_pending;
+    bool is_broken;      /* worker_start failed: each phase answers SLUICE_FAIL */
+    bool is_ended;       /* worker_stop is next: nothing new begins */
+    struct text *report; /* borrowed while somebody asks; else NULL */
+};
+
+/* As long as the place may be used from elsewhere; the place's worker. */
+void place_hold(struct sluice_place *place);
+void place_release(struct sluice_place *place);
+
+/* -- exchanges ------------------------------------------------------------------------ */
+
+/* One place as one exchange sees it. */
+struct chain_seat {
+    const struct chain_entry *entry;
+    struct sluice_call call;        /* call.place, call.ctx */
+    uint32_t detached;              /* bits 1 << phase that are not called any more */
+    uint8_t body[CHAIN_FLOWS];      /* enum sluice_body_mode */
+    uint64_t body_max[CHAIN_FLOWS]; /* of SLUICE_BODY_WHOLE */
+    bool has_run;                   /* a phase of it ran: on_done is owed */
+    bool is_out;                    /* skipped, failed open, or another of its group passed */
+};
+
+/* Where a flow waits. A ticket names it by its number. */
+struct chain_wait {
+    struct list link; /* in worker->tickets, while it has a number */
+    struct sluice_exchange *exchange;
+    uint64_t number; /* 0: no ticket was asked for */
+    struct alarm deadline;
+    uint8_t flow;  /* enum chain_flow */
+    uint8_t phase; /* enum sluice_phase */
+    bool is_waiting;
+    bool has_verdict; /* it came; the story takes it next */
+    uint8_t verdict;
+    unsigned seat; /* who waits */
+};
+
+struct sluice_exchange;
+
+/* -- what is under way ------------------------------------------------------------------ */
+
+struct chain_pending;
+
+/*
+ * The completion must not be called any more. pending is in no list now and belongs to the service
+ * again. Called inside cancel(), or when the exchange or the place ends; begins nothing new.
+ */
+typedef void chain_drop_fn(struct chain_pending *pending);
+
+struct chain_pending {
+    struct list link;
+    struct sluice_place *place;
+    struct sluice_exchange *exchange; /* NULL: it belongs to the place */
+    uint64_t number;                  /* what cancel() knows it by */
+    unsigned seat;                    /* of the exchange */
+    uint8_t flow;                     /* enum chain_flow: whose verdict it may bring */
+    chain_drop_fn *drop;
+};
+
+/* Calls the plugin's completion; arg is the service's. */
+typedef enum sluice_verdict chain_finish_fn(const struct sluice_call *call, void *arg);
+
+/*
+ * Let it belong to the call's exchange, or to its place. Returns its number, or 0 when there are
+ * too many or the place is ending; drop is then not called.
+ */
+uint64_t pending_add(const struct sluice_call *call, struct chain_pending *pending,
+                     chain_drop_fn *drop);
+
+/* Take it out without a word: as if it had never been added. */
+void pending_remove(struct chain_pending *pending);
+
+/* It is done: see the top of this page. pending is in no list when finish runs. */
+void pending_finish(struct chain_pending *pending, chain_finish_fn *finish, void *arg);
+
+/* Run a worker's own callback, as pending_finish() does without an exchange (door/post). */
+void place_run(struct sluice_place *place, chain_finish_fn *run, void *arg);
+
+/* -- while a configuration is checked or started -------------------------------------------- */
+
+struct sluice_setup {
+    struct chain_home *home;
+    struct chain_set *set;
+    struct chain_entry *entry;
+    struct arena *arena; /* as long as conf */
+    struct notes *notes;
+    const struct tree *node; /* the plugin's options as written, or NULL */
+    struct mark at;          /* of the entry */
+    bool is_start;           /* conf_start, not conf_check */
+};
+
+/* -- services, each in its host_*.c --------------------------------------------------------- */
+
+uint64_t host_timer(const struct sluice_call *call, uint32_t ms, sluice_timer_fn *done, void *arg);
+uint64_t host_http_call(const struct sluice_call *call, const struct sluice_http_request *request,
+                        sluice_http_fn *done, void *arg);
+uint64_t host_redis_call(const struct sluice_call *call, const struct sluice_span *argv, size_t n,
+                         uint32_t timeout_ms, sluice_redis_fn *done, void *arg);
+uint64_t host_offload(const struct sluice_call *call, sluice_work_fn *work, const void *data,
+                      size_t bytes, sluice_work_done_fn *done);
+struct sluice_door *host_door(const struct sluice_call *call);
+bool host_post(struct sluice_door *door, sluice_message_fn *message, void *arg);
+void host_door_close(struct sluice_door *door);
+
+struct sluice_metric *host_metric(struct sluice_setup *setup,
+                                  const struct sluice_metric_spec *spec);
+void host_metric_add(const struct sluice_call *call, struct sluice_metric *metric,
+                     const struct sluice_span *values, double amount);
+struct sluice_words *host_words(struct sluice_setup *setup, const struct sluice_shared_spec *spec);
+struct sluice_map *host_map(struct sluice_setup *setup, const struct sluice_shared_spec *spec);
+uint64_t host_words_get(struct sluice_words *words, struct sluice_span key);
+enum sluice_shared host_words_swap(struct sluice_words *words, struct sluice_span key,
+                                   uint64_t *expected, uint64_t desired, uint32_t ttl_ms);
+enum sluice_shared host_words_add(struct sluice_words *words, struct sluice_span key,
+                                  int64_t difference, uint32_t ttl_ms, uint64_t *result);
+enum sluice_shared host_map_get(struct sluice_map *map, struct sluice_span key, void *out,
+                                size_t cap, size_t *len, uint64_t *serial);
+enum sluice_shared host_map_set(struct sluice_map *map, struct sluice_span key,
+                                struct sluice_span value, uint32_t ttl_ms);
+void host_map_remove(struct sluice_map *map, struct sluice_span key);
+
+#endif /* CHAIN_HOST_H */

@@ -1,0 +1,74 @@
+/*
+ * ops.h - what the chain asks of whoever runs exchanges, and what it calls one.
+ *
+ * The chain knows no exchange of proxy/: it keeps a struct sluice_exchange beside each, and asks
+ * through this table. owner is the exchange of whoever filled the table in.
+ *
+ * Threads: the exchange's worker.
+ */
+#ifndef CHAIN_OPS_H
+#define CHAIN_OPS_H
+
+#include "base/span.h"
+#include "http/message.h"
+
+/* The two directions of an exchange; each may wait by itself. */
+enum chain_flow { CHAIN_REQUEST, CHAIN_RESPONSE, CHAIN_FLOWS };
+
+/* Attributes that the gateway itself knows; ids of all others follow. */
+#define CHAIN_ATTRIBUTES(X)                                                                        \
+    X(METHOD, "request.method")                                                                    \
+    X(PATH, "request.path")                                                                        \
+    X(QUERY, "request.query")                                                                      \
+    X(HOST, "request.host")                                                                        \
+    X(SCHEME, "request.scheme")                                                                    \
+    X(TARGET, "request.target")                                                                    \
+    X(ID, "request.id")                                                                            \
+    X(PROTOCOL, "request.protocol")                                                                \
+    X(CLIENT_ADDRESS, "client.address")                                                            \
+    X(CLIENT_PORT, "client.port")                                                                  \
+    X(PEER_ADDRESS, "peer.address")                                                                \
+    X(LISTENER, "listener")                                                                        \
+    X(ROUTE, "route")                                                                              \
+    X(UPSTREAM, "upstream")                                                                        \
+    X(ENDPOINT, "endpoint")                                                                        \
+    X(STATUS, "response.status")                                                                   \
+    X(REASON, "reason")                                                                            \
+    X(TLS_VERSION, "tls.version")                                                                  \
+    X(TLS_CIPHER, "tls.cipher")                                                                    \
+    X(TLS_SNI, "tls.sni")                                                                          \
+    X(TLS_CLIENT_SUBJECT, "tls.client.subject")                                                    \
+    X(TLS_CLIENT_FINGERPRINT, "tls.client.fingerprint")
+
+#define CHAIN_ATTRIBUTE_MEMBER(symbol, name) CHAIN_##symbol,
+enum chain_attribute {
+    CHAIN_NO_ATTRIBUTE,
+    CHAIN_ATTRIBUTES(CHAIN_ATTRIBUTE_MEMBER) CHAIN_ATTRIBUTES_OWN /* the first free number */
+};
+#undef CHAIN_ATTRIBUTE_MEMBER
+
+struct chain_ops {
+    /*
+     * Bracket what befalls an exchange from outside (a completion, a deadline). leave() runs its
+     * story on and may free it, and with it the struct sluice_exchange.
+     */
+    void (*enter)(void *owner);
+    void (*leave)(void *owner);
+    /* This flow waits no longer: call the chain again where it said CHAIN_WAITS. Entered. */
+    void (*wake)(void *owner, enum chain_flow flow);
+
+    /* The fields of a side; NULL when there are none now. *frozen: they may only be read. */
+    struct fields *(*fields)(void *owner, enum sluice_side side, bool *frozen);
+    /* The value, empty when there is none; valid as long as the exchange. */
+    struct sluice_span (*attribute)(void *owner, enum chain_attribute attribute);
+    int64_t (*fact)(void *owner, enum sluice_fact fact);
+    bool (*target_set)(void *owner, struct sluice_span path, struct sluice_span query);
+    /* By its index in the snapshot. */
+    bool (*upstream_set)(void *owner, unsigned upstream);
+    /* Is there content in this direction, and has its head not gone on yet? */
+    bool (*can_want_body)(void *owner, enum chain_flow flow);
+    /* Microseconds since 1970, as of this turn. */
+    uint64_t (*wall_us)(void *owner);
+};
+
+#endif /* CHAIN_OPS_H */

@@ -80,6 +80,11 @@ void *alloc_try(size_t size)
     return alloc_is_faulty() ? NULL : malloc(at_least_one(size));
 }
 
+void *alloc_zero_try(size_t size)
+{
+    return alloc_is_faulty() ? NULL : calloc(1, at_least_one(size));
+}
+
 void *alloc_resize_try(void *old, size_t size)
 {
     return alloc_is_faulty() ? NULL : realloc(old, at_least_one(size));

@@ -22,6 +22,9 @@ void *alloc_new(size_t size);
 /* Return size bytes, not zeroed, or NULL. */
 void *alloc_try(size_t size);
 
+/* As alloc_try, zeroed: pages that nobody touches cost no memory. */
+void *alloc_zero_try(size_t size);
+
 /* Resize to size bytes (old may be NULL); NULL when out of memory, old is then untouched. */
 void *alloc_resize_try(void *old, size_t size);
 

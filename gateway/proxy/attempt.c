@@ -7,6 +7,7 @@
 #include "http/rules.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
+#include "upstream/outlier.h"
 
 enum {
     READS_MAX = 8,     /* of one connection in a turn, then others get theirs */
@@ -87,6 +88,8 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
         lease_mark_tried(&attempt->lease);
     if (failure == ENDPOINT_RESPONSE_TIMEOUT)
         note_latency(attempt);
+    if (loss != ATTEMPT_STALE)
+        endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
     attempt->state = ATTEMPT_NONE;
     lease_discard(&attempt->lease);
     /* That a kept connection had ended says nothing about the endpoint, if nobody noticed. */
@@ -169,6 +172,7 @@ static enum err hold(struct attempt *attempt)
 static void cannot_dial(struct attempt *attempt)
 {
     counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
+    endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
     lease_mark_tried(&attempt->lease);
 }
 
@@ -325,6 +329,7 @@ static void malformed(struct attempt *attempt, enum h1_rule rule)
 static void begin_response(struct attempt *attempt, struct response *response)
 {
     note_latency(attempt);
+    endpoint_note_outcome(attempt->lease.endpoint, outcome_of_status(response->status));
     attempt->state = ATTEMPT_RESPONDING;
     attempt->unusable = !response->keep_alive || response->framing == FRAMING_CLOSE;
     h1_body_init(&attempt->body, response->framing, response->body_bytes);

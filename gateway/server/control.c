@@ -32,6 +32,7 @@
 #include "server/options.h"
 #include "server/ports.h"
 #include "upstream/collect.h"
+#include "upstream/health.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -62,6 +63,7 @@ struct control {
     struct ports *ports;
     struct tally *tally;
     struct shares *shares;
+    struct health *health;
     struct tls_tickets *tickets;
     uint64_t tickets_us; /* when their newest key was made */
     struct writer *writer;
@@ -111,6 +113,22 @@ static void retire(void *control_, struct snapshot *snapshot)
 
     letter->snapshot = snapshot;
     mailbox_post(control->mailbox, &letter->letter, on_retire);
+}
+
+static void on_accused(void *control_, struct letter *letter)
+{
+    struct control *control = control_;
+
+    if (control->health)
+        health_judge(control->health, share_of_letter(letter));
+}
+
+/* On a worker's thread. */
+static void bring_accused(void *control_, struct letter *letter)
+{
+    struct control *control = control_;
+
+    mailbox_post(control->mailbox, letter, on_accused);
 }
 
 static void finish(struct control *control)
@@ -208,6 +226,16 @@ static void warn_of_fixed(const struct control *control, const struct gateway_co
     }
 }
 
+/* Tell who looks after endpoints what upstreams and members there are now. */
+static void watch_members(struct control *control, const struct snapshot *snapshot)
+{
+    health_begin(control->health);
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        health_set(control->health, snapshot->upstreams[i].conf, snapshot->upstreams[i].members);
+    }
+    health_end(control->health);
+}
+
 static void publish(struct control *control, struct snapshot *snapshot,
                     const struct gateway_loaded *loaded)
 {
@@ -223,6 +251,7 @@ static void publish(struct control *control, struct snapshot *snapshot,
     for (unsigned i = 0; i < control->crew.n_workers; i++) {
         worker_publish(control->crew.worker[i], snapshot);
     }
+    watch_members(control, snapshot);
     snapshot_unref(&old);
 }
 
@@ -596,6 +625,8 @@ static void set_up_counting(struct control *control)
 {
     control->tally = tally_new(control->crew.n_workers);
     control->shares = shares_new(control->tally);
+    shares_on_accused(control->shares, bring_accused, control);
+    control->health = health_new(control->loop, control->crew.n_workers);
     control->ports = ports_new(&control->crew, control->tally);
     fill_host(control);
     control->traffic = (struct traffic_numbers){.crew = &control->crew, .tally = control->tally};
@@ -603,12 +634,14 @@ static void set_up_counting(struct control *control)
         (struct upstream_numbers){.tally = control->tally, .n_workers = control->crew.n_workers};
     metrics_add(control->metrics, collect_traffic, &control->traffic);
     metrics_add(control->metrics, collect_upstreams, &control->upstreams);
+    metrics_add(control->metrics, health_collect, control->health);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 
 static void tear_down(struct control *control)
 {
     admin_free(&control->admin);
+    health_free(&control->health); /* what workers still say is not listened to */
     stop_workers(control);
     ports_free(&control->ports);
     snapshot_unref(&control->snapshot);

@@ -205,6 +205,12 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, tls),
      .help = "Speak TLS to the endpoints; \"true\" for all defaults. Plain when not given.",
      .example = "{ ca: tls/internal-ca.pem, sni: orders.internal }"},
+    {.name = "outlier_detection",
+     .shape = &outlier_shape,
+     .offset = offsetof(struct upstream_conf, outlier),
+     .help = "Take endpoints out for a while whose answers or connections fail; \"true\" for all "
+             "defaults. Off when not given.",
+     .example = "{ consecutive_5xx: 3, max_ejection_percent: 30 }"},
     {0},
 };
 

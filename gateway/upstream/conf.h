@@ -6,6 +6,7 @@
 
 #include "config/shape.h"
 #include "net/tls_conf.h"
+#include "upstream/conf_outlier.h"
 
 struct balance;
 
@@ -61,6 +62,7 @@ struct upstream_conf {
     struct upstream_connections connections;
     struct upstream_times timeout;
     struct tls_client_conf tls;
+    struct outlier_conf outlier;
 };
 
 /* The map: a SHAPE_MAP of struct upstream_conf. */

@@ -44,6 +44,7 @@ const char *endpoint_failure_text(enum endpoint_failure failure);
 struct endpoint_counters {
     struct counter requests, connects, active, idle;
     struct counter failures[ENDPOINT_FAILURE_COUNT];
+    struct counter good, bad; /* how tries ended; only where outliers are detected */
 };
 
 enum { ENDPOINT_FULL = 1024 /* endpoint_weight() of one with weight 1 */ };

@@ -13,6 +13,8 @@
 #define UPSTREAM_SHARE_H
 
 #include "base/span.h"
+#include "core/mailbox.h"
+#include "upstream/eject.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,7 +36,15 @@ const char *share_cause_text(enum share_cause cause);
 
 /* Of all endpoints of one upstream together; lives as long as the process. */
 struct share_group {
-    uint32_t version; /* atomic: raised after each change of a state word */
+    char *name;             /* owned */
+    struct shares *all;     /* borrowed, owns us; for share_accuse() */
+    uint32_t version;       /* atomic: raised after each change of a state word */
+    uint64_t n_ejected_not; /* ejections that the cap has prevented; the control thread's */
+};
+
+/* Failures in a row, over all workers. */
+struct share_row {
+    uint32_t n; /* atomic */
 };
 
 struct share {
@@ -47,11 +57,31 @@ struct share {
     /* -- written by all workers under a cap -- */
     uint32_t used;    /* atomic: connections open or being opened */
     uint64_t waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait */
+
+    /* -- written by all workers when tries fail, see outlier.h -- */
+    struct share_row row_5xx, row_gateway, row_local;
+    uint32_t accused;     /* atomic: bits 1 << enum eject_cause; letter is under way unless 0 */
+    struct letter letter; /* to the control thread */
+
+    /* -- the control thread's -- */
+    struct ejection ejection;
+    struct eject_sample seen; /* all tries until the last interval ended */
+    uint64_t n_ejected[EJECT_CAUSE_COUNT];
+    bool marked; /* while sets are compared */
 };
+
+/*
+ * Bring an accusation to the control thread, which then asks share_take_accused(). Called on a
+ * worker's thread, and must not wait.
+ */
+typedef void share_accused_fn(void *arg, struct letter *letter);
 
 /* The registry. The control thread's. */
 struct shares *shares_new(struct tally *tally);
 void shares_free(struct shares **shares);
+
+/* Who brings accusations; before any worker runs. Without one there are none. */
+void shares_on_accused(struct shares *shares, share_accused_fn *accused, void *arg);
 
 /* Where the counters of its addresses are. */
 struct tally *shares_tally(const struct shares *shares);
@@ -67,6 +97,14 @@ struct share *shares_get(struct shares *shares, struct share_group *group, struc
  * The control thread's.
  */
 bool share_set(struct share *share, enum share_cause cause, bool on);
+
+/* Its tries look as if it should be ejected. Any thread; accused again before that is looked at
+ * costs one atomic operation. */
+void share_accuse(struct share *share, enum eject_cause cause);
+
+/* Of whom a letter is, and what for (bits 1 << enum eject_cause). The control thread's. */
+struct share *share_of_letter(struct letter *letter);
+uint32_t share_take_accused(struct share *share);
 
 /* The state word. Any thread. */
 static inline uint32_t share_state(const struct share *share)

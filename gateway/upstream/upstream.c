@@ -194,6 +194,7 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->bound_percent = conf->hash.bound_percent;
     upstream->slow_start_us = conf->slow_start_ms * 1000;
     upstream->limits = conf->connections;
+    upstream->outlier = conf->outlier;
     upstream->counters = tally_slot(wanted->tally, upstreams->worker);
     set_tls(upstream, wanted->tls);
     upstream_set_members(upstream, wanted->members);

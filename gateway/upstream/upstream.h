@@ -58,6 +58,7 @@ struct upstream {
     unsigned refs;
     const struct balance *balance;
     struct upstream_connections limits;
+    struct outlier_conf outlier;
     struct tls_client *tls;     /* shared; NULL: plain */
     struct members *members;    /* shared */
     struct endpoint **endpoint; /* owned */

@@ -1,0 +1,200 @@
+#include "upstream/health.h"
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "upstream/ejector.h"
+
+/* One upstream as it is watched. */
+struct ward {
+    const struct upstream_conf *conf; /* borrowed until the next configuration */
+    struct members *members;          /* shared */
+    struct ejector ejector;
+    bool is_named; /* by the configuration being told of */
+};
+
+struct health {
+    struct loop *loop;   /* borrowed */
+    struct map *by_name; /* owned, of owned struct ward */
+    struct rng rng;
+    unsigned n_workers;
+};
+
+struct health *health_new(struct loop *loop, unsigned n_workers)
+{
+    struct health *health = alloc_new(sizeof(*health));
+
+    health->loop = loop;
+    health->by_name = map_new();
+    health->n_workers = n_workers;
+    rng_init(&health->rng);
+    return health;
+}
+
+static void ward_free(struct ward **ward)
+{
+    ejector_fini(&(*ward)->ejector);
+    members_unref(&(*ward)->members);
+    alloc_free(*ward);
+    *ward = NULL;
+}
+
+void health_free(struct health **health)
+{
+    struct sluice_span name;
+    void *value;
+
+    if (!*health)
+        return;
+    for (size_t at = 0; map_each((*health)->by_name, &at, &name, &value);) {
+        struct ward *ward = value;
+
+        ward_free(&ward);
+    }
+    map_free(&(*health)->by_name);
+    alloc_free(*health);
+    *health = NULL;
+}
+
+/* -- what there is --------------------------------------------------------------- */
+
+static void take_over(struct ward *ward, struct members *members)
+{
+    struct members *before = ward->members;
+
+    ward->members = members_ref(members);
+    ejector_set(&ward->ejector, &ward->conf->outlier, members);
+    members_unref(&before);
+}
+
+void health_begin(struct health *health)
+{
+    struct sluice_span name;
+    void *value;
+
+    for (size_t at = 0; map_each(health->by_name, &at, &name, &value);) {
+        ((struct ward *)value)->is_named = false;
+    }
+}
+
+void health_set(struct health *health, const struct upstream_conf *conf, struct members *members)
+{
+    struct ward *ward = map_find(health->by_name, conf->named.name);
+
+    if (!ward) {
+        ward = alloc_new(sizeof(*ward));
+        ejector_init(&ward->ejector, health->loop, &health->rng, health->n_workers);
+        map_set(health->by_name, conf->named.name, ward);
+    }
+    ward->conf = conf;
+    ward->is_named = true;
+    take_over(ward, members);
+}
+
+void health_end(struct health *health)
+{
+    struct sluice_span name;
+    void *value;
+    struct map *kept = map_new();
+
+    for (size_t at = 0; map_each(health->by_name, &at, &name, &value);) {
+        struct ward *ward = value;
+
+        if (ward->is_named) {
+            map_set(kept, name, ward);
+        } else {
+            ward_free(&ward);
+        }
+    }
+    map_free(&health->by_name);
+    health->by_name = kept;
+}
+
+void health_set_members(struct health *health, struct members *members)
+{
+    struct ward *ward = map_find(health->by_name, members->upstream);
+
+    if (ward)
+        take_over(ward, members);
+}
+
+void health_judge(struct health *health, struct share *share)
+{
+    struct ward *ward = map_find(health->by_name, span_of(share->group->name));
+    uint32_t causes = share_take_accused(share);
+
+    if (ward)
+        ejector_judge(&ward->ejector, share, causes);
+}
+
+/* -- numbers ------------------------------------------------------------------------- */
+
+/* Called for each member of each upstream. */
+typedef void say_fn(struct page *page, const struct member *member, struct label labels[3]);
+
+static void say_all(const struct health *health, struct page *page, say_fn *say)
+{
+    struct sluice_span name;
+    void *value;
+
+    for (size_t at = 0; map_each(health->by_name, &at, &name, &value);) {
+        const struct ward *ward = value;
+
+        for (size_t i = 0; i < ward->members->n; i++) {
+            const struct member *member = &ward->members->member[i];
+            struct label labels[3] = {
+                {"upstream", name}, {"endpoint", member->text}, {NULL, {NULL, 0}}};
+
+            say(page, member, labels);
+        }
+    }
+}
+
+static void say_well(struct page *page, const struct member *member, struct label labels[3])
+{
+    page_count(page, labels, 2, share_state(member->share) == 0);
+}
+
+static void say_ejected(struct page *page, const struct member *member, struct label labels[3])
+{
+    page_count(page, labels, 2, (share_state(member->share) & SHARE_EJECTED) != 0);
+}
+
+static void say_ejections(struct page *page, const struct member *member, struct label labels[3])
+{
+    labels[2].name = "cause";
+    for (int cause = 0; cause < EJECT_CAUSE_COUNT; cause++) {
+        labels[2].value = span_of(eject_cause_text((enum eject_cause)cause));
+        if (member->share->n_ejected[cause] > 0)
+            page_count(page, labels, 3, member->share->n_ejected[cause]);
+    }
+}
+
+static void say_prevented(const struct health *health, struct page *page)
+{
+    struct sluice_span name;
+    void *value;
+
+    for (size_t at = 0; map_each(health->by_name, &at, &name, &value);) {
+        const struct ward *ward = value;
+        const struct label label = {"upstream", name};
+
+        page_count(page, &label, 1, ward->members->group->n_ejected_not);
+    }
+}
+
+void health_collect(void *arg, struct page *page)
+{
+    const struct health *health = arg;
+
+    page_family(page, "sluice_upstream_healthy", PAGE_GAUGE,
+                "Whether an endpoint is to be picked, as far as is known of its health.");
+    say_all(health, page, say_well);
+    page_family(page, "sluice_upstream_ejected", PAGE_GAUGE, "Whether an endpoint is ejected.");
+    say_all(health, page, say_ejected);
+    page_family(page, "sluice_upstream_ejections_total", PAGE_COUNTER, "Ejections of an endpoint.");
+    say_all(health, page, say_ejections);
+    page_family(page, "sluice_upstream_ejections_prevented_total", PAGE_COUNTER,
+                "Ejections that max_ejection_percent has prevented.");
+    say_prevented(health, page);
+}

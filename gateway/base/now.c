@@ -25,6 +25,11 @@ uint64_t now_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+uint64_t now_coarse_ms(void)
+{
+    return clock_us(CLOCK_MONOTONIC_COARSE) / 1000;
+}
+
 uint64_t now_wall_us(void)
 {
     return clock_us(CLOCK_REALTIME);

@@ -9,6 +9,12 @@
 /* Microseconds since an arbitrary moment, never going back. */
 uint64_t now_us(void);
 
+/*
+ * Milliseconds of the same clock as of the kernel's last tick, up to 10 ms ago: a few loads. Where
+ * no loop is at hand.
+ */
+uint64_t now_coarse_ms(void);
+
 /* Microseconds since 1970, UTC. */
 uint64_t now_wall_us(void);
 

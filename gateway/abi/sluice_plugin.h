@@ -596,6 +596,12 @@ struct sluice_host {
      * behalf, as one JSON value. In worker callbacks; copied.
      */
     void (*report)(const struct sluice_call *call, struct sluice_span json);
+
+    /*
+     * Where a target points to, as the configuration writes it; as long as conf. For keys of
+     * shared state, so that what was learnt from one place is not believed of another.
+     */
+    struct sluice_span (*target_text)(const struct sluice_target *target);
 };
 
 /* Does this gateway have that service? For those added after minor version 0. */

@@ -419,6 +419,11 @@ static void report(const struct sluice_call *call, struct sluice_span json)
     fake_add(&test->report, json.ptr, json.len);
 }
 
+static struct sluice_span target_text(const struct sluice_target *target)
+{
+    return fake_span(target->url);
+}
+
 static uint64_t now_us(const struct sluice_call *call)
 {
     return fake_enter(call, "now_us")->now_us;
@@ -507,7 +512,8 @@ void fake_host_init(struct sluice_test *test)
                                  .log = log_line,
                                  .span_attribute = span_attribute,
                                  .span_attribute_each = span_attribute_each,
-                                 .report = report};
+                                 .report = report,
+                                 .target_text = target_text};
     fake_host_message(host);
     fake_host_later(host);
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

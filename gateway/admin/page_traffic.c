@@ -49,6 +49,19 @@ static void add_endpoint(struct json *json, const struct member *member, unsigne
     json_close(json, '}');
 }
 
+/* All causes together. */
+static uint64_t retries_of(const struct tally_block *block, unsigned n_workers)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < UPSTREAM_RETRY_COUNT; i++) {
+        sum +=
+            collect_sum(block, n_workers,
+                        offsetof(struct upstream_counters, retries) + i * sizeof(struct counter));
+    }
+    return sum;
+}
+
 static void add_upstream(struct json *json, const struct snapshot_upstream *upstream,
                          unsigned n_workers)
 {
@@ -58,7 +71,7 @@ static void add_upstream(struct json *json, const struct snapshot_upstream *upst
     json_string(json, "name", conf->named.name);
     json_string(json, "balance", span_of(balance_get(conf->balance)->name));
     json_number(json, "waiting", UPSTREAM_SUM(upstream->tally, n_workers, waiting));
-    json_number(json, "retries", UPSTREAM_SUM(upstream->tally, n_workers, retries));
+    json_number(json, "retries", retries_of(upstream->tally, n_workers));
     json_open_row(json, "rejected", '{');
     json_number(json, "full", UPSTREAM_SUM(upstream->tally, n_workers, rejected_full));
     json_number(json, "timeout", UPSTREAM_SUM(upstream->tally, n_workers, rejected_timeout));

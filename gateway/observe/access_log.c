@@ -35,6 +35,7 @@
     X("upstream", SPAN, upstream)                                                                  \
     X("endpoint", SPAN, endpoint)                                                                  \
     X("tries", UINT32, tries)                                                                      \
+    X("retry_reasons", SPAN, retry_reasons)                                                        \
     X("listener", SPAN, listener)                                                                  \
     X("worker", UINT32, worker)                                                                    \
     X("connection", UINT, connection)                                                              \
@@ -74,8 +75,8 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
 #define ALLOWED                                                                                    \
     "time, request_id, client, client_port, method, scheme, host, path, query, target, protocol, " \
     "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
-    "upstream, endpoint, tries, listener, worker, connection, connection_requests, generation, "   \
-    "tls_version, tls_cipher, tls_sni, "                                                           \
+    "upstream, endpoint, tries, retry_reasons, listener, worker, connection, "                     \
+    "connection_requests, generation, tls_version, tls_cipher, tls_sni, "                          \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME"
 
 /* A format being compiled. */

@@ -24,6 +24,7 @@ struct access_record {
     const char *reason;
     struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;
     struct sluice_span route, upstream, endpoint, listener;
+    struct sluice_span retry_reasons;                    /* "reset,503" */
     struct sluice_span tls_version, tls_cipher, tls_sni; /* of the client's connection */
     uint32_t client_port, worker, tries;
     uint64_t connection, connection_requests, generation;

@@ -105,6 +105,7 @@ static struct entry *entry_new(struct tally *tally, const struct kind *kind, str
     entry->memory = alloc_new(SLOT_ALIGN + slots + key.len);
     entry->block.slots = entry->memory + (SLOT_ALIGN - (uintptr_t)entry->memory % SLOT_ALIGN);
     entry->block.stride = stride;
+    entry->block.n = tally->n_workers;
     text = entry->block.slots + slots;
     if (key.len)
         memcpy(text, key.ptr, key.len);

@@ -21,6 +21,7 @@ struct tally_block {
     struct sluice_span key; /* owned */
     char *slots;            /* owned: n_workers slots, zeroed at birth */
     size_t stride;          /* bytes from slot to slot */
+    unsigned n;             /* of slots: one a worker */
 };
 
 struct tally *tally_new(unsigned n_workers);

@@ -6,6 +6,7 @@
 #include "http/h1_write.h"
 #include "http/rules.h"
 #include "proxy/exchange.h"
+#include "proxy/retry.h"
 #include "proxy/worker.h"
 #include "upstream/outlier.h"
 
@@ -48,6 +49,11 @@ void attempt_end(struct attempt *attempt)
     }
 }
 
+bool attempt_is_over(const struct attempt *attempt)
+{
+    return attempt->state == ATTEMPT_NONE || attempt->whole;
+}
+
 static enum reason reason_of(enum endpoint_failure failure)
 {
     static const enum reason reasons[] = {
@@ -84,7 +90,7 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     } else if (ended && attempt->lease.reused && !attempt->started) {
         loss = ATTEMPT_STALE;
     }
-    if (unsent)
+    if (loss != ATTEMPT_STALE)
         lease_mark_tried(&attempt->lease);
     if (failure == ENDPOINT_RESPONSE_TIMEOUT)
         note_latency(attempt);
@@ -158,6 +164,7 @@ static enum err hold(struct attempt *attempt)
     ex->endpoint = arena_copy(&ex->arena, ex->endpoint);
     ex->tries++;
     ex->reused = attempt->lease.reused;
+    retry_on_try(ex);
     if (attempt->lease.connecting) {
         attempt->state = ATTEMPT_CONNECTING;
         conn_set_alarm(attempt->lease.conn,
@@ -171,6 +178,7 @@ static enum err hold(struct attempt *attempt)
 /* The chosen endpoint could not even be dialled. */
 static void cannot_dial(struct attempt *attempt)
 {
+    attempt->ex->tries++;
     counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
     endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
     lease_mark_tried(&attempt->lease);
@@ -197,7 +205,7 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
             return err;
         cannot_dial(attempt);
         attempt->ex->reason = *reason;
-        if (attempt->lease.n_tried == LEASE_TRIES)
+        if (!retry_may_dial_on(attempt->ex))
             return err;
     }
 }
@@ -213,7 +221,6 @@ static void on_ready(struct lease *lease, enum err err)
         exchange_refuse(ex, reason_of_lease(err), NULL);
     } else if (err) {
         cannot_dial(attempt);
-        ex->tries++;
         exchange_on_attempt_failed(ex, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
     } else if (hold(attempt) == OK) {
         exchange_on_connected(ex);
@@ -638,23 +645,29 @@ static void on_failed(struct conn *conn, enum err err)
     exchange_leave(ex);
 }
 
-static void on_alarm(struct conn *conn)
+void attempt_expire(struct attempt *attempt)
 {
-    struct attempt *attempt = attempt_of(conn);
-    struct exchange *ex = attempt->ex;
     enum endpoint_failure failure = ENDPOINT_IDLE_TIMEOUT;
 
-    if (ex->up_held)
-        return; /* it is the client who is slow, and has a deadline of its own */
-    if (attempt->state == ATTEMPT_AWAITING && !attempt->write_over && !ex->down_held)
-        return; /* the same */
     if (attempt->state == ATTEMPT_CONNECTING) {
         failure = ENDPOINT_CONNECT_TIMEOUT;
     } else if (attempt->state == ATTEMPT_AWAITING && attempt->write_over) {
         failure = ENDPOINT_RESPONSE_TIMEOUT;
     }
-    exchange_enter(ex);
     fail(attempt, failure, NULL);
+}
+
+static void on_alarm(struct conn *conn)
+{
+    struct attempt *attempt = attempt_of(conn);
+    struct exchange *ex = attempt->ex;
+
+    if (ex->up_held)
+        return; /* it is the client who is slow, and has a deadline of its own */
+    if (attempt->state == ATTEMPT_AWAITING && !attempt->write_over && !ex->down_held)
+        return; /* the same */
+    exchange_enter(ex);
+    attempt_expire(attempt);
     exchange_leave(ex);
 }
 

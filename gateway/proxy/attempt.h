@@ -79,4 +79,10 @@ CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstrea
  */
 void attempt_end(struct attempt *attempt);
 
+/* It has taken too long: fails, for its exchange to be told. */
+void attempt_expire(struct attempt *attempt);
+
+/* Nothing more will come of it: its response has been read to the end, or it has ended. */
+bool attempt_is_over(const struct attempt *attempt);
+
 #endif /* PROXY_ATTEMPT_H */

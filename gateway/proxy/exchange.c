@@ -16,7 +16,9 @@
  *   FORWARD           TUNNEL      exchange_on_tunnel
  *   ANSWER            DRAIN       exchange_on_response_end
  *   TUNNEL            DONE        step_tunnel, when both sides have ended and have taken everything
- *   LEASE, FORWARD    AIM         exchange_on_attempt_failed, when it may be repeated
+ *   LEASE, FORWARD    AIM         exchange_on_attempt_failed, when nothing was sent (retry.c)
+ *   FORWARD           PAUSE       exchange_on_attempt_failed, exchange_on_response: once more
+ *   PAUSE             AIM         step_pause, when the time has come
  *   all before ANSWER REPLY       exchange_refuse
  *   REPLY             DRAIN       step_reply
  *   DRAIN             DONE        step_drain, when the client has taken everything
@@ -31,6 +33,7 @@
 #include "base/log.h"
 #include "http/target.h"
 #include "proxy/affinity.h"
+#include "proxy/retry.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -41,13 +44,15 @@ enum progress { NEXT, WAIT };
 
 typedef enum progress step_fn(struct exchange *ex);
 
-static step_fn step_match, step_aim, step_wait, step_send_head, step_reply, step_drain, step_tunnel;
+static step_fn step_match, step_pause, step_aim, step_wait, step_send_head;
+static step_fn step_reply, step_drain, step_tunnel;
 
 static const struct {
     const char *name;
     step_fn *step;
 } story[] = {
     [EX_MATCH] = {"matching", step_match},
+    [EX_PAUSE] = {"pausing", step_pause},
     [EX_AIM] = {"choosing an endpoint", step_aim},
     [EX_LEASE] = {"waiting for a connection", step_wait},
     [EX_SEND_HEAD] = {"sending the head", step_send_head},
@@ -106,6 +111,8 @@ static void finish(struct exchange *ex)
     if (ex->attempt)
         attempt_end(ex->attempt);
     alarm_disarm(&ex->total);
+    if (ex->retry)
+        retry_end(ex);
     if (ex->tunnel)
         counter_sub(&ex->worker->counters.tunnels, 1);
     exchange_record(ex);
@@ -317,6 +324,7 @@ static enum err aim_first(struct exchange *ex)
         ex->down_held = true; /* until somebody is there to take the content */
         ex->from.leg->ops->hold(ex->from.leg);
     }
+    retry_begin(ex);
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
     return forwarded_apply(ex);
 }
@@ -337,6 +345,11 @@ static enum progress step_aim(struct exchange *ex)
     }
     ex->state = err == OK ? EX_SEND_HEAD : EX_LEASE;
     return NEXT;
+}
+
+static enum progress step_pause(struct exchange *ex)
+{
+    return retry_waits(ex) ? WAIT : NEXT;
 }
 
 static enum progress step_wait(struct exchange *ex)
@@ -376,6 +389,7 @@ static enum progress step_send_head(struct exchange *ex)
     if (err)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
+    retry_resend(ex);
     if (ex->request_done) {
         up->ops->send_end(up, NULL);
     } else if (ex->down_held) {
@@ -527,6 +541,7 @@ void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
     }
     if (!ex->attempt || !ex->attempt->lease.conn)
         return;
+    retry_keep(ex, piece);
     up = &ex->attempt->leg;
     up->ops->send_body(up, piece);
 }
@@ -543,6 +558,7 @@ void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
     if (ex->state == EX_DONE || is_answered(ex) || !ex->attempt || !ex->attempt->lease.conn)
         return;
     exchange_note_activity(ex);
+    retry_keep_end(ex, trailers);
     up = &ex->attempt->leg;
     up->ops->send_end(up, trailers);
 }
@@ -580,44 +596,18 @@ void exchange_on_connected(struct exchange *ex)
         ex->state = EX_SEND_HEAD;
 }
 
-static bool may_repeat(const struct exchange *ex, enum attempt_loss loss)
-{
-    if (ex->request_bytes > 0 || ex->head_sent)
-        return false; /* content that has left cannot be sent again */
-    switch (loss) {
-    case ATTEMPT_UNSENT:
-        return ex->tries < LEASE_TRIES;
-    case ATTEMPT_STALE:
-        return !ex->stale_retried && method_is_idempotent(ex->request.method);
-    case ATTEMPT_SENT:
-        return false;
-    }
-    return false;
-}
-
 bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
                                 enum attempt_loss loss)
 {
     if (ex->state == EX_DONE || is_answered(ex))
         return false;
-    if (!may_repeat(ex, loss)) {
-        exchange_refuse(ex, reason, detail);
-        return false;
-    }
-    if (loss == ATTEMPT_STALE) {
-        ex->stale_retried = true;
-        counter_add(&ex->view->upstreams[ex->target->index]->counters->retries, 1);
-        ex->attempt->lease.fresh = true; /* its neighbours in the pool may be as old */
-        ex->tries--;
-    } else {
-        ex->reason = reason;
-    }
-    if (!ex->request_done && !ex->down_held) {
-        ex->down_held = true;
-        ex->from.leg->ops->hold(ex->from.leg);
-    }
-    ex->state = EX_AIM;
-    return true;
+    /* What was left of a response that is not wanted. */
+    if (ex->state == EX_PAUSE)
+        return true;
+    if (retry_on_failure(ex, reason, loss))
+        return true;
+    exchange_refuse(ex, reason, detail);
+    return false;
 }
 
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])

@@ -24,11 +24,13 @@
 struct addr;
 struct conn;
 struct port;
+struct retry;
 struct view;
 struct worker;
 
 enum exchange_state {
     EX_MATCH,     /* which route? */
+    EX_PAUSE,     /* a try has failed: before the next one */
     EX_AIM,       /* which upstream and endpoint? */
     EX_LEASE,     /* waiting for a connection to it */
     EX_SEND_HEAD, /* connected */
@@ -74,6 +76,7 @@ struct exchange {
     uint64_t body_max;        /* 0: none */
 
     struct attempt *attempt; /* in the arena; NULL before EX_AIM */
+    struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
     struct alarm total;      /* in a tunnel: until its time is up */
     bool request_done;       /* its last byte has been read */
     bool head_sent;          /* the final head went downstream */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "proxy/affinity.h"
+#include "proxy/retry.h"
 #include "proxy/worker.h"
 
 /* How content goes downstream, given how it comes. */
@@ -98,7 +99,7 @@ static void answer(struct exchange *ex, const struct response *response, enum ex
 
 void exchange_on_response(struct exchange *ex, const struct response *response)
 {
-    if (ex->state == EX_FORWARD)
+    if (ex->state == EX_FORWARD && !retry_on_response(ex, response))
         answer(ex, response, EX_ANSWER);
 }
 
@@ -123,6 +124,8 @@ void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
 {
     struct leg *down = ex->from.leg;
 
+    if (ex->state == EX_PAUSE)
+        retry_drop(ex, piece.len);
     if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
         return;
     exchange_note_activity(ex);

@@ -5,6 +5,7 @@
 #include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
+#include "proxy/retry.h"
 #include "proxy/worker.h"
 
 static unsigned status_of(const struct exchange *ex)
@@ -108,6 +109,7 @@ void exchange_record(struct exchange *ex)
     uint64_t duration_us = loop_now_us(worker->loop) - ex->begun_us;
     struct access_record record;
     char id[EXCHANGE_ID_TEXT];
+    char reasons[RETRY_REASONS_TEXT];
 
     count(ex, duration_us);
     if (log_is_on(LOG_DEBUG))
@@ -115,6 +117,7 @@ void exchange_record(struct exchange *ex)
     if (!snapshot->access_file)
         return;
     record = record_of(ex, duration_us);
+    record.retry_reasons = retry_reasons(ex, reasons, sizeof(reasons));
     exchange_id_format(ex, id);
     record.request_id = span_make(id, EXCHANGE_ID_TEXT - 1);
     text_reset(&worker->line);

@@ -104,6 +104,23 @@ static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf 
     }
 }
 
+/* Say for each target which retry rule holds: the route's over the upstream's. */
+static void settle_retry(struct snapshot *snapshot, const struct route *route)
+{
+    for (size_t i = 0; i < route->n_targets; i++) {
+        struct route_target *target = &route->targets[i];
+        const struct retry_rule *base = &snapshot->upstreams[target->index].conf->retry;
+        struct retry_rule *merged;
+
+        target->retry = base;
+        if (route->retry && route->retry->written != 0) {
+            merged = arena_new(&snapshot->arena, sizeof(*merged));
+            retry_rule_over(merged, base, route->retry);
+            target->retry = merged;
+        }
+    }
+}
+
 static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf,
                        const struct snapshot_parts *parts, struct notes *notes)
 {
@@ -137,6 +154,7 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
 
         snapshot->route_tally[route->index] =
             tally_get(parts->tally, ROUTE_TALLY, route->name, sizeof(struct route_counters));
+        settle_retry(snapshot, route);
     }
 }
 

@@ -325,13 +325,13 @@ static void make_targets(const struct draft *draft)
     route->n_targets = n;
     if (!written->split.n) {
         route->targets[0] =
-            (struct route_target){written->upstream.text, written->upstream.at, 1, 0};
+            (struct route_target){written->upstream.text, written->upstream.at, 1, 0, NULL};
         route->weight_sum = 1;
         return;
     }
     for (size_t i = 0; i < n; i++, part++) {
         route->targets[i] =
-            (struct route_target){part->upstream.text, part->upstream.at, part->weight, 0};
+            (struct route_target){part->upstream.text, part->upstream.at, part->weight, 0, NULL};
         route->weight_sum += part->weight;
     }
     if (!route->weight_sum) {

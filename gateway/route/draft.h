@@ -87,6 +87,7 @@ struct draft_route {
     struct draft_rewrite rewrite;
     struct draft_edits request_fields, response_fields;
     struct route_times timeout;
+    struct retry_rule retry;
     struct items upgrade; /* of draft_text */
     uint64_t body_bytes;
     struct route *route; /* what the check made of it */

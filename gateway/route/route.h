@@ -9,6 +9,7 @@
 
 #include "config/shape.h"
 #include "http/message.h"
+#include "policy/retry.h"
 
 struct route_regex; /* a compiled PCRE2 pattern, private to route/ */
 
@@ -56,6 +57,7 @@ struct route_target {
     struct mark at;
     uint64_t weight;
     unsigned index; /* of the upstream in the snapshot, by the names given to route_table_new() */
+    const struct retry_rule *retry; /* in force: set by the snapshot, NULL before */
 };
 
 enum route_edit_kind { ROUTE_EDIT_SET, ROUTE_EDIT_ADD, ROUTE_EDIT_REMOVE };
@@ -91,7 +93,8 @@ struct route {
     struct sluice_span host;         /* rewrite.host; empty: the upstream's rule holds */
     struct route_edits request_edits, response_edits;
     struct route_times times;
-    struct sluice_span *upgrades; /* protocols that a client may switch to */
+    const struct retry_rule *retry; /* what of the upstream's rule is otherwise here */
+    struct sluice_span *upgrades;   /* protocols that a client may switch to */
     size_t n_upgrades;
     uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */
     const struct route_times *bound_times; /* where the two above were bound, for origins_find() */

@@ -414,6 +414,7 @@ static void check_route(struct bind *bind, const struct tree *node, void *out)
         return;
     written->route->bound_times = &written->timeout;
     written->route->bound_body = &written->body_bytes;
+    written->route->retry = &written->retry;
     written->route->node = node;
 }
 
@@ -470,6 +471,12 @@ static const struct field route_fields[] = {
      .shape = &timeout_shape,
      .offset = offsetof(struct draft_route, timeout),
      .help = "Times over those of the upstream."},
+    {.name = "retry",
+     .shape = &retry_shape,
+     .offset = offsetof(struct draft_route, retry),
+     .help = "When a failed request is sent again; what is not written here holds as the upstream "
+             "says.",
+     .example = "{ attempts: 0 }"},
     {.name = "upgrade",
      .shape = &protocols_shape,
      .offset = offsetof(struct draft_route, upgrade),

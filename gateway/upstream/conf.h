@@ -6,6 +6,8 @@
 
 #include "config/shape.h"
 #include "net/tls_conf.h"
+#include "policy/retry.h"
+#include "upstream/budget.h"
 #include "upstream/conf_outlier.h"
 
 struct balance;
@@ -61,6 +63,8 @@ struct upstream_conf {
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
     struct upstream_times timeout;
+    struct retry_rule retry;
+    struct budget_rule retry_budget;
     struct tls_client_conf tls;
     struct outlier_conf outlier;
 };

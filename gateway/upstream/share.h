@@ -14,6 +14,7 @@
 
 #include "base/span.h"
 #include "core/mailbox.h"
+#include "upstream/budget.h"
 #include "upstream/eject.h"
 
 #include <stdbool.h>
@@ -40,6 +41,10 @@ struct share_group {
     struct shares *all;     /* borrowed, owns us; for share_accuse() */
     uint32_t version;       /* atomic: raised after each change of a state word */
     uint64_t n_ejected_not; /* ejections that the cap has prevented; the control thread's */
+
+    char apart[64]; /* keeps it off the cache line of what workers write */
+
+    struct pace retries; /* spent of the retry budget */
 };
 
 /* Failures in a row, over all workers. */

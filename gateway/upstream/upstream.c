@@ -196,9 +196,27 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->limits = conf->connections;
     upstream->outlier = conf->outlier;
     upstream->counters = tally_slot(wanted->tally, upstreams->worker);
+    upstream->tally = wanted->tally;
+    upstream->budget = conf->retry_budget;
     set_tls(upstream, wanted->tls);
     upstream_set_members(upstream, wanted->members);
     return upstream;
+}
+
+bool upstream_take_retry(struct upstream *upstream)
+{
+    uint64_t now_us = loop_now_us(upstream->loop);
+    uint64_t requests = 0;
+
+    for (unsigned i = 0; i < upstream->tally->n; i++) {
+        const struct upstream_counters *counters = tally_slot(upstream->tally, i);
+
+        requests += pace_sum(&counters->requests, now_us, upstream->budget.interval_ms / 1000);
+    }
+    if (budget_take(&upstream->members->group->retries, &upstream->budget, requests, now_us))
+        return true;
+    counter_add(&upstream->counters->retries_refused[UPSTREAM_REFUSED_BUDGET], 1);
+    return false;
 }
 
 void upstream_unref(struct upstream **upstream)
@@ -240,7 +258,7 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     lease->endpoint = NULL;
     lease->conn = NULL;
     lease->n_tried = 0;
-    lease->reused = lease->connecting = lease->fresh = lease->has_key = false;
+    lease->reused = lease->connecting = lease->fresh = lease->has_key = lease->again = false;
 }
 
 bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)
@@ -284,6 +302,10 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     enum err err;
 
     lease->endpoint = NULL;
+    if (!endpoint && lease->again && upstream->n_endpoints <= lease->n_tried) {
+        lease->n_tried = 0;
+        endpoint = upstream->balance->pick(upstream, lease);
+    }
     if (!endpoint)
         return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;
     if (upstream->candidates.panic)

@@ -18,7 +18,7 @@
 struct balance;
 struct rng;
 
-enum { LEASE_TRIES = 3 /* endpoints one exchange may try */ };
+enum { LEASE_TRIES = RETRY_ATTEMPTS_MAX + 1 /* endpoints one exchange may try */ };
 
 /*
  * The right to one upstream connection. ready is called by the loop, never from inside
@@ -40,13 +40,29 @@ struct lease {
     bool reused;     /* the connection has served before */
     bool connecting; /* conn_ops.on_drained will tell that it stands */
     bool fresh;      /* set by the caller: no kept connection, please */
+    bool again;      /* set by the caller: when all were tried, each may be once more */
 };
 
 #define UPSTREAM_TALLY "upstream"
 
+/* Why a request was sent again: a cause of the retry rule, or a kept connection that had died. */
+enum { UPSTREAM_RETRY_STALE = RETRY_CAUSE_COUNT, UPSTREAM_RETRY_COUNT };
+
+/* Why one that the rule names was not. */
+enum upstream_refusal {
+    UPSTREAM_REFUSED_BUDGET,
+    UPSTREAM_REFUSED_ATTEMPTS,
+    UPSTREAM_REFUSED_METHOD,
+    UPSTREAM_REFUSED_CONTENT,
+    UPSTREAM_REFUSED_AFTER, /* Retry-After asks for more patience than we have */
+    UPSTREAM_REFUSAL_COUNT
+};
+
 /* One worker's numbers of one upstream. */
 struct upstream_counters {
-    struct counter waiting, rejected_full, rejected_timeout, retries, panic_picks;
+    struct counter waiting, rejected_full, rejected_timeout, panic_picks;
+    struct counter retries[UPSTREAM_RETRY_COUNT], retries_refused[UPSTREAM_REFUSAL_COUNT];
+    struct pace requests; /* begun: what the retry budget is a share of */
 };
 
 /* The fields are for upstream/ only. */
@@ -75,6 +91,8 @@ struct upstream {
     struct soon serve;
     struct alarm look; /* while waiting under a cap: another worker may have freed a connection */
     struct upstream_counters *counters; /* borrowed, this worker's slot */
+    const struct tally_block *tally;    /* borrowed: the counters of all workers */
+    struct budget_rule budget;
 };
 
 /* All upstreams of a worker. */
@@ -110,6 +128,15 @@ void upstream_set_members(struct upstream *upstream, struct members *members);
 
 /* The endpoint that the rule chooses for a lease now; NULL when there is none for it. */
 struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease);
+
+/* A request is begun at now_us: the first of its tries. */
+static inline void upstream_note_request(struct upstream *upstream, uint64_t now_us)
+{
+    pace_note(&upstream->counters->requests, now_us);
+}
+
+/* Spend one retry of the budget; false when nothing is left of it, which is counted. */
+bool upstream_take_retry(struct upstream *upstream);
 
 /* Is an endpoint in its slow start? */
 bool upstream_is_warming(const struct upstream *upstream);

@@ -76,7 +76,7 @@ def test_a_gateways_own_refusal_reaches_a_client_that_is_uploading(start, upstre
 def test_an_upstream_that_closes_before_the_head_is_502(gateway, upstream):
     upstream.on("/", lambda ex: ex.close())
     with gateway.client() as client:
-        expect_problem(client.ask(), 502, "upstream_closed")
+        expect_problem(client.ask("POST"), 502, "upstream_closed")  # which is not sent again
         assert client.is_open(), "the client's connection has done nothing wrong"
     gateway.expect_end("upstream_closed")
     gateway.wait_metric(lambda m: m.get("sluice_upstream_failures_total", upstream="app",

@@ -127,7 +127,7 @@ def test_interim_answers_do_not_stop_the_response_timeout_of_a_silent_upstream(s
 def test_an_upstream_that_closes_after_an_interim_answer_is_told(gateway, upstream):
     upstream.answer("/", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", close=True)
     with gateway.client() as client:
-        answer = client.ask()
+        answer = client.ask("POST")  # which is not sent again
         assert [hint.status for hint in answer.interim] == [103]
         expect_problem(answer, 502, "upstream_closed")
 

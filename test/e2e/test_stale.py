@@ -1,9 +1,19 @@
-"""A kept connection that dies under a request is no fault of the client, as long as nothing was done twice."""
+"""A kept connection that dies under a request is no fault of the client, as long as nothing was done twice.
+
+What the retry rule adds to that is in test_retry.py: here it does not name a reset.
+"""
 
 import pytest
 
-from gateway import expect_problem, plain
+import gateway as support
+from gateway import expect_problem
 from raw import request_bytes, wait_until
+
+
+def plain(fake):
+    config = support.plain(fake)
+    config["upstreams"]["app"]["retry"] = {"on": ["connect"]}
+    return config
 
 
 def dies_when_reused(end="close", partial=b""):

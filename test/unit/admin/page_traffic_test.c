@@ -45,7 +45,7 @@ START_TEST(upstreams_add_up_the_workers)
         counter_add(&counters->failures[ENDPOINT_CONNECT], i);
         counter_add(&counters->failures[ENDPOINT_RESET], 3);
         counter_add(&waiters->waiting, 20 + i);
-        counter_add(&waiters->retries, 30 + i);
+        counter_add(&waiters->retries[i], 30 + i);
         counter_add(&waiters->rejected_full, 40 + i);
         counter_add(&waiters->rejected_timeout, 50 + i);
     }

@@ -497,7 +497,7 @@ END_TEST
 
 START_TEST(a_stale_connection_is_tried_again_once)
 {
-    struct scene *it = scene_open((struct scene_conf){.listener = ""});
+    struct scene *it = scene_open((struct scene_conf){.upstream = "retry: { on: [ connect ] }"});
     struct peer *up, *next;
     struct peer *client = with_kept(it, &up);
     struct upstream_counters *counters =
@@ -508,7 +508,7 @@ START_TEST(a_stale_connection_is_tried_again_once)
     peer_close(up);
     next = upstream_accept(it, 0);
     check_has(peer_head(next), "GET /again ");
-    ck_assert_uint_eq(counter_get(&counters->retries), 1);
+    ck_assert_uint_eq(counter_get(&counters->retries[UPSTREAM_RETRY_STALE]), 1);
     peer_close(next); /* a new connection that ends is a failure */
     check_has(peer_head(client), "HTTP/1.1 502 ");
     ck_assert_uint_eq(scene_ends(it, REASON_UPSTREAM_CLOSED), 1);

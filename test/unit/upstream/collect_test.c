@@ -42,11 +42,12 @@ START_TEST(sum_is_over_the_workers_own_slots)
     for (unsigned i = 0; i < WORKERS; i++) {
         struct upstream_counters *counters = tally_slot(block, i);
 
-        counter_add(&counters->retries, 1 + i);
+        counter_add(&counters->rejected_full, 1 + i);
         counter_add(&counters->waiting, 100);
     }
-    ck_assert_uint_eq(collect_sum(block, WORKERS, offsetof(struct upstream_counters, retries)), 6);
-    ck_assert_uint_eq(collect_sum(block, 1, offsetof(struct upstream_counters, retries)), 1);
+    ck_assert_uint_eq(
+        collect_sum(block, WORKERS, offsetof(struct upstream_counters, rejected_full)), 6);
+    ck_assert_uint_eq(collect_sum(block, 1, offsetof(struct upstream_counters, rejected_full)), 1);
     tally_free(&tally);
 }
 END_TEST
@@ -76,6 +77,7 @@ static void check_page(struct tally *tally, const char *expected)
     metrics_free(&metrics);
 }
 
+#define CAUSE  "{upstream=\"app\",cause="
 #define LABELS "{upstream=\"app\",endpoint=\"10.0.0.1:80\""
 
 START_TEST(every_number_has_its_family_and_labels)
@@ -92,7 +94,10 @@ START_TEST(every_number_has_its_family_and_labels)
     counter_add(&endpoint->connects, 4);
     for (unsigned i = 0; i < ENDPOINT_FAILURE_COUNT; i++)
         counter_add(&endpoint->failures[i], 10 + i);
-    counter_add(&upstream->retries, 5);
+    for (unsigned i = 0; i < UPSTREAM_RETRY_COUNT; i++)
+        counter_add(&upstream->retries[i], 20 + i);
+    for (unsigned i = 0; i < UPSTREAM_REFUSAL_COUNT; i++)
+        counter_add(&upstream->retries_refused[i], 30 + i);
     counter_add(&upstream->waiting, 6);
     counter_add(&upstream->rejected_full, 7);
     counter_add(&upstream->rejected_timeout, 8);
@@ -113,7 +118,17 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_failures_total" LABELS ",reason=\"response_timeout\"} 15\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"upstream_idle_timeout\"} 16\n"
                "# TYPE sluice_upstream_retries_total counter\n"
-               "sluice_upstream_retries_total{upstream=\"app\"} 5\n"
+               "sluice_upstream_retries_total" CAUSE "\"connect\"} 20\n"
+               "sluice_upstream_retries_total" CAUSE "\"reset\"} 21\n"
+               "sluice_upstream_retries_total" CAUSE "\"timeout\"} 22\n"
+               "sluice_upstream_retries_total" CAUSE "\"status\"} 23\n"
+               "sluice_upstream_retries_total" CAUSE "\"stale\"} 24\n"
+               "# TYPE sluice_upstream_retries_refused_total counter\n"
+               "sluice_upstream_retries_refused_total" CAUSE "\"budget\"} 30\n"
+               "sluice_upstream_retries_refused_total" CAUSE "\"attempts\"} 31\n"
+               "sluice_upstream_retries_refused_total" CAUSE "\"method\"} 32\n"
+               "sluice_upstream_retries_refused_total" CAUSE "\"content\"} 33\n"
+               "sluice_upstream_retries_refused_total" CAUSE "\"retry_after\"} 34\n"
                "# TYPE sluice_upstream_queue gauge\n"
                "sluice_upstream_queue{upstream=\"app\"} 6\n"
                "# TYPE sluice_upstream_queue_rejected_total counter\n"

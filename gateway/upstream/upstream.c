@@ -302,9 +302,9 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     enum err err;
 
     lease->endpoint = NULL;
-    if (!endpoint && lease->again && upstream->n_endpoints <= lease->n_tried) {
+    if (!endpoint && lease->again && lease->n_tried > 0 && !may_wait(upstream, lease)) {
         lease->n_tried = 0;
-        endpoint = upstream->balance->pick(upstream, lease);
+        endpoint = upstream_pick(upstream, lease);
     }
     if (!endpoint)
         return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;

@@ -278,6 +278,13 @@ def test_a_secret_file_that_is_missing_is_an_error(sluice, tmp_path):
     assert run.returncode == 3 and "/nowhere/token" in run.stdout + run.stderr
 
 
+def with_on(value):
+    """What PyYAML reads as true, where it is the name of an option."""
+    if isinstance(value, dict):
+        return {"on" if key is True else key: with_on(of) for key, of in value.items()}
+    return value
+
+
 def examples_of_the_reference():
     """(section, example) of the generated page, but those that need files of certificates."""
     with open(os.path.join(ROOT, "conf/reference.md"), encoding="utf-8") as page:
@@ -285,7 +292,7 @@ def examples_of_the_reference():
     for path, text in zip([""] + sections[1::2], sections[::2]):
         for n, example in enumerate(re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.M | re.S)):
             if ".tls" not in path:
-                yield pytest.param(path, yaml.safe_load(example), id=f"{path or 'top'}-{n}")
+                yield pytest.param(path, with_on(yaml.safe_load(example)), id=f"{path or 'top'}-{n}")
 
 
 def placed(path, example):

@@ -286,11 +286,11 @@ def test_memory_and_descriptors_are_flat_over_reloads(start, upstream):
     for _ in range(20):
         gateway.must_reload()
         gateway.ask()
-    before, fds = gateway.pss_kib(), gateway.fds()
+    before, fds = gateway.own_kib(), gateway.fds()
     for _ in range(100):
         gateway.must_reload()
         gateway.ask()
-    grown = gateway.pss_kib() - before
+    grown = gateway.own_kib() - before
     assert grown < 1024, f"{grown} KiB for 100 reloads"
     wait_until(lambda: gateway.fds() <= fds + 2)
 

@@ -266,6 +266,11 @@ class Gateway:
         text = read_text(f"/proc/{self.pid}/smaps_rollup")
         return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M)[1])
 
+    def own_kib(self):
+        """Memory that nobody shares; what is shared counts differently as others come and go."""
+        text = read_text(f"/proc/{self.pid}/smaps_rollup")
+        return int(re.search(r"^Anonymous:\s+(\d+) kB", text, re.M)[1])
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

@@ -383,6 +383,12 @@ struct sluice_host {
     /* The number of workers that will serve. */
     uint32_t (*workers)(struct sluice_setup *setup);
     /*
+     * Compile a text with ${attributes} that is not an option of its own; option as for
+     * conf_error(). As long as conf; NULL when it is malformed, which has been reported then.
+     */
+    const struct sluice_template *(*template_make)(struct sluice_setup *setup, const char *option,
+                                                   struct sluice_span text);
+    /*
      * The number of an attribute, for attribute_get() and attribute_set(): a new one is made when
      * nobody has named it yet. 0: malformed name (letters, digits, '_', '-', '.'), or too many.
      */

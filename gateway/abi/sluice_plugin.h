@@ -526,6 +526,11 @@ struct sluice_host {
                    enum sluice_verdict verdict, sluice_timer_fn *before, void *arg);
 
     /*
+     * The worker's own call of this place: what is begun with it belongs to the worker and goes on
+     * when the exchange has ended. VALID UNTIL the callback returns.
+     */
+    const struct sluice_call *(*worker_call)(const struct sluice_call *call);
+    /*
      * The following belong to the exchange of the call, or to the worker when the call has none,
      * and return a number for cancel(); 0: not possible (too many at once, out of
      * memory), and the completion is not called. Completions never run inside the service.

@@ -469,6 +469,9 @@ void fake_call_end(struct sluice_test *test)
     struct fake_call *made = test->call;
 
     test->call = made->outer;
+    if (made->own)
+        memset(made->own, 0xdb, sizeof(*made->own));
+    fake_drop(made->own);
     memset(made, 0xdb, sizeof(*made));
     fake_drop(made);
     if (!test->call)
@@ -487,7 +490,7 @@ struct sluice_test *fake_enter(const struct sluice_call *call, const char *servi
 
     if (made->magic != MAGIC)
         fake_misuse("%s() with a call that has ended", service);
-    if (made != made->test->call)
+    if ((made->is_own ? made->outer : made) != made->test->call)
         fake_violation(made->test, "%s() with the call of another callback", service);
     return made->test;
 }

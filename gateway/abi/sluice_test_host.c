@@ -84,6 +84,30 @@ static uint32_t attribute(struct sluice_setup *setup, struct sluice_span name)
     return fake_attribute(setup->test, name);
 }
 
+/* The same text as an option would be; what holes it has is looked at here too. */
+static const struct sluice_template *template_make(struct sluice_setup *setup, const char *option,
+                                                   struct sluice_span text)
+{
+    struct sluice_template *made = conf_alloc(setup, sizeof(*made));
+    const char *hole;
+
+    want_stage(setup, "template_make", false);
+    made->text = conf_alloc(setup, text.len + 1);
+    memcpy(made->text, text.ptr, text.len);
+    hole = strstr(made->text, "${");
+    while (hole) {
+        struct sluice_span name = {hole + 2, strcspn(hole + 2, "}:")};
+
+        if (!strchr(hole, '}') || fake_attribute(setup->test, name) == 0) {
+            conf_error(setup, option, "write ${attribute} or ${attribute:-default}",
+                       "a template is malformed");
+            return NULL;
+        }
+        hole = strstr(hole + 2, "${");
+    }
+    return made;
+}
+
 /* -- shared state ------------------------------------------------------------------------- */
 
 static struct fake_shared *find_shared(struct sluice_setup *setup,
@@ -493,6 +517,7 @@ void fake_host_init(struct sluice_test *test)
                                  .conf_alloc = conf_alloc,
                                  .conf_place = conf_place,
                                  .workers = workers,
+                                 .template_make = template_make,
                                  .attribute = attribute,
                                  .metric = metric,
                                  .words = words,

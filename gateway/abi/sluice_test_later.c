@@ -60,6 +60,25 @@ static void need(struct sluice_test *test, bool is_there, const char *service, c
         fake_violation(test, "%s() without %s", service, what);
 }
 
+static const struct sluice_call *worker_call(const struct sluice_call *call)
+{
+    struct sluice_test *test = fake_enter(call, "worker_call");
+    struct fake_call *made = test->call;
+
+    if (!call->exchange)
+        return call;
+    if (!made->own) {
+        made->own = fake_alloc(sizeof(*made));
+        *made->own = *made;
+        made->own->own = NULL;
+        made->own->outer = made;
+        made->own->is_own = true;
+        made->own->call.exchange = NULL;
+        made->own->call.ctx = NULL;
+    }
+    return &made->own->call;
+}
+
 static uint64_t timer(const struct sluice_call *call, uint32_t ms, sluice_timer_fn *done, void *arg)
 {
     struct fake_job *job = add_job(call, FAKE_TIMER, ms, "timer");
@@ -478,6 +497,7 @@ void fake_host_later(struct sluice_host *host)
 {
     host->ticket = ticket;
     host->resume = resume;
+    host->worker_call = worker_call;
     host->timer = timer;
     host->http_call = http_call;
     host->redis_call = redis_call;

@@ -232,6 +232,8 @@ struct fake_call {
     bool has_reply; /* reply() in this callback */
     bool may_edit;  /* inside on_local_reply */
     struct fake_call *outer;
+    struct fake_call *own; /* what worker_call() gave in it */
+    bool is_own;           /* such a one; outer is whose */
     struct sluice_call call;
 };
 

@@ -116,8 +116,11 @@ bool rate_take_leased(const struct sluice_call *call, const struct rate_limit *l
                       struct rate_hit *hit);
 /* So many more may be given away here. */
 void rate_add_leased(const struct sluice_call *call, struct sluice_span key, uint64_t n);
-/* Redis has nothing for this key before that. */
-void rate_set_dry(const struct sluice_call *call, struct sluice_span key, uint64_t ms);
+
+/* For a while: Redis has nothing for this key; or no more than it gave, so do not fetch ahead. */
+enum rate_pause { RATE_DRY = 'd', RATE_NO_REFILL = 'r' };
+void rate_pause(const struct sluice_call *call, struct sluice_span key, enum rate_pause pause,
+                uint64_t ms);
 
 /*
  * Ask Redis about all hits that are remote, in one call (rate_redis.c). What it says is in them

@@ -210,6 +210,14 @@ static struct sluice_span lease_key(struct sluice_span key, char letter, char *t
     return (struct sluice_span){text, key.len + 2};
 }
 
+static uint64_t until(const struct sluice_call *call, struct sluice_span key, enum rate_pause pause)
+{
+    const struct rate_conf *conf = call->conf;
+    char text[RATE_TEXT_MAX + 2];
+
+    return call->host->words_get(conf->words, lease_key(key, (char)pause, text));
+}
+
 bool rate_take_leased(const struct sluice_call *call, const struct rate_limit *limit,
                       struct rate_hit *hit)
 {
@@ -226,11 +234,11 @@ bool rate_take_leased(const struct sluice_call *call, const struct rate_limit *l
             continue;
         hit->answer = (struct limit_answer){.passed = true, .remaining = left};
         hit->is_leased = true;
-        if (left < limit->lease / 2)
+        if (left < limit->lease / 2 && until(call, hit->key, RATE_NO_REFILL) <= now)
             rate_refill(call, limit, hit->key);
         return true;
     }
-    dry = call->host->words_get(conf->words, lease_key(hit->key, 'd', text));
+    dry = until(call, hit->key, RATE_DRY);
     if (dry <= now)
         return false;
     hit->answer = (struct limit_answer){.retry_ns = dry - now, .reset_ns = dry - now};
@@ -248,13 +256,14 @@ void rate_add_leased(const struct sluice_call *call, struct sluice_span key, uin
                               (uint32_t)conf->lease_ms, &sum);
 }
 
-void rate_set_dry(const struct sluice_call *call, struct sluice_span key, uint64_t ms)
+void rate_pause(const struct sluice_call *call, struct sluice_span key, enum rate_pause pause,
+                uint64_t ms)
 {
     const struct rate_conf *conf = call->conf;
     char text[RATE_TEXT_MAX + 2];
-    struct sluice_span dry = lease_key(key, 'd', text);
-    uint64_t old = call->host->words_get(conf->words, dry);
+    struct sluice_span word = lease_key(key, (char)pause, text);
+    uint64_t old = call->host->words_get(conf->words, word);
 
     /* Whoever is quicker says the same. */
-    call->host->words_swap(conf->words, dry, &old, now_ns(call) + ms * 1000000, (uint32_t)ms + 1);
+    call->host->words_swap(conf->words, word, &old, now_ns(call) + ms * 1000000, (uint32_t)ms + 1);
 }

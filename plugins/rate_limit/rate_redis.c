@@ -145,7 +145,7 @@ static bool numbers(const struct sluice_redis_reply *reply, size_t n, uint64_t *
     for (size_t i = 0; i < n; i++) {
         const struct sluice_redis_reply *element = sluice_redis_at(reply, i);
 
-        if (element->kind != SLUICE_REDIS_INTEGER || element->integer < 0)
+        if (!element || element->kind != SLUICE_REDIS_INTEGER || element->integer < 0)
             return false;
         values[i] = (uint64_t)element->integer;
     }
@@ -197,7 +197,7 @@ static void take_answer(const struct sluice_call *call, const struct rate_limit 
     if (conf->store != RATE_HYBRID)
         return;
     if (!passed) {
-        rate_set_dry(call, hit->key, value[3] / 1000 + 1);
+        rate_pause(call, hit->key, RATE_DRY, value[3] / 1000 + 1);
     } else if (all_passed) {
         rate_add_leased(call, hit->key, value[0] - limit->cost);
         hit->answer.remaining += value[0] - limit->cost;
@@ -255,7 +255,9 @@ bool rate_ask(const struct sluice_call *call, rate_asked_fn *asked)
 static enum sluice_verdict on_refilled(const struct sluice_call *call,
                                        const struct sluice_redis_reply *reply, void *arg)
 {
+    const struct rate_conf *conf = call->conf;
     struct rate_refill *refill = arg;
+    const struct rate_limit *limit = refill->limit;
     struct sluice_span key = {refill->key, refill->key_len};
     uint64_t value[VALUES];
 
@@ -266,6 +268,8 @@ static enum sluice_verdict on_refilled(const struct sluice_call *call,
         return SLUICE_NEXT;
     }
     tell(call, SLUICE_SPAN("refilled"));
+    if (value[0] < limit->lease)
+        rate_pause(call, key, RATE_NO_REFILL, conf->lease_ms / 4);
     rate_add_leased(call, key, value[0]);
     return SLUICE_NEXT;
 }
@@ -291,22 +295,20 @@ void rate_refill(const struct sluice_call *call, const struct rate_limit *limit,
 {
     const struct rate_conf *conf = call->conf;
     struct rate_worker *worker = call->worker;
-    struct sluice_call own = *call; /* the lease is for all: it does not end with this exchange */
     struct rate_refill *refill;
     struct command command;
 
     if (!worker->refills || call->host->now_us(call) < worker->redis_again_us ||
         is_being_refilled(worker, key, &refill) || !refill)
         return;
-    own.exchange = NULL;
-    own.ctx = NULL;
     memcpy(refill->key, key.ptr, key.len);
     refill->key_len = key.len;
     begin(&command, false, 1);
     add(&command, key);
     add_limit(&command, limit, 0, limit->lease);
     command.argv[command.n - 1] = SLUICE_SPAN("1"); /* what is left will do */
-    if (call->host->redis_call(&own, command.argv, command.n, (uint32_t)conf->redis_ms, on_refilled,
-                               refill) != 0)
+    /* The lease is for all: it does not end with this exchange. */
+    if (call->host->redis_call(call->host->worker_call(call), command.argv, command.n,
+                               (uint32_t)conf->redis_ms, on_refilled, refill) != 0)
         refill->limit = limit;
 }

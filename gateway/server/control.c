@@ -137,6 +137,9 @@ static void finish(struct control *control)
         return;
     control->phase = ENDED;
     alarm_disarm(&control->deadline);
+    /* No upstream is looked after any more; what is closed for that goes with this turn. */
+    health_begin(control->health);
+    health_end(control->health);
     loop_stop(control->loop);
 }
 
@@ -231,7 +234,9 @@ static void watch_members(struct control *control, const struct snapshot *snapsh
 {
     health_begin(control->health);
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
-        health_set(control->health, snapshot->upstreams[i].conf, snapshot->upstreams[i].members);
+        const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+
+        health_set(control->health, upstream->conf, upstream->members, upstream->tls);
     }
     health_end(control->health);
 }

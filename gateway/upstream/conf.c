@@ -217,6 +217,12 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, tls),
      .help = "Speak TLS to the endpoints; \"true\" for all defaults. Plain when not given.",
      .example = "{ ca: tls/internal-ca.pem, sni: orders.internal }"},
+    {.name = "health",
+     .shape = &health_shape,
+     .offset = offsetof(struct upstream_conf, health),
+     .help = "Ask each endpoint at intervals whether it is well; the path alone for all defaults. "
+             "None when not given.",
+     .example = "{ path: /healthz, interval: 2s }"},
     {.name = "outlier_detection",
      .shape = &outlier_shape,
      .offset = offsetof(struct upstream_conf, outlier),

@@ -8,6 +8,7 @@
 #include "net/tls_conf.h"
 #include "policy/retry.h"
 #include "upstream/budget.h"
+#include "upstream/conf_health.h"
 #include "upstream/conf_outlier.h"
 
 struct balance;
@@ -66,6 +67,7 @@ struct upstream_conf {
     struct retry_rule retry;
     struct budget_rule retry_budget;
     struct tls_client_conf tls;
+    struct health_conf health;
     struct outlier_conf outlier;
 };
 

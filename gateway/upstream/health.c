@@ -3,13 +3,17 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/rng.h"
+#include "net/tls.h"
 #include "upstream/ejector.h"
+#include "upstream/prober.h"
 
 /* One upstream as it is watched. */
 struct ward {
     const struct upstream_conf *conf; /* borrowed until the next configuration */
     struct members *members;          /* shared */
+    struct tls_client *tls;           /* shared; NULL: plain */
     struct ejector ejector;
+    struct prober prober;
     bool is_named; /* by the configuration being told of */
 };
 
@@ -18,6 +22,7 @@ struct health {
     struct map *by_name; /* owned, of owned struct ward */
     struct rng rng;
     unsigned n_workers;
+    struct probe_floor floor;
 };
 
 struct health *health_new(struct loop *loop, unsigned n_workers)
@@ -28,12 +33,15 @@ struct health *health_new(struct loop *loop, unsigned n_workers)
     health->by_name = map_new();
     health->n_workers = n_workers;
     rng_init(&health->rng);
+    probe_floor_init(&health->floor, loop, &health->rng, n_workers);
     return health;
 }
 
 static void ward_free(struct ward **ward)
 {
+    prober_fini(&(*ward)->prober);
     ejector_fini(&(*ward)->ejector);
+    tls_client_unref(&(*ward)->tls);
     members_unref(&(*ward)->members);
     alloc_free(*ward);
     *ward = NULL;
@@ -52,6 +60,7 @@ void health_free(struct health **health)
         ward_free(&ward);
     }
     map_free(&(*health)->by_name);
+    probe_floor_fini(&(*health)->floor);
     alloc_free(*health);
     *health = NULL;
 }
@@ -63,6 +72,7 @@ static void take_over(struct ward *ward, struct members *members)
     struct members *before = ward->members;
 
     ward->members = members_ref(members);
+    prober_set(&ward->prober, ward->conf, members, ward->tls);
     ejector_set(&ward->ejector, &ward->conf->outlier, members);
     members_unref(&before);
 }
@@ -77,18 +87,24 @@ void health_begin(struct health *health)
     }
 }
 
-void health_set(struct health *health, const struct upstream_conf *conf, struct members *members)
+void health_set(struct health *health, const struct upstream_conf *conf, struct members *members,
+                struct tls_client *tls)
 {
+    struct tls_client *before;
     struct ward *ward = map_find(health->by_name, conf->named.name);
 
     if (!ward) {
         ward = alloc_new(sizeof(*ward));
         ejector_init(&ward->ejector, health->loop, &health->rng, health->n_workers);
+        prober_init(&ward->prober, &health->floor);
         map_set(health->by_name, conf->named.name, ward);
     }
+    before = ward->tls;
+    ward->tls = tls ? tls_client_ref(tls) : NULL;
     ward->conf = conf;
     ward->is_named = true;
     take_over(ward, members);
+    tls_client_unref(&before);
 }
 
 void health_end(struct health *health)
@@ -183,6 +199,27 @@ static void say_prevented(const struct health *health, struct page *page)
     }
 }
 
+static void say_checks(struct page *page, const struct member *member, struct label labels[3])
+{
+    labels[2].name = "result";
+    for (int result = 0; result < PROBE_RESULT_COUNT; result++) {
+        labels[2].value = span_of(probe_result_text((enum probe_result)result));
+        if (member->share->n_checks[result] > 0)
+            page_count(page, labels, 3, member->share->n_checks[result]);
+    }
+}
+
+static void say_floor(const struct probe_floor *floor, struct page *page)
+{
+    const struct label running = {"state", SPAN("running")};
+    const struct label waiting = {"state", SPAN("waiting")};
+
+    page_family(page, "sluice_health_checks", PAGE_GAUGE,
+                "Active checks under way, and due ones that wait until others have ended.");
+    page_count(page, &running, 1, floor->n_running);
+    page_count(page, &waiting, 1, floor->n_waiting);
+}
+
 void health_collect(void *arg, struct page *page)
 {
     const struct health *health = arg;
@@ -190,6 +227,10 @@ void health_collect(void *arg, struct page *page)
     page_family(page, "sluice_upstream_healthy", PAGE_GAUGE,
                 "Whether an endpoint is to be picked, as far as is known of its health.");
     say_all(health, page, say_well);
+    page_family(page, "sluice_upstream_checks_total", PAGE_COUNTER,
+                "Active checks of an endpoint.");
+    say_all(health, page, say_checks);
+    say_floor(&health->floor, page);
     page_family(page, "sluice_upstream_ejected", PAGE_GAUGE, "Whether an endpoint is ejected.");
     say_all(health, page, say_ejected);
     page_family(page, "sluice_upstream_ejections_total", PAGE_COUNTER, "Ejections of an endpoint.");

@@ -14,6 +14,7 @@
 
 struct health;
 struct loop;
+struct tls_client;
 
 /* n_workers: whose counters there are. */
 struct health *health_new(struct loop *loop, unsigned n_workers);
@@ -24,7 +25,8 @@ void health_free(struct health **health);
  * upstreams; those not told of are forgotten. conf is borrowed until the next time.
  */
 void health_begin(struct health *health);
-void health_set(struct health *health, const struct upstream_conf *conf, struct members *members);
+void health_set(struct health *health, const struct upstream_conf *conf, struct members *members,
+                struct tls_client *tls);
 void health_end(struct health *health);
 
 /* The members of an upstream are these now, as configured before. */

@@ -15,11 +15,14 @@
 #include "base/span.h"
 #include "core/mailbox.h"
 #include "upstream/budget.h"
+#include "upstream/condition.h"
 #include "upstream/eject.h"
+#include "upstream/probe_result.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct patient;
 struct shares;
 struct tally;
 
@@ -72,7 +75,10 @@ struct share {
     struct ejection ejection;
     struct eject_sample seen; /* all tries until the last interval ended */
     uint64_t n_ejected[EJECT_CAUSE_COUNT];
-    bool marked; /* while sets are compared */
+    struct condition condition;
+    uint64_t n_checks[PROBE_RESULT_COUNT];
+    struct patient *patient; /* owned by its prober (prober.c); NULL: not checked */
+    bool marked;             /* while sets are compared */
 };
 
 /*

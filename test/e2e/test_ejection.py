@@ -20,10 +20,7 @@ def healthy(gateway, fake):
 
 
 def ejections(gateway, fake, cause):
-    page = gateway.metrics()
-    labels = {"upstream": "app", "endpoint": fake.address, "cause": cause}
-    return page.get("sluice_upstream_ejections_total", **labels) if page.has(
-        "sluice_upstream_ejections_total", **labels) else 0
+    return gateway.metric("sluice_upstream_ejections_total", upstream="app", endpoint=fake.address, cause=cause)
 
 
 def ask_until_out(gateway, fake, limit=60):

@@ -182,8 +182,8 @@ static const struct field upstream_fields[] = {
      .shape = &shape_duration,
      .offset = offsetof(struct upstream_conf, slow_start_ms),
      .preset = "0s",
-     .help = "The weight of an endpoint that a reload has added grows from a tenth to the whole in "
-             "this time; not for the hashing rules. 0: at once.",
+     .help = "The weight of an endpoint that is new, or well again, grows from a tenth to the "
+             "whole in this time; not for the hashing rules. 0: at once.",
      .example = "30s"},
     {.name = "host",
      .shape = &shape_text,

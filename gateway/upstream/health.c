@@ -145,10 +145,7 @@ void health_judge(struct health *health, struct share *share)
 
 /* -- numbers ------------------------------------------------------------------------- */
 
-/* Called for each member of each upstream. */
-typedef void say_fn(struct page *page, const struct member *member, struct label labels[3]);
-
-static void say_all(const struct health *health, struct page *page, say_fn *say)
+void health_each(const struct health *health, health_each_fn *each, void *arg)
 {
     struct sluice_span name;
     void *value;
@@ -157,13 +154,31 @@ static void say_all(const struct health *health, struct page *page, say_fn *say)
         const struct ward *ward = value;
 
         for (size_t i = 0; i < ward->members->n; i++) {
-            const struct member *member = &ward->members->member[i];
-            struct label labels[3] = {
-                {"upstream", name}, {"endpoint", member->text}, {NULL, {NULL, 0}}};
-
-            say(page, member, labels);
+            each(arg, name, &ward->members->member[i]);
         }
     }
+}
+
+typedef void say_fn(struct page *page, const struct member *member, struct label labels[3]);
+
+struct saying {
+    struct page *page;
+    say_fn *say;
+};
+
+static void say_each(void *saying_, struct sluice_span upstream, const struct member *member)
+{
+    const struct saying *saying = saying_;
+    struct label labels[3] = {{"upstream", upstream}, {"endpoint", member->text}, {.name = NULL}};
+
+    saying->say(saying->page, member, labels);
+}
+
+static void say_all(const struct health *health, struct page *page, say_fn *say)
+{
+    struct saying saying = {page, say};
+
+    health_each(health, say_each, &saying);
 }
 
 static void say_well(struct page *page, const struct member *member, struct label labels[3])

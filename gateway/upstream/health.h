@@ -35,6 +35,10 @@ void health_set_members(struct health *health, struct members *members);
 /* A worker accuses the endpoint. */
 void health_judge(struct health *health, struct share *share);
 
+/* Call each for all endpoints of all upstreams; what is known of them is in member->share. */
+typedef void health_each_fn(void *arg, struct sluice_span upstream, const struct member *member);
+void health_each(const struct health *health, health_each_fn *each, void *arg);
+
 /* A metrics_collect_fn; arg is a struct health. */
 void health_collect(void *arg, struct page *page);
 

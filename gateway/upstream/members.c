@@ -116,6 +116,9 @@ void members_unref(struct members **members)
     *members = NULL;
     if (!old || __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    for (size_t i = 0; i < old->n; i++) {
+        share_unref(&old->member[i].share);
+    }
     arena_fini(&old->arena);
     alloc_free(old);
 }

@@ -20,7 +20,7 @@ struct member {
     struct sluice_span text; /* "127.0.0.1:9000", NUL-terminated beyond its length */
     struct sluice_span name; /* who is expected there: the host as configured */
     uint32_t weight;
-    struct share *share; /* borrowed, lives as long as the process */
+    struct share *share; /* shared, by the set */
     const struct tally_block
         *tally; /* struct endpoint_counters; borrowed, as long as the process */
 };

@@ -12,6 +12,7 @@
 #include "upstream/prober.h"
 
 #include "base/alloc.h"
+#include "base/now.h"
 #include "base/rng.h"
 #include "core/loop.h"
 #include "net/fetch.h"
@@ -20,6 +21,7 @@
 #include "upstream/endpoint.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum {
     RUNNING_MAX = 256, /* checks at the same time, of all upstreams */
@@ -150,6 +152,8 @@ static void on_result(struct probe *probe, enum probe_result result, const char 
 
     prober->floor->n_running--;
     share->n_checks[result]++;
+    share->checked = (struct share_check){.at_us = now_us(), .result = result};
+    snprintf(share->checked.why, sizeof(share->checked.why), "%s", why);
     if (condition_note(&share->condition, passed, conf->rise, conf->fall)) {
         bool changed = share_set(share, SHARE_CHECK_FAILED, !passed);
 

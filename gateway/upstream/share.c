@@ -4,8 +4,11 @@
 #include "base/list.h"
 #include "base/map.h"
 
+enum { UNUSED_MAX = 4096 /* kept at least, when there are few others */ };
+
 struct shares {
     struct map *by_key;   /* owned, of owned struct share */
+    size_t sweep_at;      /* so many shares: look which are unused */
     struct map *by_group; /* owned, of owned struct share_group, by the upstream's name */
     struct tally *tally;  /* borrowed */
     share_accused_fn *accused;
@@ -31,6 +34,7 @@ struct shares *shares_new(struct tally *tally)
     shares->by_key = map_new();
     shares->by_group = map_new();
     shares->tally = tally;
+    shares->sweep_at = UNUSED_MAX;
     return shares;
 }
 
@@ -80,16 +84,59 @@ struct share_group *shares_group(struct shares *shares, struct sluice_span upstr
     return group;
 }
 
+size_t shares_count(const struct shares *shares)
+{
+    return map_count(shares->by_key);
+}
+
+/* A letter that is under way, and a check, would miss it. */
+static bool is_unused(const struct share *share)
+{
+    return __atomic_load_n(&share->refs, __ATOMIC_ACQUIRE) == 0 &&
+           __atomic_load_n(&share->accused, __ATOMIC_ACQUIRE) == 0 && !share->patient;
+}
+
+/* Forget what nobody names any more; next time when there are twice as many as are left. */
+static void sweep(struct shares *shares)
+{
+    struct map *kept = map_new();
+    struct sluice_span key;
+    void *share;
+
+    for (size_t at = 0; map_each(shares->by_key, &at, &key, &share);) {
+        if (is_unused(share)) {
+            alloc_free(share);
+        } else {
+            map_set(kept, key, share);
+        }
+    }
+    map_free(&shares->by_key);
+    shares->by_key = kept;
+    shares->sweep_at = 2 * map_count(kept) + UNUSED_MAX;
+}
+
 struct share *shares_get(struct shares *shares, struct share_group *group, struct sluice_span key)
 {
     struct share *share = map_find(shares->by_key, key);
 
     if (!share) {
+        if (map_count(shares->by_key) >= shares->sweep_at)
+            sweep(shares);
         share = alloc_new(sizeof(*share));
         share->group = group;
         map_set(shares->by_key, key, share);
     }
+    __atomic_add_fetch(&share->refs, 1, __ATOMIC_RELAXED);
     return share;
+}
+
+void share_unref(struct share **share)
+{
+    struct share *old = *share;
+
+    *share = NULL;
+    if (old)
+        __atomic_sub_fetch(&old->refs, 1, __ATOMIC_RELEASE);
 }
 
 bool share_set(struct share *share, enum share_cause cause, bool on)

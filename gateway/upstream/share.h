@@ -1,8 +1,8 @@
 /*
  * share.h - what all workers and the control thread share about one address of one upstream.
  *
- * It is kept by upstream and address: what is learnt of an endpoint outlives reloads and what its
- * source says. The control thread alone decides whether an endpoint may be picked and
+ * It is kept by upstream and address: what is learnt of an endpoint outlives reloads, and absences
+ * from what its source says. The control thread alone decides whether an endpoint may be picked and
  * writes that into the state word; then it raises the version of the upstream, which each worker
  * compares with what it has seen when it picks (upstream/candidates.h). So a pick costs one load,
  * however many endpoints there are, and workers agree on who is out.
@@ -20,6 +20,7 @@
 #include "upstream/probe_result.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct patient;
@@ -55,9 +56,17 @@ struct share_row {
     uint32_t n; /* atomic */
 };
 
+/* The last check of an endpoint, for whoever shows it. */
+struct share_check {
+    uint64_t at_us; /* of now_us(); 0: none yet */
+    enum probe_result result;
+    char why[80]; /* what went wrong; "" when nothing did */
+};
+
 struct share {
     /* -- read at every change, written seldom -- */
     struct share_group *group; /* borrowed */
+    uint32_t refs;             /* atomic: sets of members that name it */
     uint32_t state;            /* atomic: bits of enum share_cause; by share_set() */
 
     char apart[64]; /* keeps the above off the cache line of what follows */
@@ -77,6 +86,7 @@ struct share {
     uint64_t n_ejected[EJECT_CAUSE_COUNT];
     struct condition condition;
     uint64_t n_checks[PROBE_RESULT_COUNT];
+    struct share_check checked;
     struct patient *patient; /* owned by its prober (prober.c); NULL: not checked */
     bool marked;             /* while sets are compared */
 };
@@ -100,8 +110,19 @@ struct tally *shares_tally(const struct shares *shares);
 /* That of an upstream, made when there is none. */
 struct share_group *shares_group(struct shares *shares, struct sluice_span upstream);
 
-/* That of an address, made when there is none; key: "UPSTREAM ADDRESS". */
+/*
+ * That of an address, made when there is none; key: "UPSTREAM ADDRESS". The caller owns a
+ * reference. Without any, a share is kept, with what is known of it, until there are as many such
+ * as others (and some thousands): registries that name new addresses all the time must not
+ * fill the memory.
+ */
 struct share *shares_get(struct shares *shares, struct share_group *group, struct sluice_span key);
+
+/* Any thread. */
+void share_unref(struct share **share);
+
+/* Shares there are. */
+size_t shares_count(const struct shares *shares);
 
 /*
  * Set or clear one cause; true when that changes the state. Workers follow with their next pick.

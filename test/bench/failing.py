@@ -193,6 +193,7 @@ backend app
 
 DETECTION = "    outlier_detection: true\n"
 CHECKS = "    health: { path: /health, interval: 2s, timeout: 500ms }\n"
+NO_RETRY = "    retry: { attempts: 0 }\n"
 RETRY = "    retry: { attempts: 2, on: [ connect, reset, timeout, 5xx ] }\n"
 
 
@@ -218,11 +219,13 @@ def haproxy(more, server):
 
 def everyone(binary):
     observe = "observe layer7 error-limit 5 on-error mark-down"
-    found = {
-        "sluice, nothing": sluice(binary, ""),
-        "sluice, detection": sluice(binary, DETECTION),
-        "sluice, checks": sluice(binary, CHECKS),
-        "sluice, both": sluice(binary, DETECTION + CHECKS),
+    return {
+        "sluice, nothing": sluice(binary, NO_RETRY),
+        "sluice, detection": sluice(binary, NO_RETRY + DETECTION),
+        "sluice, checks": sluice(binary, NO_RETRY + CHECKS),
+        "sluice, both": sluice(binary, NO_RETRY + DETECTION + CHECKS),
+        "sluice, retry": sluice(binary, RETRY),
+        "sluice, both, retry": sluice(binary, DETECTION + CHECKS + RETRY),
         "nginx, max_fails": nginx("proxy_next_upstream error timeout http_500; proxy_next_upstream_tries 1;"),
         "nginx, max_fails, next": nginx("proxy_next_upstream error timeout http_500; proxy_next_upstream_tries 2;"),
         "haproxy, checks": haproxy("retries 0", ""),
@@ -230,14 +233,6 @@ def everyone(binary):
         "haproxy, observe, retries": haproxy("retries 1\n    option redispatch 1\n"
                                              "    retry-on conn-failure empty-response response-timeout 500", observe),
     }
-    if can_retry(binary):
-        found["sluice, retry"] = sluice(binary, RETRY)
-        found["sluice, both, retry"] = sluice(binary, DETECTION + CHECKS + RETRY)
-    return found
-
-
-def can_retry(binary):
-    return '"retry"' in subprocess.run([binary, "schema"], capture_output=True, text=True, check=True).stdout
 
 
 class Gateway:

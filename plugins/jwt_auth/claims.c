@@ -15,7 +15,7 @@
 #define SECONDS_MAX 9007199254740992.0 /* 2^53: what a double tells exactly */
 #define PATH_DEPTH  8
 
-/* -- lists of spans ------------------------------------------------------------ */
+/* -- lists of spans ---------------------------------------------------------- */
 
 static bool list_has(struct sluice_list list, struct sluice_span text)
 {
@@ -28,7 +28,7 @@ static bool list_has(struct sluice_list list, struct sluice_span text)
     return false;
 }
 
-/* -- moments --------------------------------------------------------------------- */
+/* -- moments ----------------------------------------------------------------- */
 
 enum moment { MOMENT_ABSENT, MOMENT_OK, MOMENT_BAD };
 
@@ -119,7 +119,7 @@ static enum refusal check_time(const struct claims_rules *rules, const json_t *c
     return refusal;
 }
 
-/* -- who, and for whom -------------------------------------------------------------- */
+/* -- who, and for whom ------------------------------------------------------- */
 
 /* What RFC 7519 calls StringOrURI is text, when it is there. */
 static bool names_are_text(const json_t *claims)
@@ -173,7 +173,7 @@ static enum refusal check_audience(const struct claims_rules *rules, const json_
     return REFUSAL_AUDIENCE;
 }
 
-/* -- scopes ---------------------------------------------------------------------------- */
+/* -- scopes ------------------------------------------------------------------ */
 
 static bool words_have(struct sluice_span words, struct sluice_span wanted)
 {
@@ -211,7 +211,7 @@ static enum refusal check_scopes(const struct claims_rules *rules, const json_t 
     return REFUSAL_SCOPE;
 }
 
-/* -- rules of one's own -------------------------------------------------------------------- */
+/* -- rules of one's own ------------------------------------------------------ */
 
 const json_t *claims_find(const json_t *claims, struct sluice_span name)
 {
@@ -314,7 +314,7 @@ enum refusal claims_check(const struct claims_rules *rules, const json_t *claims
     return refusal;
 }
 
-/* -- as text -------------------------------------------------------------------------------- */
+/* -- as text ----------------------------------------------------------------- */
 
 struct line {
     char *out;
@@ -375,17 +375,19 @@ static bool has_objects(const json_t *list)
 
 bool claims_render(const json_t *value, char *out, size_t cap, size_t *len)
 {
-    struct line line = {out, cap, 0};
+    struct line line = {.cap = cap};
     bool added;
 
     if (!value || json_is_null(value))
         return false;
-    if (json_is_string(value))
+    line.out = out;
+    if (json_is_string(value)) {
         added = line_add(&line, document_span(value));
-    else if (json_is_array(value) && !has_objects(value))
+    } else if (json_is_array(value) && !has_objects(value)) {
         added = add_list(&line, value);
-    else
+    } else {
         added = add_json(&line, value);
+    }
     *len = line.len;
     return added;
 }

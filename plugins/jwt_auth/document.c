@@ -13,18 +13,20 @@ static bool is_shallow(struct sluice_span text)
         char byte = text.ptr[i];
 
         if (in_string) {
-            if (byte == '\\')
+            if (byte == '\\') {
                 i++;
-            else if (byte == '"')
+            } else if (byte == '"') {
                 in_string = false;
+            }
             continue;
         }
-        if (byte == '"')
+        if (byte == '"') {
             in_string = true;
-        else if ((byte == '{' || byte == '[') && ++depth > DOCUMENT_DEPTH)
+        } else if ((byte == '{' || byte == '[') && ++depth > DOCUMENT_DEPTH) {
             return false;
-        else if ((byte == '}' || byte == ']') && depth > 0)
+        } else if ((byte == '}' || byte == ']') && depth > 0) {
             depth--;
+        }
     }
     return true;
 }

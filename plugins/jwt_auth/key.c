@@ -261,12 +261,13 @@ static enum key_fault okp_from_jwk(const json_t *jwk, EVP_PKEY **pkey)
     size_t len;
     int type;
 
-    if (span_is(curve, SLUICE_SPAN("Ed25519")))
+    if (span_is(curve, SLUICE_SPAN("Ed25519"))) {
         type = EVP_PKEY_ED25519;
-    else if (span_is(curve, SLUICE_SPAN("Ed448")))
+    } else if (span_is(curve, SLUICE_SPAN("Ed448"))) {
         type = EVP_PKEY_ED448;
-    else
+    } else {
         return curve.ptr ? KEY_FOREIGN : KEY_MALFORMED;
+    }
     if (!base64_decode_url(document_text(jwk, "x"), point, sizeof(point), &len))
         return KEY_MALFORMED;
     *pkey = EVP_PKEY_new_raw_public_key(type, NULL, point, len);
@@ -336,14 +337,15 @@ enum key_fault key_from_jwk(const json_t *jwk, bool secrets, struct key **key)
         return secrets ? secret_from_jwk(jwk, kid, algs, key) : KEY_SYMMETRIC;
     if (json_object_get(jwk, "d"))
         return KEY_PRIVATE;
-    if (span_is(kty, SLUICE_SPAN("RSA")))
+    if (span_is(kty, SLUICE_SPAN("RSA"))) {
         fault = rsa_from_jwk(jwk, &pkey);
-    else if (span_is(kty, SLUICE_SPAN("EC")))
+    } else if (span_is(kty, SLUICE_SPAN("EC"))) {
         fault = ec_from_jwk(jwk, &pkey);
-    else if (span_is(kty, SLUICE_SPAN("OKP")))
+    } else if (span_is(kty, SLUICE_SPAN("OKP"))) {
         fault = okp_from_jwk(jwk, &pkey);
-    else
+    } else {
         return KEY_FOREIGN;
+    }
     if (fault == KEY_OK)
         fault = finish(&pkey, kid, algs, key);
     ERR_clear_error();
@@ -374,10 +376,11 @@ enum key_fault key_from_pem(struct sluice_span pem, struct sluice_span kid, uint
     BIO_free(source);
     if (!pkey)
         pkey = pkey_of_certificate(pem);
-    if (pkey && kid.len <= KEY_KID_MAX)
+    if (pkey && kid.len <= KEY_KID_MAX) {
         fault = finish(&pkey, kid, algs, key);
-    else if (!pkey && pem.len > 0 && memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16))
+    } else if (!pkey && pem.len > 0 && memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16)) {
         fault = KEY_PRIVATE;
+    }
     EVP_PKEY_free(pkey);
     ERR_clear_error();
     return fault;

@@ -68,10 +68,11 @@ bool keyset_read(struct keyset *set, struct sluice_span text, bool secrets,
     *report = (struct keyset_report){0};
     if (!document)
         return false;
-    if (!list && json_object_get(document, "kty"))
+    if (!list && json_object_get(document, "kty")) {
         fine = read_key(set, document, secrets, report);
-    else if (!json_is_array(list))
+    } else if (!json_is_array(list)) {
         fine = false;
+    }
     for (size_t i = 0; fine && i < json_array_size(list); i++)
         fine = read_key(set, json_array_get(list, i), secrets, report);
     json_decref(document);

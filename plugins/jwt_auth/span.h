@@ -19,9 +19,9 @@ static inline bool span_is(struct sluice_span a, struct sluice_span b)
 }
 
 /* ASCII letters without case: names of fields and schemes. */
-static inline char span_lower(char byte)
+static inline int span_lower(char byte)
 {
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte + ('a' - 'A')) : byte;
+    return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
 }
 
 static inline bool span_is_word(struct sluice_span a, struct sluice_span b)

@@ -437,10 +437,14 @@ bool jwks_share(const struct sluice_host *host, struct sluice_setup *setup,
     struct sluice_shared_spec shared = {.size = sizeof(shared),
                                         .version = 1,
                                         .name = "jwks",
-                                        .key = host->target_text(options->target),
                                         .capacity = 16,
                                         .max_value = sizeof(struct stored) + KEYSET_BYTES};
 
+    if (!SLUICE_HAS(host, target_text) || !host->target_text) {
+        host->conf_error(setup, "jwks", "use jwks_file", "this gateway cannot tell issuers apart");
+        return false;
+    }
+    shared.key = host->target_text(options->target);
     options->words = host->words(setup, &shared);
     shared.capacity = 1;
     options->map = host->map(setup, &shared);

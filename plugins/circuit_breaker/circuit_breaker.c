@@ -20,7 +20,7 @@ enum {
 struct breaker_worker {
     char told[CIRCUITS_TOLD][BREAKER_NAME_MAX + 1];
     size_t n_told;
-    struct sluice_span last; /* whose name was looked up last; only compared */
+    size_t last; /* the one looked up last */
 };
 
 struct breaker_ctx {
@@ -127,15 +127,21 @@ static enum sluice_verdict refuse(const struct sluice_call *call, const struct c
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : SLUICE_FAIL;
 }
 
+static bool is_told(const struct breaker_worker *worker, size_t i, struct sluice_span name)
+{
+    return strlen(worker->told[i]) == name.len && memcmp(worker->told[i], name.ptr, name.len) == 0;
+}
+
 /* For reports: which circuits there are. */
 static void remember(struct breaker_worker *worker, struct sluice_span name)
 {
-    if (worker->last.ptr == name.ptr && worker->last.len == name.len)
+    if (is_told(worker, worker->last, name))
         return;
-    worker->last = name;
     for (size_t i = 0; i < worker->n_told; i++) {
-        if (strlen(worker->told[i]) == name.len && memcmp(worker->told[i], name.ptr, name.len) == 0)
+        if (is_told(worker, i, name)) {
+            worker->last = i;
             return;
+        }
     }
     if (worker->n_told == CIRCUITS_TOLD)
         return;
@@ -155,6 +161,9 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
         ctx->name.len = 0;
         return SLUICE_NEXT;
     }
+    ctx->name = call->host->copy(call, ctx->name); /* a fallback may change the attribute */
+    if (ctx->name.len == 0)
+        return SLUICE_FAIL;
     remember(call->worker, ctx->name);
     circuit = breaker_change(call, ctx->name, &event);
     if (event.entry == CIRCUIT_REFUSE)

@@ -26,10 +26,38 @@ struct endpoint_conf {
     struct items meta; /* of struct meta_conf */
 };
 
+/* Which addresses of a name count. */
+enum dns_family {
+    DNS_AUTO, /* IPv4, and IPv6 where this machine has it */
+    DNS_IPV4,
+    DNS_IPV6,
+    DNS_BOTH,
+};
+
+/* How names are asked for. */
+struct dns_conf {
+    struct items servers;    /* of struct sluice_span: "127.0.0.1:53"; none: the system's */
+    int family;              /* enum dns_family */
+    uint64_t timeout_ms;     /* of one try */
+    uint64_t min_ms, max_ms; /* between two questions, whatever the answer's life is */
+};
+
+/* Append all that makes two of them different. */
+void dns_conf_say_key(const struct dns_conf *conf, struct text *key);
+
+/* A copy that lives in the arena. */
+struct dns_conf dns_conf_copy(const struct dns_conf *conf, struct arena *arena);
+
+/* As one without a word in the configuration is; it lives in no arena. */
+struct dns_conf dns_conf_default(void);
+
 /* What an upstream may say of its source; exactly one of them is there. */
 struct source_conf {
     struct items endpoints; /* of struct endpoint_conf */
 };
+
+/* How names are asked for: a struct dns_conf. */
+extern const struct shape dns_shape;
 
 /* A list of struct endpoint_conf. */
 extern const struct shape endpoint_list_shape;

@@ -38,6 +38,7 @@ void found_unref(struct found **found)
     *found = NULL;
     if (!old || __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    found_unref(&old->base);
     alloc_free(old->endpoint);
     arena_fini(&old->arena);
     alloc_free(old);

@@ -47,6 +47,7 @@ enum { FOUND_MAX = 100000 /* endpoints of one set */, FOUND_WEIGHT_MAX = 65535 }
 struct found {
     unsigned refs; /* atomic */
     struct arena arena;
+    struct found *base;         /* shared: another set that holds some of our texts; may be NULL */
     struct sluice_span version; /* "consul index 42", for people: it is not compared */
     struct found_endpoint *endpoint;
     size_t n, room;

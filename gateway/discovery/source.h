@@ -23,8 +23,10 @@
 #include "discovery/conf.h"
 #include "discovery/found.h"
 
+struct expansion;
 struct loop;
 struct map;
+struct names;
 struct notes;
 struct source;
 struct sources;
@@ -46,7 +48,10 @@ struct source_status {
 
 /* One kind of source. */
 struct source_kind {
-    const char *name; /* "dns"; also the key under an upstream, for those that have one */
+    const char *name; /* "dns": the key under an upstream */
+
+    /* What it publishes does not grow old: nobody but the configuration can change it. */
+    bool is_constant;
 
     /* Is this what the configuration asks for? */
     bool (*is_wanted)(const struct source_conf *conf);
@@ -75,13 +80,16 @@ struct source_kind {
 struct source {
     const struct source_kind *kind;
     struct sources *sources; /* borrowed, outlives us */
+    struct arena arena;      /* for what is copied of the configuration */
     char *key, *title;       /* owned */
     unsigned refs;
-    struct list readers; /* of struct source_reader */
-    struct found *raw;   /* shared: the newest that was published, or NULL */
-    struct found *found; /* shared: the same with literal addresses only, or NULL */
-    struct source_status status;
-    struct text why; /* status.why */
+    struct list readers;            /* of struct source_reader */
+    struct found *raw;              /* shared: the newest that was published, or NULL */
+    struct found *found;            /* shared: the same with literal addresses only, or NULL */
+    struct expansion *names;        /* owned: of raw's host names; NULL: it has none */
+    struct dns_conf dns;            /* how they are asked for; a kind may set it in open() */
+    struct source_status own, seen; /* the kind's alone; with what became of names */
+    struct text own_why, names_why; /* "": no trouble */
 };
 
 /* -- for kinds ------------------------------------------------------------- */
@@ -115,9 +123,12 @@ void source_hold(struct source *source, const char *format, ...)
 
 /* What sources work with. Fields for the files of discovery/. */
 struct sources {
-    struct loop *loop;  /* borrowed: the control thread's */
-    struct map *by_key; /* owned, of struct source */
-    struct rng rng;     /* for jitter */
+    struct loop *loop;   /* borrowed: the control thread's */
+    struct map *by_key;  /* owned, of struct source */
+    struct names *names; /* owned: host names being asked for */
+    struct arena arena;  /* of dns */
+    struct dns_conf dns; /* how names are asked for where nothing else is said */
+    struct rng rng;      /* for jitter */
 };
 
 struct sources *sources_new(struct loop *loop);
@@ -133,7 +144,13 @@ struct source *sources_get(struct sources *sources, const struct source_conf *co
                            struct notes *notes);
 void source_unref(struct source **source);
 
-/* The kind that conf asks for. */
+/*
+ * How names are asked for from now on, where a source does not say itself; copied. Sources that
+ * are open keep to what was said before.
+ */
+void sources_set_dns(struct sources *sources, const struct dns_conf *conf);
+
+/* The kind that conf asks for; NULL: none. */
 const struct source_kind *source_kind_of(const struct source_conf *conf);
 
 /* -- for readers --------------------------------------------------------------- */
@@ -156,6 +173,9 @@ void source_leave(struct source_reader *reader);
 
 /* What is known, with literal addresses only; NULL: nothing yet. Borrowed until the next event. */
 struct found *source_found(const struct source *source);
+
+/* How it is doing; borrowed until the next event. */
+const struct source_status *source_status(const struct source *source);
 
 /* "fresh" for SOURCE_FRESH. */
 const char *source_state_name(enum source_state state);

@@ -60,6 +60,7 @@ static void close(struct source **source)
 
 const struct source_kind source_static = {
     .name = "endpoints",
+    .is_constant = true,
     .is_wanted = is_wanted,
     .say_key = say_key,
     .say_title = say_title,

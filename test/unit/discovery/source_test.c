@@ -79,7 +79,7 @@ START_TEST(a_list_is_known_at_once_with_all_its_facts)
     ck_assert(span_equal(endpoint->tags[1], SPAN("b")));
     ck_assert(span_equal(endpoint->meta[0].name, SPAN("v")));
     ck_assert(span_equal(endpoint->meta[0].value, SPAN("2")));
-    ck_assert_int_eq(source->status.state, SOURCE_FRESH);
+    ck_assert_int_eq(source_status(source)->state, SOURCE_FRESH);
     source_unref(&source);
     scene_close(&it);
 }
@@ -125,11 +125,11 @@ START_TEST(only_what_is_new_is_told)
     source_publish(source, &set);
     ck_assert_ptr_null(set);
     ck_assert_uint_eq(it.told, 0);
-    ck_assert_uint_eq(source->status.updates, 1);
+    ck_assert_uint_eq(source_status(source)->updates, 1);
     set = set_of("127.0.0.1:2");
     source_publish(source, &set);
     ck_assert_uint_eq(it.told, 1);
-    ck_assert_uint_eq(source->status.updates, 2);
+    ck_assert_uint_eq(source_status(source)->updates, 2);
     ck_assert(span_equal(source_found(source)->endpoint[0].address, SPAN("127.0.0.1:2")));
     source_leave(&it.reader);
     scene_close(&it);
@@ -146,18 +146,18 @@ START_TEST(trouble_takes_nothing_back)
     conf = conf_of(&it, "[ \"127.0.0.1:1\" ]");
     source = sources_get(it.sources, &conf, it.notes);
     source_fail(source, "gone %d", 1);
-    ck_assert_int_eq(source->status.state, SOURCE_STALE);
-    ck_assert_str_eq(source->status.why, "gone 1");
-    ck_assert_uint_eq(source->status.errors, 1);
+    ck_assert_int_eq(source_status(source)->state, SOURCE_STALE);
+    ck_assert_str_eq(source_status(source)->why, "gone 1");
+    ck_assert_uint_eq(source_status(source)->errors, 1);
     ck_assert_uint_eq(source_found(source)->n, 1);
     source_hold(source, "empty");
-    ck_assert_int_eq(source->status.state, SOURCE_HELD);
+    ck_assert_int_eq(source_status(source)->state, SOURCE_HELD);
     ck_assert_uint_eq(source_found(source)->n, 1);
-    source->status.as_of_wall_us = 1;
+    source->own.as_of_wall_us = 1;
     source_confirm(source);
-    ck_assert_int_eq(source->status.state, SOURCE_FRESH);
-    ck_assert_str_eq(source->status.why, "");
-    ck_assert_uint_gt(source->status.as_of_wall_us, 1);
+    ck_assert_int_eq(source_status(source)->state, SOURCE_FRESH);
+    ck_assert_str_eq(source_status(source)->why, "");
+    ck_assert_uint_gt(source_status(source)->as_of_wall_us, 1);
     source_unref(&source);
     scene_close(&it);
 }
@@ -175,8 +175,8 @@ START_TEST(what_was_kept_on_disk_is_stale)
     source = sources_get(it.sources, &conf, it.notes);
     set->as_of_wall_us = 12345;
     source_publish_kept(source, &set);
-    ck_assert_int_eq(source->status.state, SOURCE_STALE);
-    ck_assert_uint_eq(source->status.as_of_wall_us, 12345);
+    ck_assert_int_eq(source_status(source)->state, SOURCE_STALE);
+    ck_assert_uint_eq(source_status(source)->as_of_wall_us, 12345);
     source_unref(&source);
     scene_close(&it);
 }

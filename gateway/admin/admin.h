@@ -18,6 +18,7 @@
 struct admin;
 struct loop;
 struct metrics;
+struct roster;
 
 /* The last attempt to change the configuration. */
 struct admin_reload {
@@ -36,6 +37,7 @@ struct admin_host {
     struct crew *crew;
     struct tally *tally;
     struct metrics *metrics;
+    const struct roster *roster; /* the newest members of all upstreams */
     uint64_t started_wall_us;
     const char *version;
 

@@ -6,6 +6,7 @@
 #include "upstream/balance.h"
 #include "upstream/collect.h"
 #include "upstream/endpoint.h"
+#include "upstream/roster.h"
 #include "upstream/upstream.h"
 
 #include <stddef.h>
@@ -34,11 +35,51 @@ static void add_failures(struct json *json, const struct tally_block *block, uns
     json_close(json, '}');
 }
 
-static void add_endpoint(struct json *json, const struct member *member, unsigned n_workers)
+/* In rotation, or why not. */
+static const char *state_of(const struct members *members, size_t i)
 {
+    const struct found_endpoint *facts = members->member[i].facts;
+
+    if (i < members->n)
+        return facts->state == FOUND_WARNING ? "warning" : "serving";
+    return i < members->n + members->n_failing ? "failing" : "draining";
+}
+
+static void add_facts(struct json *json, const struct found_endpoint *facts)
+{
+    if (facts->id.len > 0)
+        json_string(json, "id", facts->id);
+    if (facts->zone.len > 0)
+        json_string(json, "zone", facts->zone);
+    if (facts->host.len > 0)
+        json_string(json, "name", facts->host);
+    if (facts->n_tags > 0) {
+        json_open_row(json, "tags", '[');
+        for (size_t i = 0; i < facts->n_tags; i++) {
+            json_string(json, NULL, facts->tags[i]);
+        }
+        json_close(json, ']');
+    }
+    if (facts->n_meta > 0) {
+        json_open_row(json, "meta", '{');
+        for (size_t i = 0; i < facts->n_meta; i++) {
+            json_string(json, facts->meta[i].name.ptr, facts->meta[i].value);
+        }
+        json_close(json, '}');
+    }
+}
+
+static void add_endpoint(struct json *json, const struct members *members, size_t i,
+                         unsigned n_workers)
+{
+    const struct member *member = &members->member[i];
+
     json_open(json, NULL, '{');
     json_string(json, "address", member->text);
     json_number(json, "weight", member->weight);
+    json_string(json, "state", span_of(state_of(members, i)));
+    json_number(json, "priority", member->facts->priority);
+    add_facts(json, member->facts);
     json_open_row(json, "connections", '{');
     json_number(json, "active", ENDPOINT_SUM(member->tally, n_workers, active));
     json_number(json, "idle", ENDPOINT_SUM(member->tally, n_workers, idle));
@@ -62,10 +103,30 @@ static uint64_t retries_of(const struct tally_block *block, unsigned n_workers)
     return sum;
 }
 
+static void add_source(struct json *json, const struct roster_row *row)
+{
+    const struct source_status *status = source_status(row->source);
+    const struct found *found = row->members->found;
+
+    json_open_row(json, "source", '{');
+    json_string(json, "kind", span_of(row->source->kind->name));
+    json_string(json, "title", span_of(row->source->title));
+    json_string(json, "state", span_of(source_state_name(status->state)));
+    json_string(json, "version", found ? found->version : SPAN(""));
+    json_number(json, "as_of", status->as_of_wall_us / 1000000);
+    json_number(json, "updates", status->updates);
+    json_number(json, "errors", status->errors);
+    json_string(json, "cause", span_of(status->why));
+    json_close(json, '}');
+}
+
 static void add_upstream(struct json *json, const struct snapshot_upstream *upstream,
-                         unsigned n_workers)
+                         const struct admin_host *host)
 {
     const struct upstream_conf *conf = upstream->conf;
+    const struct members *members = upstream->members;
+    unsigned n_workers = host->crew->n_workers;
+    struct roster_row row;
 
     json_open(json, NULL, '{');
     json_string(json, "name", conf->named.name);
@@ -76,9 +137,13 @@ static void add_upstream(struct json *json, const struct snapshot_upstream *upst
     json_number(json, "full", UPSTREAM_SUM(upstream->tally, n_workers, rejected_full));
     json_number(json, "timeout", UPSTREAM_SUM(upstream->tally, n_workers, rejected_timeout));
     json_close(json, '}');
+    if (host->roster && roster_find(host->roster, conf->named.name, &row)) {
+        add_source(json, &row);
+        members = row.members;
+    }
     json_open(json, "endpoints", '[');
-    for (size_t i = 0; i < upstream->members->n; i++) {
-        add_endpoint(json, &upstream->members->member[i], n_workers);
+    for (size_t i = 0; i < members_count(members); i++) {
+        add_endpoint(json, members, i, n_workers);
     }
     json_close(json, ']');
     json_close(json, '}');
@@ -93,7 +158,7 @@ void page_upstreams(const struct ask *ask, struct answer *answer)
     json_number(&json, "generation", snapshot ? snapshot->generation : 0);
     json_open(&json, "upstreams", '[');
     for (size_t i = 0; snapshot && i < snapshot->n_upstreams; i++) {
-        add_upstream(&json, &snapshot->upstreams[i], ask->host->crew->n_workers);
+        add_upstream(&json, &snapshot->upstreams[i], ask->host);
     }
     json_close(&json, ']');
     json_close(&json, '}');

@@ -62,7 +62,7 @@ static void endpoint_check(struct bind *bind, const struct tree *node, void *out
     conf->at = node ? node->at : (struct mark){0};
     if (wrong && conf->address.len > 0) {
         notes_error(bind->notes, conf->at, "write host:port, [v6]:port or unix:/path",
-                    "'%s' is not an endpoint's address: %s", conf->address.ptr, wrong);
+                    "endpoint '%s': %s", conf->address.ptr, wrong);
     }
 }
 

@@ -62,6 +62,9 @@ extern const struct shape dns_shape;
 /* A list of struct endpoint_conf. */
 extern const struct shape endpoint_list_shape;
 
+/* Note an error when it asks for no source, or for more than one. */
+void source_conf_check(struct bind *bind, struct mark at, const struct source_conf *conf);
+
 /* Add what conf says to a set; everything is copied. */
 void endpoint_conf_add(const struct endpoint_conf *conf, struct found *found);
 

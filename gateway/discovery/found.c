@@ -221,7 +221,7 @@ const char *found_check_address(struct sluice_span text)
 
     if (parse_literal(text, &addr))
         return addr.path || addr.port != 0 ? NULL : "port 0 cannot be connected to";
-    return found_split_name(text, &host, &port) ? NULL : "write host:port, [v6]:port or unix:/path";
+    return found_split_name(text, &host, &port) ? NULL : "that is no address";
 }
 
 const char *found_state_name(enum found_state state)

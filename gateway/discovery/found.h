@@ -85,8 +85,7 @@ const char *found_state_name(enum found_state state);
 /* -- for sources -------------------------------------------------------- */
 
 /*
- * NULL when text can be an endpoint's address, else what is wrong, a static text that says what to
- * write instead.
+ * NULL when text can be an endpoint's address, else what is wrong, a static text.
  */
 const char *found_check_address(struct sluice_span text);
 

@@ -30,6 +30,38 @@ const struct source_kind *source_kind_of(const struct source_conf *conf)
     return NULL;
 }
 
+static void list_kinds(const struct source_conf *conf, struct text *out, const char *last)
+{
+    for (size_t i = 0; i < N_KINDS; i++) {
+        if (!conf || kinds[i]->is_wanted(conf))
+            text_format(out, "%s%s", out->len ? last : "", kinds[i]->name);
+    }
+}
+
+void source_conf_check(struct bind *bind, struct mark at, const struct source_conf *conf)
+{
+    char all_bytes[TITLE_MAX], here_bytes[TITLE_MAX];
+    struct text all, here;
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_KINDS; i++) {
+        n += kinds[i]->is_wanted(conf);
+    }
+    if (n == 1)
+        return;
+    text_init_fixed(&all, all_bytes, sizeof(all_bytes));
+    text_init_fixed(&here, here_bytes, sizeof(here_bytes));
+    list_kinds(NULL, &all, ", ");
+    list_kinds(conf, &here, " and ");
+    if (n == 0) {
+        notes_error(bind->notes, at, arena_format(bind->arena, "write one of: %s", all_bytes).ptr,
+                    "the upstream does not say where its endpoints come from");
+    } else {
+        notes_error(bind->notes, at, "keep one of them",
+                    "the upstream has several sources of endpoints: %s", here_bytes);
+    }
+}
+
 const char *source_state_name(enum source_state state)
 {
     static const char *const names[] = {

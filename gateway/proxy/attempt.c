@@ -160,8 +160,7 @@ static enum err hold(struct attempt *attempt)
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
     attempt->lost = false;
-    ex->endpoint = attempt->lease.endpoint->member.text;
-    ex->endpoint = arena_copy(&ex->arena, ex->endpoint);
+    ex->endpoint = arena_copy(&ex->arena, attempt->lease.endpoint->member.text);
     ex->tries++;
     ex->reused = attempt->lease.reused;
     retry_on_try(ex);

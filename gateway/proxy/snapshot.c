@@ -74,11 +74,11 @@ uint64_t snapshot_files(const struct snapshot *snapshot)
 /* A socket has no name that a certificate could be for. */
 static void check_expected(const struct upstream_conf *conf, struct notes *notes)
 {
-    const struct upstream_endpoint_conf *endpoint = conf->endpoints.first;
+    const struct endpoint_conf *endpoint = conf->source.endpoints.first;
 
     if (!tls_client_conf_is_on(&conf->tls) || !conf->tls.verify || conf->tls.sni.len > 0)
         return;
-    for (size_t i = 0; i < conf->endpoints.n; i++) {
+    for (size_t i = 0; i < conf->source.endpoints.n; i++) {
         if (span_starts(endpoint[i].address, SPAN("unix:"))) {
             notes_error(notes, endpoint[i].at, "say who must be there: tls: { sni: NAME }",
                         "endpoint '%s' of upstream '%s' has no name to check a certificate for",
@@ -97,7 +97,7 @@ static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf 
         arena_new(&snapshot->arena, (conf->upstreams.n + 1) * sizeof(*snapshot->upstreams));
     for (size_t i = 0; i < conf->upstreams.n; i++) {
         snapshot->upstreams[i].conf = &upstream[i];
-        snapshot->upstreams[i].members = members_from_conf(&upstream[i], parts->shares, notes);
+        snapshot->upstreams[i].members = roster_plan(parts->draft, &upstream[i], notes);
         check_expected(&upstream[i], notes);
         snapshot->upstreams[i].tally = tally_get(
             parts->tally, UPSTREAM_TALLY, upstream[i].named.name, sizeof(struct upstream_counters));

@@ -18,7 +18,7 @@
 #include "proxy/listener_conf.h"
 #include "route/table.h"
 #include "upstream/conf.h"
-#include "upstream/members.h"
+#include "upstream/roster.h"
 
 struct origins;
 struct snapshot;
@@ -28,7 +28,7 @@ typedef void snapshot_retire_fn(void *arg, struct snapshot *snapshot);
 /* One upstream of a snapshot. */
 struct snapshot_upstream {
     const struct upstream_conf *conf; /* in the arena */
-    struct members *members;          /* shared; the static set */
+    struct members *members;          /* shared: as they were when it was built */
     struct tls_client *tls;           /* shared; NULL: plain */
     const struct tally_block *tally;  /* struct upstream_counters; as long as the process */
 };
@@ -57,7 +57,7 @@ struct snapshot {
 /* What the control thread keeps over generations and a snapshot is built with. All borrowed. */
 struct snapshot_parts {
     struct tally *tally;
-    struct shares *shares;
+    struct roster_draft *draft; /* of the members that it begins with */
     struct writer *writer;
     struct tls_tickets *tickets; /* NULL: nothing will be served */
     snapshot_retire_fn *retire;

@@ -278,6 +278,29 @@ void worker_publish(struct worker *worker, struct snapshot *snapshot)
     mailbox_post(worker->mailbox, &publish->letter, on_publish);
 }
 
+struct members_letter {
+    struct letter letter;
+    struct members *members; /* shared */
+};
+
+static void on_members(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct members_letter *newer = (struct members_letter *)(void *)letter;
+
+    upstreams_set_members(worker->upstreams, newer->members);
+    members_unref(&newer->members);
+    alloc_free(newer);
+}
+
+void worker_set_members(struct worker *worker, struct members *members)
+{
+    struct members_letter *newer = alloc_new(sizeof(*newer));
+
+    newer->members = members_ref(members);
+    mailbox_post(worker->mailbox, &newer->letter, on_members);
+}
+
 /*
  * About one listener, by name: a descriptor to accept from, a connection to take over, or
  * nothing.

@@ -21,6 +21,7 @@
 struct addr;
 struct listener;
 struct mailbox;
+struct members;
 struct upstream;
 struct upstreams;
 struct worker;
@@ -117,6 +118,9 @@ void worker_main(void *arg);
 
 /* Serve by this snapshot from now on; takes a reference of its own. */
 void worker_publish(struct worker *worker, struct snapshot *snapshot);
+
+/* Use these members for their upstream from now on; takes a reference of its own. */
+void worker_set_members(struct worker *worker, struct members *members);
 
 /*
  * Accept on fd for the listener of that name, which the newest published snapshot has. Takes over

@@ -1,7 +1,7 @@
 /*
  * conf_rest.h - what else is wrong with a configuration that is already refused.
  *
- * Undefined names and endpoints that do not resolve show when a snapshot is built. A refused
+ * Undefined names show when a snapshot is built. A refused
  * configuration is never built, but a user shall be told of all errors at once.
  */
 #ifndef SERVER_CONF_REST_H

@@ -4,7 +4,8 @@
  *   STARTING > READY > PAUSING > DRAINING > ended
  *
  *   from       to         by
- *   STARTING   READY      control_run, when the first configuration is applied
+ *   STARTING   READY      be_ready, when the first configuration is applied and every source
+ *                         has found something, or on_deadline
  *   READY      PAUSING    begin_drain (SIGTERM, SIGINT, admin): readiness goes red
  *   PAUSING    DRAINING   on_pause_over: no new connections, idle ones are closed
  *   any        ended      finish: all connections gone, the timeout, or a second signal
@@ -64,6 +65,8 @@ struct control {
     struct tally *tally;
     struct shares *shares;
     struct health *health;
+    struct sources *sources;
+    struct roster *roster;
     struct tls_tickets *tickets;
     uint64_t tickets_us; /* when their newest key was made */
     struct writer *writer;
@@ -84,8 +87,10 @@ struct control {
     struct admin_reload last; /* the notes of the last try are these two texts */
     struct text notes_json, notes_text;
 
+    struct ports_change *opening; /* while starting: to be opened when sources know something */
     unsigned n_drained;
     struct alarm deadline; /* of the phase */
+    struct soon settled;   /* while starting: a source has found something */
     struct alarm watch;
     uint64_t files_stamp; /* of certificates and keys, as last tried */
 };
@@ -105,6 +110,8 @@ static void on_retire(void *control, struct letter *letter)
     snapshot_free(&retire->snapshot);
     alloc_free(retire);
 }
+
+static const char *host_source(void *control);
 
 static void retire(void *control_, struct snapshot *snapshot)
 {
@@ -260,11 +267,27 @@ static void publish(struct control *control, struct snapshot *snapshot,
     snapshot_unref(&old);
 }
 
+static struct roster_draft *begin_roster(struct control *control,
+                                         const struct gateway_loaded *loaded)
+{
+    sources_set_dns(control->sources, &loaded->conf.dns);
+    return roster_begin(control->roster);
+}
+
+/* The configuration is refused: what was said before holds on. */
+static void end_roster(struct control *control, struct roster_draft **draft)
+{
+    roster_abandon(draft);
+    if (control->phase != STARTING)
+        sources_set_dns(control->sources, &control->conf.dns);
+}
+
 /* Build and publish what was loaded; takes it. */
 static enum err apply(struct control *control, struct gateway_loaded *loaded, struct notes *notes)
 {
+    struct roster_draft *draft = begin_roster(control, loaded);
     const struct snapshot_parts parts = {.tally = control->tally,
-                                         .shares = control->shares,
+                                         .draft = draft,
                                          .writer = control->writer,
                                          .tickets = control->tickets,
                                          .retire = retire,
@@ -277,6 +300,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     struct ports_change *change;
 
     if (!snapshot) {
+        end_roster(control, &draft);
         log_files_close(&files, control->writer);
         return notes_errors(notes) == errors ? err : ERR_CONFIG;
     }
@@ -284,6 +308,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     snapshot->generation = control->generation + 1;
     control->files_stamp = snapshot->files_stamp;
     if (ports_prepare(control->ports, snapshot, notes, &change)) {
+        end_roster(control, &draft);
         snapshot_unref(&snapshot);
         log_files_close(&files, control->writer);
         return ERR_SYSTEM;
@@ -293,7 +318,12 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     apply_log(control, &loaded->conf.log, &files.log);
     log_files_close(&files, control->writer); /* what is in use is held by its users */
     publish(control, snapshot, loaded);
-    ports_apply(control->ports, &change);
+    roster_commit(&draft);
+    if (control->phase == STARTING) {
+        control->opening = change;
+    } else {
+        ports_apply(control->ports, &change);
+    }
     return OK;
 }
 
@@ -351,7 +381,8 @@ static void refuse_late(struct control *control)
 {
     struct notes *notes = notes_new();
 
-    notes_error(notes, (struct mark){0}, NULL, "the gateway is draining");
+    notes_error(notes, (struct mark){0}, NULL, "the gateway is %s",
+                control->phase == STARTING ? "starting" : "draining");
     keep_notes(control, notes, ERR_CLOSED);
     log_notes(control, notes, ERR_CLOSED);
     notes_free(&notes);
@@ -398,12 +429,69 @@ static void on_watch(struct alarm *alarm)
     reload(control);
 }
 
+/* -- members -------------------------------------------------------------- */
+
+static void be_ready(struct control *control)
+{
+    control->phase = READY;
+    alarm_disarm(&control->deadline);
+    alarm_arm(control->loop, &control->watch, WATCH_MS);
+    ports_apply(control->ports, &control->opening);
+    log_info("ready", F_UINT("workers", control->crew.n_workers),
+             F_STR("configuration", host_source(control)));
+}
+
+/* Not from inside the roster, which tells of changes before it is through with them. */
+static void on_settled(struct soon *soon)
+{
+    struct control *control = list_entry(soon, struct control, settled);
+    struct roster_row row;
+
+    if (control->phase == STARTING && !roster_find_waiting(control->roster, &row))
+        be_ready(control);
+}
+
+/* Snapshots carry what they begin with; what is found later goes to the workers from here. */
+static void on_members(void *control_, const struct roster_news *news)
+{
+    struct control *control = control_;
+
+    if (news->cause != ROSTER_FOUND)
+        return;
+    health_set_members(control->health, news->members);
+    for (unsigned i = 0; i < control->crew.n_workers; i++) {
+        worker_set_members(control->crew.worker[i], news->members);
+    }
+    if (control->phase == STARTING)
+        loop_soon(control->loop, &control->settled);
+}
+
+/* Sources that still know nothing hold nobody up for ever. */
+static void give_up_waiting(struct control *control)
+{
+    struct roster_row row;
+    size_t at = 0;
+
+    while (roster_each(control->roster, &at, &row)) {
+        if (source_found(row.source))
+            continue;
+        log_warn("ready without endpoints: they are looked for further",
+                 F_SPAN("upstream", row.upstream), F_STR("source", row.source->title),
+                 F_STR("cause", source_status(row.source)->why));
+    }
+    be_ready(control);
+}
+
 /* -- ending ------------------------------------------------------------------ */
 
 static void on_deadline(struct alarm *alarm)
 {
     struct control *control = list_entry(alarm, struct control, deadline);
 
+    if (control->phase == STARTING) {
+        give_up_waiting(control);
+        return;
+    }
     if (control->phase == DRAINING) {
         log_warn(
             "drain timeout: connections still open are cut",
@@ -446,7 +534,8 @@ static void on_signal(void *control_, int number)
     } else if (control->phase == READY) {
         begin_drain(control);
     } else {
-        log_warn("second signal: ending at once");
+        log_warn(control->phase == STARTING ? "ending before it was ready"
+                                            : "second signal: ending at once");
         finish(control);
     }
 }
@@ -496,6 +585,7 @@ static void fill_host(struct control *control)
         .crew = &control->crew,
         .tally = control->tally,
         .metrics = control->metrics,
+        .roster = control->roster,
         .started_wall_us = now_wall_us(),
         .version = SLUICE_VERSION,
         .readiness = readiness,
@@ -619,6 +709,7 @@ static enum err set_up(struct control *control)
     text_init(&control->notes_text, NOTES_MAX);
     alarm_init(&control->deadline, on_deadline);
     alarm_init(&control->watch, on_watch);
+    soon_init(&control->settled, on_settled);
     control->tickets = tls_tickets_new();
     control->tickets_us = now_us();
     process_init(&control->process);
@@ -632,6 +723,9 @@ static void set_up_counting(struct control *control)
     control->shares = shares_new(control->tally);
     shares_on_accused(control->shares, bring_accused, control);
     control->health = health_new(control->loop, control->crew.n_workers);
+    control->sources = sources_new(control->loop);
+    control->roster = roster_new(control->sources, control->shares);
+    roster_on_change(control->roster, on_members, control);
     control->ports = ports_new(&control->crew, control->tally);
     fill_host(control);
     control->traffic = (struct traffic_numbers){.crew = &control->crew, .tally = control->tally};
@@ -648,9 +742,13 @@ static void tear_down(struct control *control)
     admin_free(&control->admin);
     health_free(&control->health); /* what workers still say is not listened to */
     stop_workers(control);
+    ports_forget(&control->opening);
     ports_free(&control->ports);
     snapshot_unref(&control->snapshot);
     mailbox_free(&control->mailbox); /* frees retired snapshots */
+    soon_cancel(&control->settled);
+    roster_free(&control->roster);
+    sources_free(&control->sources);
     log_info("ended");
     log_set_sink(NULL, NULL);
     metrics_free(&control->metrics);
@@ -719,10 +817,9 @@ int control_run(const struct gateway_source *source)
     notes_free(&notes);
     say_notes(&control);
     if (code == EXIT_FINE) {
-        control.phase = READY;
-        alarm_arm(control.loop, &control.watch, WATCH_MS);
-        log_info("ready", F_UINT("workers", control.crew.n_workers),
-                 F_STR("configuration", host_source(&control)));
+        on_settled(&control.settled);
+        if (control.phase == STARTING)
+            alarm_arm(control.loop, &control.deadline, control.conf.ready_timeout_ms);
         loop_run(control.loop);
     }
     tear_down(&control);

@@ -295,8 +295,11 @@ void ports_apply(struct ports *ports, struct ports_change **change)
 
 void ports_forget(struct ports_change **change)
 {
-    unsigned n = (*change)->ports->crew->n_workers;
+    unsigned n;
 
+    if (!*change)
+        return;
+    n = (*change)->ports->crew->n_workers;
     list_each_safe (node, after, &(*change)->added) {
         struct place *place = list_entry(node, struct place, link);
 

@@ -32,6 +32,8 @@ CHECKED enum err ports_prepare(struct ports *ports, const struct snapshot *snaps
  * Hand the new sockets to the workers and let go of the others. After the snapshot was published.
  */
 void ports_apply(struct ports *ports, struct ports_change **change);
+
+/* Close what was opened for it. NULL is fine. */
 void ports_forget(struct ports_change **change);
 
 #endif /* SERVER_PORTS_H */

@@ -1,9 +1,114 @@
 #include "server/rehearsal.h"
 
+#include "base/log.h"
+#include "core/alarm.h"
+#include "core/loop.h"
+
+enum {
+    WAIT_MS = 5000, /* for names and registries */
+    LOOK_MS = 16,
+};
+
+/* Waiting for what sources find. */
+struct waiting {
+    struct rehearsal *rehearsal;
+    struct alarm look;
+    unsigned left_ms;
+};
+
 static void retire(void *arg, struct snapshot *snapshot)
 {
     (void)arg;
     snapshot_free(&snapshot);
+}
+
+static void on_look(struct alarm *alarm)
+{
+    struct waiting *waiting = list_entry(alarm, struct waiting, look);
+    struct rehearsal *rehearsal = waiting->rehearsal;
+    struct roster_row row;
+
+    if (waiting->left_ms < LOOK_MS || !roster_find_waiting(rehearsal->roster, &row)) {
+        loop_stop(rehearsal->loop);
+        return;
+    }
+    waiting->left_ms -= LOOK_MS;
+    alarm_arm(rehearsal->loop, alarm, LOOK_MS);
+}
+
+static void wait_for_sources(struct rehearsal *rehearsal)
+{
+    struct waiting waiting = {.rehearsal = rehearsal, .left_ms = WAIT_MS};
+    struct roster_row row;
+
+    if (!roster_find_waiting(rehearsal->roster, &row))
+        return;
+    alarm_init(&waiting.look, on_look);
+    alarm_arm(rehearsal->loop, &waiting.look, LOOK_MS);
+    loop_run(rehearsal->loop);
+    alarm_disarm(&waiting.look);
+}
+
+static bool has_host(const struct members *members, struct sluice_span host)
+{
+    for (size_t i = 0; i < members_count(members); i++) {
+        if (span_equal(members->member[i].facts->host, host))
+            return true;
+    }
+    return false;
+}
+
+/* Names of a list that have no address; returns how many there are. */
+static size_t note_names(const struct upstream_conf *conf, const struct members *members,
+                         struct notes *notes)
+{
+    const struct endpoint_conf *endpoint = conf->source.endpoints.first;
+    size_t n = 0;
+
+    for (size_t i = 0; i < conf->source.endpoints.n; i++) {
+        struct sluice_span host;
+        uint16_t port;
+
+        if (!found_split_name(endpoint[i].address, &host, &port) || has_host(members, host))
+            continue;
+        notes_warn(notes, endpoint[i].at,
+                   "it is asked for again while the gateway runs, and gets requests then",
+                   "endpoint '%s' of upstream '%s': the name has no address now",
+                   endpoint[i].address.ptr, conf->named.name.ptr);
+        n++;
+    }
+    return n;
+}
+
+/* What a source could not find now; it is looked for again while the gateway runs. */
+static void note_trouble(const struct upstream_conf *conf, const struct roster_row *row,
+                         struct notes *notes)
+{
+    const struct source_status *status = source_status(row->source);
+
+    if (status->state == SOURCE_FRESH || note_names(conf, row->members, notes) > 0)
+        return;
+    notes_warn(notes, conf->named.at, "it is tried again while the gateway runs",
+               "upstream '%s': %s: %s", conf->named.name.ptr, row->source->title,
+               status->why[0] ? status->why : "nothing was found in time");
+}
+
+/* What sources have found meanwhile, as a running gateway would have taken it over. */
+static void follow_sources(struct rehearsal *rehearsal, struct notes *notes)
+{
+    struct snapshot *snapshot = rehearsal->snapshot;
+
+    wait_for_sources(rehearsal);
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        struct snapshot_upstream *upstream = &snapshot->upstreams[i];
+        struct roster_row row;
+
+        if (!roster_find(rehearsal->roster, upstream->conf->named.name, &row))
+            continue;
+        members_unref(&upstream->members);
+        upstream->members = roster_members(rehearsal->roster, upstream->conf->named.name);
+        note_trouble(upstream->conf, &row, notes);
+    }
 }
 
 enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_source *source,
@@ -11,19 +116,29 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
 {
     struct gateway_loaded *loaded = &rehearsal->loaded;
     struct snapshot_parts parts = {.retire = retire};
+    enum log_level level = log_level();
     enum err err;
 
-    *rehearsal = (struct rehearsal){.tally = tally_new(1)};
+    *rehearsal = (struct rehearsal){.tally = tally_new(1), .loop = loop_new()};
     rehearsal->shares = shares_new(rehearsal->tally);
-    parts.tally = rehearsal->tally;
-    parts.shares = rehearsal->shares;
+    rehearsal->sources = sources_new(rehearsal->loop);
+    rehearsal->roster = roster_new(rehearsal->sources, rehearsal->shares);
     err = gateway_load(source, notes, loaded);
     if (err)
         return err;
+    sources_set_dns(rehearsal->sources, &loaded->conf.dns);
+    parts.tally = rehearsal->tally;
+    parts.draft = roster_begin(rehearsal->roster);
     rehearsal->snapshot = snapshot_new(&loaded->arena, &loaded->conf.serving, &parts, notes, true);
-    if (!rehearsal->snapshot)
+    if (!rehearsal->snapshot) {
+        roster_abandon(&parts.draft);
         return ERR_CONFIG;
+    }
     rehearsal->snapshot->origins = loaded->origins;
+    log_set(LOG_ERROR, LOG_TEXT); /* notes say it */
+    roster_commit(&parts.draft);
+    follow_sources(rehearsal, notes);
+    log_set(level, LOG_TEXT);
     return OK;
 }
 
@@ -31,6 +146,9 @@ void rehearsal_stop(struct rehearsal *rehearsal)
 {
     snapshot_unref(&rehearsal->snapshot);
     gateway_unload(&rehearsal->loaded);
+    roster_free(&rehearsal->roster);
+    sources_free(&rehearsal->sources);
     shares_free(&rehearsal->shares);
     tally_free(&rehearsal->tally);
+    loop_free(&rehearsal->loop);
 }

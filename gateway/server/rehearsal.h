@@ -11,10 +11,16 @@ struct rehearsal {
     struct gateway_loaded loaded;
     struct tally *tally; /* owned, as the following */
     struct shares *shares;
+    struct loop *loop; /* turns only while rehearsal_start() waits for sources */
+    struct sources *sources;
+    struct roster *roster;
     struct snapshot *snapshot; /* NULL: refused */
 };
 
-/* Load and build; what is wrong is in notes. End it with rehearsal_stop() in either case. */
+/*
+ * Load and build; what is wrong is in notes. Names are resolved and registries asked, for some
+ * seconds at most: what is not found now is a warning. End it with rehearsal_stop() in either case.
+ */
 CHECKED enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_source *source,
                                  struct notes *notes);
 void rehearsal_stop(struct rehearsal *rehearsal);

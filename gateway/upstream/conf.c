@@ -5,56 +5,6 @@
 
 #include <stddef.h>
 
-/* -- endpoints ---------------------------------------------------------- */
-
-static const struct shape weight_shape = {.kind = SHAPE_UINT,
-                                          .size = sizeof(uint64_t),
-                                          .min = 1,
-                                          .max = 65535,
-                                          .what = "a weight from 1 to 65535"};
-
-static void endpoint_check(struct bind *bind, const struct tree *node, void *out)
-{
-    struct upstream_endpoint_conf *conf = out;
-
-    (void)bind;
-    if (node)
-        conf->at = node->at;
-}
-
-static const struct field endpoint_fields[] = {
-    {.name = "address",
-     .shape = &shape_text,
-     .offset = offsetof(struct upstream_endpoint_conf, address),
-     .required = true,
-     .help = "Where it listens: host:port, [v6]:port or unix:/path. A name stands for all its "
-             "addresses.",
-     .example = "127.0.0.1:9000"},
-    {.name = "weight",
-     .shape = &weight_shape,
-     .offset = offsetof(struct upstream_endpoint_conf, weight),
-     .preset = "1",
-     .help = "Its share of the requests, relative to the other endpoints."},
-    {0},
-};
-
-static const struct shape endpoint_shape = {
-    .kind = SHAPE_STRUCT,
-    .size = sizeof(struct upstream_endpoint_conf),
-    .fields = endpoint_fields,
-    .scalar = "address",
-    .check = endpoint_check,
-    .what = "an address such as 127.0.0.1:9000",
-    .title = "endpoint",
-};
-
-static const struct shape endpoints_shape = {.kind = SHAPE_LIST,
-                                             .size = sizeof(struct items),
-                                             .element = &endpoint_shape,
-                                             .min = 1,
-                                             .max = 100000,
-                                             .what = "a list of addresses"};
-
 /* -- connections --------------------------------------------------------- */
 
 #define AT(member) offsetof(struct upstream_connections, member)
@@ -157,10 +107,10 @@ static const struct shape balance_shape = {.kind = SHAPE_CHOICE,
 
 static const struct field upstream_fields[] = {
     {.name = "endpoints",
-     .shape = &endpoints_shape,
-     .offset = offsetof(struct upstream_conf, endpoints),
-     .required = true,
-     .help = "The addresses that serve it.",
+     .shape = &endpoint_list_shape,
+     .offset = offsetof(struct upstream_conf, source.endpoints),
+     .help = "The addresses that serve it. An upstream has one source of endpoints: this list, or "
+             "another below.",
      .example = "[ \"127.0.0.1:9000\", { address: \"127.0.0.1:9001\", weight: 5 } ]"},
     {.name = "balance",
      .shape = &balance_shape,
@@ -254,6 +204,7 @@ static void upstream_check(struct bind *bind, const struct tree *node, void *out
 {
     struct upstream_conf *conf = out;
 
+    source_conf_check(bind, node ? node->at : (struct mark){0}, &conf->source);
     if (conf->tls.sni.len == 0 && !span_equal(conf->host, SPAN("preserve")) &&
         !span_equal(conf->host, SPAN("endpoint")))
         conf->tls.sni = upstream_host_alone(conf->host);

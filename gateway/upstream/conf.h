@@ -5,6 +5,7 @@
 #define UPSTREAM_CONF_H
 
 #include "config/shape.h"
+#include "discovery/conf.h"
 #include "net/tls_conf.h"
 #include "policy/retry.h"
 #include "upstream/budget.h"
@@ -12,12 +13,6 @@
 #include "upstream/conf_outlier.h"
 
 struct balance;
-
-struct upstream_endpoint_conf {
-    struct mark at;
-    struct sluice_span address; /* as written: host:port, [v6]:port, unix:/path */
-    uint64_t weight;
-};
 
 struct upstream_connections {
     uint64_t max;  /* per endpoint, over all workers; 0: none */
@@ -56,8 +51,8 @@ struct upstream_sticky {
 
 struct upstream_conf {
     struct named named;
-    struct items endpoints; /* of struct upstream_endpoint_conf */
-    int balance;            /* index for balance_get() */
+    struct source_conf source; /* where its endpoints come from */
+    int balance;               /* index for balance_get() */
     struct upstream_hash hash;
     struct upstream_sticky sticky;
     uint64_t slow_start_ms;  /* 0: none */

@@ -29,34 +29,42 @@ struct lease *lease_of(struct conn *conn)
 
 /* -- life ------------------------------------------------------------- */
 
-struct endpoint *endpoint_new(struct upstream *upstream, struct members *members,
-                              const struct member *member)
+struct endpoint *endpoint_new(struct upstream *upstream, const struct member *member)
 {
     struct endpoint *endpoint = alloc_new(sizeof(*endpoint));
 
     endpoint->upstream = upstream;
+    endpoint->member.name = member->name;
+    list_init(&endpoint->link);
     list_init(&endpoint->idle);
-    endpoint_update(endpoint, members, member);
+    endpoint_update(endpoint, member);
     return endpoint;
 }
 
-void endpoint_update(struct endpoint *endpoint, struct members *members,
-                     const struct member *member)
+static void come_back(struct endpoint *endpoint)
 {
-    struct members *old = endpoint->members;
+    endpoint->retired = false;
+    list_remove(&endpoint->link);
+    endpoint->upstream->n_retired--;
+    endpoint->upstream->n_active += endpoint->active;
+}
 
-    if (old && !span_equal(endpoint->member.name, member->name))
+void endpoint_update(struct endpoint *endpoint, const struct member *member)
+{
+    if (!span_equal(endpoint->member.name, member->name))
         endpoint_renew(endpoint);
-    endpoint->members = members_ref(members);
+    if (endpoint->retired)
+        come_back(endpoint);
     endpoint->member = *member;
     endpoint->counters = tally_slot(member->tally, upstreams_worker(endpoint->upstream));
-    members_unref(&old);
+    members_unref(&endpoint->members);
 }
 
 static void end_retired(struct endpoint *endpoint)
 {
     if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0)
         return;
+    list_remove(&endpoint->link);
     members_unref(&endpoint->members);
     tls_forget(&endpoint->memory);
     upstream_forget(endpoint->upstream);
@@ -251,12 +259,27 @@ void endpoint_renew(struct endpoint *endpoint)
     drop_all_idle(endpoint);
 }
 
-void endpoint_retire(struct endpoint **endpoint)
+void endpoint_set_rotation(struct endpoint *endpoint, bool in)
+{
+    if (endpoint->resting == !in)
+        return;
+    endpoint->resting = !in;
+    if (in) {
+        endpoint_begin_slowly(endpoint);
+        return;
+    }
+    endpoint_say_waiting(endpoint, false);
+    drop_all_idle(endpoint);
+}
+
+void endpoint_retire(struct endpoint **endpoint, struct members *members)
 {
     struct endpoint *old = *endpoint;
 
     *endpoint = NULL;
     old->retired = true;
+    old->members = members_ref(members);
+    list_append(&old->upstream->retired, &old->link);
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
     old->upstream->n_active -= old->active;
@@ -372,8 +395,8 @@ void endpoint_return(struct endpoint *endpoint, struct lease *lease)
     struct pooled *pooled = pooled_of(lease->conn);
     bool is_used_up = limits->requests != 0 && pooled->requests >= limits->requests;
 
-    if (endpoint->retired || is_used_up || pooled->era != endpoint->era || limits->idle == 0 ||
-        conn_is_spoilt(&pooled->conn) || others_wait(endpoint)) {
+    if (endpoint->retired || endpoint->resting || is_used_up || pooled->era != endpoint->era ||
+        limits->idle == 0 || conn_is_spoilt(&pooled->conn) || others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }

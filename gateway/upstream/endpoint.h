@@ -51,8 +51,9 @@ enum { ENDPOINT_FULL = 1024 /* endpoint_weight() of one with weight 1 */ };
 
 struct endpoint {
     struct upstream *upstream;          /* borrowed, outlives us */
-    struct member member;               /* our copy; texts live in members */
-    struct members *members;            /* shared: the set that member came from */
+    struct member member;               /* our copy; texts live in the set it came from */
+    struct members *members;            /* shared: that set, once retired; else the upstream's */
+    struct list link;                   /* upstream->retired */
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
     uint32_t n_idle;
@@ -65,24 +66,29 @@ struct endpoint {
     uint32_t state;           /* share_state() as last seen */
     bool out;                 /* not to be picked: not among the candidates */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
+    bool resting;             /* not in rotation: no new requests, nothing is kept */
     bool retired;
 };
 
-struct endpoint *endpoint_new(struct upstream *upstream, struct members *members,
-                              const struct member *member);
+struct endpoint *endpoint_new(struct upstream *upstream, const struct member *member);
 
-/* Take over what a newer set says of the same address. */
-void endpoint_update(struct endpoint *endpoint, struct members *members,
-                     const struct member *member);
+/* Take over what a newer set says of the same address; one that was retired is so no more. */
+void endpoint_update(struct endpoint *endpoint, const struct member *member);
+
+/*
+ * Is it in rotation from now on? One that is not closes what is idle and serves its leases to
+ * their end.
+ */
+void endpoint_set_rotation(struct endpoint *endpoint, bool in);
 
 /* From now on connections must be made otherwise: those there are end with their lease. */
 void endpoint_renew(struct endpoint *endpoint);
 
 /*
  * No new requests; closes what is idle. Frees the endpoint when nothing is leased, else the last
- * lease does.
+ * lease does. members: the set that it came from.
  */
-void endpoint_retire(struct endpoint **endpoint);
+void endpoint_retire(struct endpoint **endpoint, struct members *members);
 
 /* Tell the other workers whether somebody of ours waits at the cap. */
 void endpoint_say_waiting(struct endpoint *endpoint, bool waiting);

@@ -130,6 +130,12 @@ struct share *shares_get(struct shares *shares, struct share_group *group, struc
     return share;
 }
 
+struct share *share_ref(struct share *share)
+{
+    __atomic_add_fetch(&share->refs, 1, __ATOMIC_RELAXED);
+    return share;
+}
+
 void share_unref(struct share **share)
 {
     struct share *old = *share;

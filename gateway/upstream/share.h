@@ -121,6 +121,9 @@ struct share *shares_get(struct shares *shares, struct share_group *group, struc
 /* Any thread. */
 void share_unref(struct share **share);
 
+/* One more reference, from who has one; returns it. Any thread. */
+struct share *share_ref(struct share *share);
+
 /* Shares there are. */
 size_t shares_count(const struct shares *shares);
 

@@ -6,7 +6,10 @@
 #include "upstream/balance.h"
 #include "upstream/pool.h"
 
-enum { LOOK_MS = 10 /* how often to look whether another worker freed a capped connection */ };
+enum {
+    LOOK_MS = 10,     /* how often to look whether another worker freed a capped connection */
+    REVIVE_MAX = 256, /* retired endpoints that are looked at for one that is named again */
+};
 
 struct upstreams {
     struct map *by_name; /* owned, of owned struct upstream */
@@ -58,36 +61,6 @@ void upstreams_free(struct upstreams **upstreams)
 
 /* -- members ------------------------------------------------------------ */
 
-/* The endpoint of this address among the old ones; taken out of the table. */
-static struct endpoint *take_old(struct map *old, const struct member *member)
-{
-    return map_remove(old, member->text);
-}
-
-static struct map *map_old(struct upstream *upstream)
-{
-    struct map *old = map_new();
-
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        map_set(old, upstream->endpoint[i]->member.text, upstream->endpoint[i]);
-    }
-    return old;
-}
-
-static void retire_rest(struct map **old)
-{
-    struct sluice_span name;
-    void *value;
-    size_t at = 0;
-
-    while (map_each(*old, &at, &name, &value)) {
-        struct endpoint *endpoint = value;
-
-        endpoint_retire(&endpoint);
-    }
-    map_free(old);
-}
-
 static void say_waiting(struct upstream *upstream, bool waiting)
 {
     for (size_t i = 0; i < upstream->n_endpoints; i++) {
@@ -101,37 +74,93 @@ bool upstream_is_warming(const struct upstream *upstream)
            loop_now_us(upstream->loop) < upstream->warming_until_us;
 }
 
+/* Leased still, and named again. Only a few are looked at: this is for one that flaps. */
+static struct endpoint *find_retired(const struct upstream *upstream, struct sluice_span text)
+{
+    if (upstream->n_retired > REVIVE_MAX)
+        return NULL;
+    list_each (node, &upstream->retired) {
+        struct endpoint *endpoint = list_entry(node, struct endpoint, link);
+
+        if (span_equal(endpoint->member.text, text))
+            return endpoint;
+    }
+    return NULL;
+}
+
+/* Our endpoint of this address, taken out of the old table; NULL when we have none. */
+static struct endpoint *claim(struct upstream *upstream, struct endpoint **old,
+                              const struct members *members, const struct member *member)
+{
+    const struct members *before = upstream->members;
+    struct endpoint *endpoint = NULL;
+    uint32_t was = member->was;
+
+    if (before && members->after != before->serial) { /* we have missed a set */
+        const struct member *same = members_find(before, member->text);
+
+        was = same ? (uint32_t)(same - before->member) : MEMBER_NONE;
+    }
+    if (before && was != MEMBER_NONE) {
+        endpoint = old[was];
+        old[was] = NULL;
+    }
+    return endpoint ? endpoint : find_retired(upstream, member->text);
+}
+
+/* The table of a newer set; what is left in the old one is named no more. */
+static void fill_table(struct upstream *upstream, struct endpoint **old,
+                       const struct members *members)
+{
+    size_t n = members_count(members);
+
+    upstream->endpoint = alloc_new((n + 1) * sizeof(struct endpoint *));
+    for (size_t i = 0; i < n; i++) {
+        const struct member *member = &members->member[i];
+        struct endpoint *endpoint = claim(upstream, old, members, member);
+
+        if (endpoint) {
+            endpoint_update(endpoint, member);
+        } else {
+            endpoint = endpoint_new(upstream, member);
+            if (upstream->members && upstream->members->n > 0)
+                endpoint_begin_slowly(endpoint); /* where there were others, little by little */
+        }
+        endpoint_set_rotation(endpoint, i < members->n);
+        upstream->endpoint[i] = endpoint;
+    }
+    upstream->n_endpoints = members->n;
+    upstream->n_resting = n - members->n;
+}
+
 void upstream_set_members(struct upstream *upstream, struct members *members)
 {
     struct members *before = upstream->members;
-    struct map *old;
+    struct endpoint **old = upstream->endpoint;
+    size_t n_old = upstream->n_endpoints + upstream->n_resting;
 
-    if (before == members)
+    if (before && before->serial >= members->serial)
         return;
-    old = map_old(upstream);
-    alloc_free(upstream->endpoint);
-    upstream->endpoint = alloc_new((members->n + 1) * sizeof(struct endpoint *));
-    upstream->n_endpoints = members->n;
-    for (size_t i = 0; i < members->n; i++) {
-        const struct member *member = &members->member[i];
-        struct endpoint *endpoint = take_old(old, member);
-
-        if (endpoint) {
-            endpoint_update(endpoint, members, member);
-        } else {
-            endpoint = endpoint_new(upstream, members, member);
-            if (before) /* where there were others, it comes in little by little */
-                endpoint_begin_slowly(endpoint);
-        }
-        upstream->endpoint[i] = endpoint;
-    }
+    fill_table(upstream, old, members);
     upstream->members = members_ref(members);
     candidates_renew(upstream);
-    retire_rest(&old);
+    for (size_t i = 0; i < n_old; i++) {
+        if (old[i])
+            endpoint_retire(&old[i], before);
+    }
+    alloc_free(old);
     members_unref(&before);
     if (upstream->n_waiting > 0)
         say_waiting(upstream, true);
     upstream_wake(upstream);
+}
+
+void upstreams_set_members(struct upstreams *upstreams, struct members *members)
+{
+    struct upstream *upstream = map_find(upstreams->by_name, members->upstream);
+
+    if (upstream)
+        upstream_set_members(upstream, members);
 }
 
 /* -- life --------------------------------------------------------------- */
@@ -149,6 +178,7 @@ static struct upstream *upstream_new(struct upstreams *upstreams, struct sluice_
     upstream->name = alloc_text(name.ptr, name.len);
     upstream->candidates.cursor = upstreams->worker; /* workers do not start in step */
     list_init(&upstream->waiting);
+    list_init(&upstream->retired);
     soon_init(&upstream->serve, serve);
     alarm_init(&upstream->look, on_look);
     map_set(upstreams->by_name, name, upstream);
@@ -177,7 +207,7 @@ static void set_tls(struct upstream *upstream, struct tls_client *tls)
         return;
     tls_client_unref(&upstream->tls);
     upstream->tls = tls_client_ref(tls);
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+    for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
         endpoint_renew(upstream->endpoint[i]);
     }
 }
@@ -228,10 +258,10 @@ void upstream_unref(struct upstream **upstream)
         return;
     /* Nobody can lease any more: what is idle goes now, what is leased with its lease. */
     old->refs++;
-    for (size_t i = 0; i < old->n_endpoints; i++) {
-        endpoint_retire(&old->endpoint[i]);
+    for (size_t i = 0; i < old->n_endpoints + old->n_resting; i++) {
+        endpoint_retire(&old->endpoint[i], old->members);
     }
-    old->n_endpoints = 0;
+    old->n_endpoints = old->n_resting = 0;
     candidates_renew(old);
     old->refs--;
     end_if_unused(old);

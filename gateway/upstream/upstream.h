@@ -75,11 +75,13 @@ struct upstream {
     const struct balance *balance;
     struct upstream_connections limits;
     struct outlier_conf outlier;
-    struct tls_client *tls;     /* shared; NULL: plain */
-    struct members *members;    /* shared */
-    struct endpoint **endpoint; /* owned */
-    size_t n_endpoints;
-    size_t n_retired; /* still leased */
+    struct tls_client *tls;  /* shared; NULL: plain */
+    struct members *members; /* shared */
+    /* Owned; in the order of the members: n_endpoints in rotation, then who is not. */
+    struct endpoint **endpoint;
+    size_t n_endpoints, n_resting;
+    struct list retired; /* of struct endpoint: named no more, still leased */
+    size_t n_retired;
     struct candidates candidates;
     uint64_t bound_percent;    /* of the mean, for hashing rules; 0: none */
     uint64_t n_active;         /* leases of endpoints that are not retired */
@@ -123,8 +125,14 @@ struct upstream_wanted {
 struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted);
 void upstream_unref(struct upstream **upstream);
 
-/* Take over a newer member set. */
+/*
+ * Take over a newer member set; one that is older than what is there changes nothing. An address
+ * that was there before keeps its endpoint with all that is known of it.
+ */
 void upstream_set_members(struct upstream *upstream, struct members *members);
+
+/* The same for the upstream of that name, if there is one. */
+void upstreams_set_members(struct upstreams *upstreams, struct members *members);
 
 /* The endpoint that the rule chooses for a lease now; NULL when there is none for it. */
 struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/rng.h"
+#include "sets.h"
 #include "upstream/balance.h"
 #include "upstream/upstream.h"
 
@@ -47,7 +48,7 @@ static inline struct members *crowd_members(struct crowd *crowd, const char *mor
     CHECK(tree_parse(text_span(&yaml), "crowd", arena, notes, &tree) == OK);
     CHECK(shape_bind(&bind, &upstream_map_shape, tree, &map) == OK);
     *conf_out = *(struct upstream_conf *)map.first;
-    members = members_from_conf(conf_out, crowd->shares, notes);
+    members = sets_make(conf_out, crowd->shares, crowd->upstream ? crowd->upstream->members : NULL);
     CHECK(members && members->n == to - from);
     text_fini(&yaml);
     notes_free(&notes);

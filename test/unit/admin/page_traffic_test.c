@@ -26,10 +26,12 @@ START_TEST(upstreams_add_up_the_workers)
     struct tally *tally = sample->host.tally;
     struct upstream_conf conf = {.named.name = SPAN("app"), .balance = 1};
     struct member member = {.text = SPAN("127.0.0.1:80"), .weight = 5};
+    const struct found_endpoint facts = {.priority = 2, .zone = SPAN("z1")};
     struct members members = {.member = &member, .n = 1};
     struct snapshot_upstream upstream = {.conf = &conf, .members = &members};
     json_t *json, *app, *endpoint;
 
+    member.facts = &facts;
     member.tally = tally_get(tally, ENDPOINT_TALLY, SPAN("app 127.0.0.1:80"),
                              sizeof(struct endpoint_counters));
     upstream.tally =
@@ -63,6 +65,9 @@ START_TEST(upstreams_add_up_the_workers)
     endpoint = json_array_get(json_object_get(app, "endpoints"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(endpoint, "address")), "127.0.0.1:80");
     ck_assert_int_eq(number(endpoint, "weight"), 5);
+    ck_assert_str_eq(json_string_value(json_object_get(endpoint, "state")), "serving");
+    ck_assert_str_eq(json_string_value(json_object_get(endpoint, "zone")), "z1");
+    ck_assert_int_eq(number(endpoint, "priority"), 2);
     ck_assert_int_eq(number(endpoint, "requests"), 21);
     ck_assert_int_eq(number(endpoint, "connects"), 9);
     ck_assert_int_eq(number(endpoint, "failures"), 7);

@@ -86,7 +86,11 @@ static inline void scene_retire(void *arg, struct snapshot *snapshot)
 static inline struct snapshot *scene_snapshot(const char *yaml, struct tally *tally,
                                               struct shares *shares, struct notes *notes)
 {
-    struct snapshot_parts parts = {.tally = tally, .shares = shares, .retire = scene_retire};
+    struct loop *loop = loop_new();
+    struct sources *sources = sources_new(loop);
+    struct roster *roster = roster_new(sources, shares);
+    struct snapshot_parts parts = {
+        .tally = tally, .draft = roster_begin(roster), .retire = scene_retire};
     struct snapshot_conf *conf;
     struct snapshot *snapshot = NULL;
     struct arena arena;
@@ -101,6 +105,10 @@ static inline struct snapshot *scene_snapshot(const char *yaml, struct tally *ta
         snapshot = snapshot_new(&arena, conf, &parts, notes, true);
     }
     arena_fini(&arena);
+    roster_abandon(&parts.draft);
+    roster_free(&roster);
+    sources_free(&sources);
+    loop_free(&loop);
     return snapshot;
 }
 

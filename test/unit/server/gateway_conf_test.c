@@ -238,13 +238,13 @@ START_TEST(what_to_and_listen_stand_for_is_a_configuration)
     struct loading it;
     const struct listener_conf *listener;
     const struct upstream_conf *upstream;
-    const struct upstream_endpoint_conf *endpoint;
+    const struct endpoint_conf *endpoint;
 
     load_source(&it, &source);
     ck_assert_msg(it.err == OK, "%s", it.told.ptr);
     listener = it.loaded.conf.serving.listeners.first;
     upstream = it.loaded.conf.serving.upstreams.first;
-    endpoint = upstream->endpoints.first;
+    endpoint = upstream->source.endpoints.first;
     ck_assert(span_equal(listener->bind, SPAN("[::1]:0")));
     ck_assert(span_equal(endpoint->address, SPAN("127.0.0.1:80")));
     ck_assert_uint_eq(it.loaded.conf.serving.routes.n, 1);
@@ -256,12 +256,12 @@ START_TEST(a_version_6_address_without_port_gets_port_80)
 {
     struct loading it;
     const struct upstream_conf *upstream;
-    const struct upstream_endpoint_conf *endpoint;
+    const struct endpoint_conf *endpoint;
 
     load_source(&it, &(struct gateway_source){.to = "http://[::1]"});
     ck_assert_msg(it.err == OK, "%s", it.told.ptr);
     upstream = it.loaded.conf.serving.upstreams.first;
-    endpoint = upstream->endpoints.first;
+    endpoint = upstream->source.endpoints.first;
     ck_assert(span_equal(endpoint->address, SPAN("[::1]:80")));
     unload(&it);
 }

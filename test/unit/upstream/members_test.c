@@ -1,5 +1,6 @@
 #include "upstream/members.h"
 
+#include "sets.h"
 #include "unit.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static struct members *members(struct scene *it, const char *yaml)
     const struct upstream_conf *conf = conf_of(it, yaml);
 
     ck_assert_ptr_nonnull(conf);
-    return members_from_conf(conf, it->shares, it->notes);
+    return sets_make(conf, it->shares, NULL);
 }
 
 START_TEST(endpoints_become_members_in_order)
@@ -68,16 +69,15 @@ START_TEST(endpoints_become_members_in_order)
 }
 END_TEST
 
-START_TEST(an_address_given_twice_counts_once_and_is_warned_of)
+START_TEST(an_address_given_twice_counts_once)
 {
     struct scene it;
     struct members *set;
 
     scene_open(&it);
-    set = members(&it, "app: { endpoints: [ \"127.0.0.1:1\", \"127.0.0.1:1\" ] }");
-    ck_assert_uint_eq(set->n, 1);
-    ck_assert_uint_eq(notes_warnings(it.notes), 1);
-    ck_assert_uint_eq(notes_errors(it.notes), 0);
+    set = members(&it, "app: { endpoints: [ \"[::1]:1\", \"127.0.0.1:1\", \"[0:0::1]:1\" ] }");
+    ck_assert_uint_eq(set->n, 2);
+    ck_assert_uint_eq(set->n_repeats, 1);
     members_unref(&set);
     scene_close(&it);
 }
@@ -88,9 +88,58 @@ START_TEST(every_endpoint_that_cannot_be_is_an_error)
     struct scene it;
 
     scene_open(&it);
-    ck_assert_ptr_null(
-        members(&it, "app: { endpoints: [ \"127.0.0.1\", \"127.0.0.1:1\", \":80\" ] }"));
+    (void)conf_of(&it, "app: { endpoints: [ \"127.0.0.1\", \"127.0.0.1:1\", \":80\" ] }");
     ck_assert_uint_eq(notes_errors(it.notes), 2);
+    scene_close(&it);
+}
+END_TEST
+
+/* First who gets requests, then who fails, then who drains. */
+START_TEST(who_drains_or_fails_is_not_in_rotation)
+{
+    struct scene it;
+    struct members *set;
+
+    scene_open(&it);
+    set = members(&it, "app: { endpoints: [ { address: \"127.0.0.1:1\", weight: 0 }, "
+                       "{ address: \"127.0.0.1:2\", state: failing }, "
+                       "{ address: \"127.0.0.1:3\", state: draining }, "
+                       "{ address: \"127.0.0.1:4\", state: warning, weight: 3, zone: z }, "
+                       "\"127.0.0.1:5\" ] }");
+    ck_assert_uint_eq(set->n, 2);
+    ck_assert_uint_eq(set->n_failing, 1);
+    ck_assert_uint_eq(set->n_draining, 2);
+    ck_assert_uint_eq(set->weights, 4);
+    ck_assert_str_eq(set->member[0].text.ptr, "127.0.0.1:4");
+    ck_assert_int_eq(set->member[0].facts->state, FOUND_WARNING);
+    ck_assert(span_equal(set->member[0].facts->zone, SPAN("z")));
+    ck_assert_str_eq(set->member[1].text.ptr, "127.0.0.1:5");
+    ck_assert_str_eq(set->member[2].text.ptr, "127.0.0.1:2");
+    ck_assert_str_eq(set->member[3].text.ptr, "127.0.0.1:1");
+    ck_assert_str_eq(set->member[4].text.ptr, "127.0.0.1:3");
+    members_unref(&set);
+    scene_close(&it);
+}
+END_TEST
+
+START_TEST(a_set_knows_where_its_members_were_before)
+{
+    struct scene it;
+    struct members *first, *second;
+    const struct upstream_conf *conf;
+
+    scene_open(&it);
+    first = members(&it, "app: { endpoints: [ \"127.0.0.1:1\", \"127.0.0.1:2\" ] }");
+    conf = conf_of(&it, "app: { endpoints: [ \"127.0.0.1:3\", \"127.0.0.1:2\" ] }");
+    second = sets_make(conf, it.shares, first);
+    ck_assert_uint_eq(second->after, first->serial);
+    ck_assert_uint_eq(second->member[0].was, MEMBER_NONE);
+    ck_assert_uint_eq(second->member[1].was, 1);
+    ck_assert_ptr_eq(second->member[1].share, first->member[1].share);
+    ck_assert_ptr_eq(members_find(second, SPAN("127.0.0.1:3")), &second->member[0]);
+    ck_assert_ptr_null(members_find(second, SPAN("127.0.0.1:1")));
+    members_unref(&first);
+    members_unref(&second);
     scene_close(&it);
 }
 END_TEST
@@ -145,7 +194,6 @@ START_TEST(values_out_of_bounds_are_refused)
     static const char *const rows[] = {
         "app: { balance: round_robin }",
         "app: { endpoints: [] }",
-        "app: { endpoints: [ { address: \"127.0.0.1:1\", weight: 0 } ] }",
         "app: { endpoints: [ { address: \"127.0.0.1:1\", weight: 65536 } ] }",
         "app: { endpoints: [ \"127.0.0.1:1\" ], balance: best }",
         "app: { endpoints: [ \"127.0.0.1:1\" ], timeout: { connect: 0s } }",
@@ -164,7 +212,7 @@ START_TEST(values_out_of_bounds_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("upstream/members", endpoints_become_members_in_order,
-          an_address_given_twice_counts_once_and_is_warned_of,
+UNIT_MAIN("upstream/members", endpoints_become_members_in_order, an_address_given_twice_counts_once,
+          who_drains_or_fails_is_not_in_rotation, a_set_knows_where_its_members_were_before,
           every_endpoint_that_cannot_be_is_an_error, what_is_shared_of_an_address_lasts_over_sets,
           presets_are_those_of_the_reference, values_out_of_bounds_are_refused)

@@ -5,6 +5,7 @@
 #include "net/listener.h"
 #include "upstream/balance.h"
 
+#include "sets.h"
 #include "unit.h"
 #include "until.h"
 
@@ -89,7 +90,7 @@ static struct members *members_of(struct scene *it, const char *set, const char 
     ck_assert_int_eq(tree_parse(span_of(yaml), "test.yaml", &it->arena, it->notes, &tree), OK);
     ck_assert_int_eq(shape_bind(&bind, &upstream_map_shape, tree, map), OK);
     *conf = map->first;
-    members = members_from_conf(*conf, it->shares, it->notes);
+    members = sets_make(*conf, it->shares, it->upstream[0] ? it->upstream[0]->members : NULL);
     ck_assert_ptr_nonnull(members);
     return members;
 }

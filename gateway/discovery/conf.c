@@ -1,10 +1,11 @@
 #include "discovery/conf.h"
 
+#include "config/input.h"
 #include "discovery/found.h"
 
 #include <stddef.h>
 
-enum { PRIORITY_MAX = 127 };
+enum { PRIORITY_MAX = 127, PATH_BYTES = 4096 };
 
 static const struct shape weight_shape = {.kind = SHAPE_UINT,
                                           .size = sizeof(uint64_t),
@@ -154,3 +155,56 @@ void endpoint_conf_add(const struct endpoint_conf *conf, struct found *found)
         endpoint->meta[i].value = arena_copy(&found->arena, meta[i].value);
     }
 }
+
+/* -- a file of them ---------------------------------------------------------- */
+
+static enum err parse_path(struct bind *bind, const struct tree *node, void *out)
+{
+    struct sluice_span *path = out;
+    struct text joined;
+
+    if (node->kind != TREE_SCALAR || node->text.len == 0) {
+        notes_error(bind->notes, node->at, "write the path of a file with a list of endpoints",
+                    "expected a file");
+        return ERR_CONFIG;
+    }
+    text_init(&joined, PATH_BYTES);
+    input_join(notes_file(bind->notes, node->at.file), node->text, &joined);
+    *path = arena_copy(bind->arena, text_span(&joined));
+    text_fini(&joined);
+    return path->ptr ? OK : ERR_CONFIG;
+}
+
+static const struct shape path_shape = {.kind = SHAPE_CUSTOM,
+                                        .size = sizeof(struct sluice_span),
+                                        .parse = parse_path,
+                                        .what = "a file, relative to this one",
+                                        .pattern = ".+"};
+
+static const struct shape interval_shape = {.kind = SHAPE_DURATION,
+                                            .size = sizeof(uint64_t),
+                                            .min = 100,
+                                            .max = 3600 * 1000,
+                                            .what = "a duration from 100ms to 1h"};
+
+static const struct field file_fields[] = {
+    {.name = "path",
+     .shape = &path_shape,
+     .offset = offsetof(struct file_source_conf, path),
+     .required = true,
+     .help = "A list of endpoints in YAML or JSON, as under endpoints. Write it anew and rename it "
+             "into place.",
+     .example = "members/orders.yaml"},
+    {.name = "interval",
+     .shape = &interval_shape,
+     .offset = offsetof(struct file_source_conf, interval_ms),
+     .preset = "1s",
+     .help = "How often to look whether it has changed."},
+    {0},
+};
+
+const struct shape file_source_shape = {.kind = SHAPE_STRUCT,
+                                        .size = sizeof(struct file_source_conf),
+                                        .fields = file_fields,
+                                        .scalar = "path",
+                                        .title = "file of an upstream"};

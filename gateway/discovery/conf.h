@@ -28,7 +28,8 @@ struct endpoint_conf {
 
 /* Which addresses of a name count. */
 enum dns_family {
-    DNS_AUTO, /* IPv4, and IPv6 where this machine has it */
+    DNS_UNSET, /* as everywhere */
+    DNS_AUTO,  /* IPv4, and IPv6 where this machine has it */
     DNS_IPV4,
     DNS_IPV6,
     DNS_BOTH,
@@ -48,16 +49,39 @@ void dns_conf_say_key(const struct dns_conf *conf, struct text *key);
 /* A copy that lives in the arena. */
 struct dns_conf dns_conf_copy(const struct dns_conf *conf, struct arena *arena);
 
+/* What own says, and what others say where it says nothing; a copy that lives in the arena. */
+struct dns_conf dns_conf_join(const struct dns_conf *own, const struct dns_conf *others,
+                              struct arena *arena);
+
 /* As one without a word in the configuration is; it lives in no arena. */
 struct dns_conf dns_conf_default(void);
+
+/* A file with a list of endpoints. */
+struct file_source_conf {
+    struct sluice_span path; /* "": none */
+    uint64_t interval_ms;    /* how often to look whether it has changed */
+};
+
+/* The addresses of a name, or the servers of its SRV records. */
+struct dns_source_conf {
+    struct sluice_span name; /* "": none */
+    uint64_t port;
+    bool srv;
+    struct dns_conf how; /* zero where nothing is said */
+};
 
 /* What an upstream may say of its source; exactly one of them is there. */
 struct source_conf {
     struct items endpoints; /* of struct endpoint_conf */
+    struct file_source_conf file;
+    struct dns_source_conf dns;
 };
 
 /* How names are asked for: a struct dns_conf. */
 extern const struct shape dns_shape;
+
+/* struct file_source_conf and struct dns_source_conf. */
+extern const struct shape file_source_shape, dns_source_shape;
 
 /* A list of struct endpoint_conf. */
 extern const struct shape endpoint_list_shape;

@@ -73,7 +73,7 @@ static void check_refresh(struct bind *bind, const struct tree *node, void *out)
 {
     const struct dns_conf *conf = out;
 
-    if (conf->min_ms > conf->max_ms) {
+    if (conf->max_ms > 0 && conf->min_ms > conf->max_ms) {
         notes_error(bind->notes, node ? node->at : (struct mark){0}, "raise refresh_max",
                     "refresh_min is longer than refresh_max");
     }
@@ -81,36 +81,36 @@ static void check_refresh(struct bind *bind, const struct tree *node, void *out)
 
 #define AT(member) offsetof(struct dns_conf, member)
 
-#define DNS_FIELDS(offset_)                                                                        \
+/* The same keys twice: with presets for all, and without for one upstream. */
+#define DNS_FIELDS(at, family_, timeout_, min_, max_)                                              \
     {.name = "servers",                                                                            \
      .shape = &servers_shape,                                                                      \
-     .offset = (offset_) + AT(servers),                                                            \
+     .offset = (at) + AT(servers),                                                                 \
      .help = "DNS servers to ask, in this order. None: those of /etc/resolv.conf.",                \
      .example = "[ 10.0.0.2, \"127.0.0.1:8600\" ]"},                                               \
         {.name = "family",                                                                         \
          .shape = &family_shape,                                                                   \
-         .offset = (offset_) + AT(family),                                                         \
-         .preset = "auto",                                                                         \
+         .offset = (at) + AT(family),                                                              \
+         .preset = (family_),                                                                      \
          .help = "Which addresses of a name count."},                                              \
         {.name = "timeout",                                                                        \
          .shape = &wait_shape,                                                                     \
-         .offset = (offset_) + AT(timeout_ms),                                                     \
-         .preset = "1s",                                                                           \
+         .offset = (at) + AT(timeout_ms),                                                          \
+         .preset = (timeout_),                                                                     \
          .help = "For the first try with a server; there is a second one of twice that."},         \
         {.name = "refresh_min",                                                                    \
          .shape = &wait_shape,                                                                     \
-         .offset = (offset_) + AT(min_ms),                                                         \
-         .preset = "5s",                                                                           \
-         .help = "A name is asked for again when its answer has lived its time (TTL), not sooner " \
-                 "than "                                                                           \
-                 "this ..."},                                                                      \
+         .offset = (at) + AT(min_ms),                                                              \
+         .preset = (min_),                                                                         \
+         .help = "A name is asked for again when its answer has lived its time (TTL), but not "    \
+                 "sooner than this."},                                                             \
     {                                                                                              \
-        .name = "refresh_max", .shape = &wait_shape, .offset = (offset_) + AT(max_ms),             \
-        .preset = "5m", .help = "... and not later than this."                                     \
+        .name = "refresh_max", .shape = &wait_shape, .offset = (at) + AT(max_ms),                  \
+        .preset = (max_), .help = "A name is asked for again after this time at the latest."       \
     }
 
 static const struct field dns_fields[] = {
-    DNS_FIELDS(0),
+    DNS_FIELDS(0, "auto", "1s", "5s", "5m"),
     {0},
 };
 
@@ -138,3 +138,78 @@ struct dns_conf dns_conf_default(void)
     return (struct dns_conf){
         .family = DNS_AUTO, .timeout_ms = 1000, .min_ms = 5000, .max_ms = 300000};
 }
+
+struct dns_conf dns_conf_join(const struct dns_conf *own, const struct dns_conf *others,
+                              struct arena *arena)
+{
+    struct dns_conf joined = *own;
+
+    if (own->servers.n == 0)
+        joined.servers = others->servers;
+    if (own->family == DNS_UNSET)
+        joined.family = others->family;
+    if (own->timeout_ms == 0)
+        joined.timeout_ms = others->timeout_ms;
+    if (own->min_ms == 0)
+        joined.min_ms = others->min_ms;
+    if (own->max_ms == 0)
+        joined.max_ms = others->max_ms;
+    return dns_conf_copy(&joined, arena);
+}
+
+/* -- names as a source ------------------------------------------------------ */
+
+static void check_source(struct bind *bind, const struct tree *node, void *out)
+{
+    const struct dns_source_conf *conf = out;
+    struct mark at = node ? node->at : (struct mark){0};
+    struct sluice_span host;
+    uint16_t port;
+
+    if (!conf->name.ptr || !node)
+        return;
+    if (!found_split_name(arena_format(bind->arena, "%s:1", conf->name.ptr), &host, &port)) {
+        notes_error(bind->notes, at, "write a host name; addresses belong into endpoints",
+                    "'%s' is not a name that DNS can be asked for", conf->name.ptr);
+    }
+    if (conf->srv && conf->port > 0) {
+        notes_error(bind->notes, at, "remove port", "SRV records say the port themselves");
+    } else if (!conf->srv && conf->port == 0) {
+        notes_error(bind->notes, at, "write port, or srv: true for SRV records",
+                    "on which port '%s' listens is not said", conf->name.ptr);
+    }
+    check_refresh(bind, node, &((struct dns_source_conf *)out)->how);
+}
+
+static const struct shape port_shape = {.kind = SHAPE_UINT,
+                                        .size = sizeof(uint64_t),
+                                        .min = 1,
+                                        .max = 65535,
+                                        .what = "a port from 1 to 65535"};
+
+static const struct field dns_source_fields[] = {
+    {.name = "name",
+     .shape = &shape_text,
+     .offset = offsetof(struct dns_source_conf, name),
+     .required = true,
+     .help = "The name to ask for.",
+     .example = "orders.internal"},
+    {.name = "port",
+     .shape = &port_shape,
+     .offset = offsetof(struct dns_source_conf, port),
+     .help = "Where its addresses listen.",
+     .example = "8080"},
+    {.name = "srv",
+     .shape = &shape_bool,
+     .offset = offsetof(struct dns_source_conf, srv),
+     .preset = "false",
+     .help = "Ask for SRV records: servers with ports, weights and priorities."},
+    DNS_FIELDS(offsetof(struct dns_source_conf, how), NULL, NULL, NULL, NULL),
+    {0},
+};
+
+const struct shape dns_source_shape = {.kind = SHAPE_STRUCT,
+                                       .size = sizeof(struct dns_source_conf),
+                                       .fields = dns_source_fields,
+                                       .check = check_source,
+                                       .title = "dns of an upstream"};

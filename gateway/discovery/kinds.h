@@ -7,5 +7,7 @@
 #include "discovery/source.h"
 
 extern const struct source_kind source_static; /* "endpoints" */
+extern const struct source_kind source_file;   /* "file" */
+extern const struct source_kind source_dns;    /* "dns" */
 
 #endif /* DISCOVERY_KINDS_H */

@@ -352,7 +352,7 @@ static struct name *name_new(struct names *names, const struct dns_conf *conf,
                              struct sluice_span text, bool srv, struct sluice_span key)
 {
     struct name *name = alloc_new(sizeof(*name));
-    char bytes[SERVERS_MAX];
+    char bytes[SERVERS_MAX] = "";
     struct text servers;
 
     text_init_fixed(&servers, bytes, sizeof(bytes));

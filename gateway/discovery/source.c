@@ -17,7 +17,7 @@
 
 enum { KEY_MAX = 64 * 1024 * 1024, TITLE_MAX = 256, WHY_MAX = 640 };
 
-static const struct source_kind *const kinds[] = {&source_static};
+static const struct source_kind *const kinds[] = {&source_static, &source_file, &source_dns};
 
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -120,7 +120,7 @@ static const char *text_of(const struct text *text)
 static uint64_t as_of(const struct source *source)
 {
     uint64_t names = UINT64_MAX;
-    uint64_t own = source->kind->is_constant ? UINT64_MAX : source->own.as_of_wall_us;
+    uint64_t own = source->is_constant ? UINT64_MAX : source->own.as_of_wall_us;
 
     if (!source->found)
         return 0;

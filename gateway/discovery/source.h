@@ -50,9 +50,6 @@ struct source_status {
 struct source_kind {
     const char *name; /* "dns": the key under an upstream */
 
-    /* What it publishes does not grow old: nobody but the configuration can change it. */
-    bool is_constant;
-
     /* Is this what the configuration asks for? */
     bool (*is_wanted)(const struct source_conf *conf);
 
@@ -82,6 +79,7 @@ struct source {
     struct sources *sources; /* borrowed, outlives us */
     struct arena arena;      /* for what is copied of the configuration */
     char *key, *title;       /* owned */
+    bool is_constant;        /* set by the kind: what it publishes does not grow old */
     unsigned refs;
     struct list readers;            /* of struct source_reader */
     struct found *raw;              /* shared: the newest that was published, or NULL */

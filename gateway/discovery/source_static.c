@@ -47,6 +47,7 @@ static struct source *open(struct sources *sources, const struct source_conf *co
 
     (void)notes;
     source_init(source, &source_static, sources, conf);
+    source->is_constant = true;
     source_publish(source, &found);
     return source;
 }
@@ -60,7 +61,6 @@ static void close(struct source **source)
 
 const struct source_kind source_static = {
     .name = "endpoints",
-    .is_constant = true,
     .is_wanted = is_wanted,
     .say_key = say_key,
     .say_title = say_title,

@@ -77,7 +77,7 @@ static void compare(const struct members *before, const struct members *after,
     for (size_t i = 0; i < members_count(after); i++) {
         const struct member *member = &after->member[i];
 
-        if (member->was == MEMBER_NONE) {
+        if (!before || member->was == MEMBER_NONE) {
             count(&changes->added, member);
         } else {
             n_kept++;

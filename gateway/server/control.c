@@ -733,6 +733,7 @@ static void set_up_counting(struct control *control)
         (struct upstream_numbers){.tally = control->tally, .n_workers = control->crew.n_workers};
     metrics_add(control->metrics, collect_traffic, &control->traffic);
     metrics_add(control->metrics, collect_upstreams, &control->upstreams);
+    metrics_add(control->metrics, collect_members, control->roster);
     metrics_add(control->metrics, health_collect, control->health);
     metrics_add(control->metrics, process_collect, &control->process);
 }

@@ -18,6 +18,9 @@ struct upstream_numbers {
 /* A metrics_collect_fn; arg is a struct upstream_numbers. */
 void collect_upstreams(void *arg, struct page *page);
 
+/* Members by state and how fresh sources are; a metrics_collect_fn, arg is a struct roster. */
+void collect_members(void *arg, struct page *page);
+
 /* Cut a key of ENDPOINT_TALLY into the upstream's name and the address. The block of overflow
  * ("other") is both. */
 void collect_endpoint_key(struct sluice_span key, struct sluice_span *upstream,

@@ -142,6 +142,7 @@ def test_an_endpoint_that_is_removed_finishes_what_is_in_flight(start, upstreams
         first.wait_requests(2)
         write(path, [{"address": first.address, "state": "draining"}, second.address])
         wait_members(gateway, [first.address], "draining")
+        assert gateway.metric("sluice_upstream_members", upstream="app", state="draining") == 1
         for _ in range(5):
             assert other.ask().status == 200
         assert len(first.requests) == 2
@@ -186,6 +187,10 @@ def test_addresses_follow_dns_and_stay_while_it_fails(start, upstream, dns):
         dns.failure = failure
         wait_until(lambda: app(gateway)["source"]["state"] == "stale", what="stale")
         assert members(gateway) == sorted(both)
+        reading = gateway.metrics()
+        assert reading.get("sluice_discovery_fresh", upstream="app", source="dns") == 0
+        assert reading.get("sluice_discovery_errors_total", upstream="app") > 0
+        assert reading.get("sluice_upstream_members", upstream="app", state="in_rotation") == 3
         dns.failure = None
         wait_until(lambda: app(gateway)["source"]["state"] == "fresh", what="fresh")
     dns.forget("app.test")

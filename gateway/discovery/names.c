@@ -19,6 +19,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -241,8 +242,7 @@ static void on_answer(struct name *name, struct part *part, const struct resolve
     part->question = NULL;
     part->err = answer->err;
     part->ttl_s = answer->ttl_s;
-    part->why[0] = '\0';
-    strncat(part->why, answer->why, sizeof(part->why) - 1);
+    snprintf(part->why, sizeof(part->why), "%s", answer->why);
     if (answer->err == OK) {
         alloc_free(part->record);
         part->n = answer->n;

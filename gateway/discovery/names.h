@@ -28,7 +28,7 @@ void names_free(struct names **names);
 /* Somebody who wants to know a name; embedded. */
 struct name_watch {
     struct list link;
-    /* It is known, known otherwise, confirmed, or could not be. Not from inside name_watch_start() */
+    /* Known, otherwise than before or not, or could not be. Not from inside name_watch_start(). */
     void (*on_news)(struct name_watch *watch);
     struct name *name; /* shared; NULL while not watching */
 };

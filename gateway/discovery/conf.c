@@ -48,10 +48,10 @@ static const struct shape meta_shape = {.kind = SHAPE_STRUCT,
                                         .what = "a text",
                                         .title = "meta"};
 
-static const struct shape meta_map_shape = {.kind = SHAPE_MAP,
-                                            .size = sizeof(struct items),
-                                            .element = &meta_shape,
-                                            .what = "a map from names to texts"};
+const struct shape meta_map_shape = {.kind = SHAPE_MAP,
+                                     .size = sizeof(struct items),
+                                     .element = &meta_shape,
+                                     .what = "a map from names to texts"};
 
 /* -- endpoints --------------------------------------------------------------- */
 

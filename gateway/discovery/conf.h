@@ -5,6 +5,7 @@
 #define DISCOVERY_CONF_H
 
 #include "config/shape.h"
+#include "discovery/consul_conf.h"
 
 struct found;
 
@@ -75,7 +76,11 @@ struct source_conf {
     struct items endpoints; /* of struct endpoint_conf */
     struct file_source_conf file;
     struct dns_source_conf dns;
+    struct consul_source_conf consul;
 };
+
+/* A map of struct meta_conf. */
+extern const struct shape meta_map_shape;
 
 /* How names are asked for: a struct dns_conf. */
 extern const struct shape dns_shape;

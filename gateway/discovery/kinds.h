@@ -9,5 +9,6 @@
 extern const struct source_kind source_static; /* "endpoints" */
 extern const struct source_kind source_file;   /* "file" */
 extern const struct source_kind source_dns;    /* "dns" */
+extern const struct source_kind source_consul; /* "consul" */
 
 #endif /* DISCOVERY_KINDS_H */

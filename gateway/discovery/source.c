@@ -17,7 +17,8 @@
 
 enum { KEY_MAX = 64 * 1024 * 1024, TITLE_MAX = 256, WHY_MAX = 640 };
 
-static const struct source_kind *const kinds[] = {&source_static, &source_file, &source_dns};
+static const struct source_kind *const kinds[] = {&source_static, &source_file, &source_dns,
+                                                  &source_consul};
 
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

@@ -23,6 +23,7 @@
 #include "discovery/conf.h"
 #include "discovery/found.h"
 
+struct consul;
 struct expansion;
 struct loop;
 struct map;
@@ -121,12 +122,13 @@ void source_hold(struct source *source, const char *format, ...)
 
 /* What sources work with. Fields for the files of discovery/. */
 struct sources {
-    struct loop *loop;   /* borrowed: the control thread's */
-    struct map *by_key;  /* owned, of struct source */
-    struct names *names; /* owned: host names being asked for */
-    struct arena arena;  /* of dns */
-    struct dns_conf dns; /* how names are asked for where nothing else is said */
-    struct rng rng;      /* for jitter */
+    struct loop *loop;     /* borrowed: the control thread's */
+    struct map *by_key;    /* owned, of struct source */
+    struct names *names;   /* owned: host names being asked for */
+    struct arena arena;    /* of dns */
+    struct dns_conf dns;   /* how names are asked for where nothing else is said */
+    struct rng rng;        /* for jitter */
+    struct consul *consul; /* borrowed, set by who made us; NULL: nobody asks Consul */
 };
 
 struct sources *sources_new(struct loop *loop);

@@ -23,6 +23,7 @@
 #include "core/mailbox.h"
 #include "core/signals.h"
 #include "core/thread.h"
+#include "discovery/consul.h"
 #include "http/h1_parse.h"
 #include "net/listener.h"
 #include "net/tls.h"
@@ -66,6 +67,7 @@ struct control {
     struct shares *shares;
     struct health *health;
     struct sources *sources;
+    struct consul *consul;
     struct roster *roster;
     struct tls_tickets *tickets;
     uint64_t tickets_us; /* when their newest key was made */
@@ -319,6 +321,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     log_files_close(&files, control->writer); /* what is in use is held by its users */
     publish(control, snapshot, loaded);
     roster_commit(&draft);
+    consul_apply(control->consul, &control->conf.consul);
     if (control->phase == STARTING) {
         control->opening = change;
     } else {
@@ -724,6 +727,7 @@ static void set_up_counting(struct control *control)
     shares_on_accused(control->shares, bring_accused, control);
     control->health = health_new(control->loop, control->crew.n_workers);
     control->sources = sources_new(control->loop);
+    control->sources->consul = control->consul = consul_new(control->loop);
     control->roster = roster_new(control->sources, control->shares);
     roster_on_change(control->roster, on_members, control);
     control->ports = ports_new(&control->crew, control->tally);
@@ -735,6 +739,7 @@ static void set_up_counting(struct control *control)
     metrics_add(control->metrics, collect_upstreams, &control->upstreams);
     metrics_add(control->metrics, collect_members, control->roster);
     metrics_add(control->metrics, health_collect, control->health);
+    metrics_add(control->metrics, consul_collect, control->consul);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 
@@ -750,6 +755,7 @@ static void tear_down(struct control *control)
     soon_cancel(&control->settled);
     roster_free(&control->roster);
     sources_free(&control->sources);
+    consul_free(&control->consul);
     log_info("ended");
     log_set_sink(NULL, NULL);
     metrics_free(&control->metrics);

@@ -35,6 +35,7 @@ struct gateway_conf {
     struct admin_conf admin;
     struct drain_conf drain;
     struct limits_conf limits;
+    struct consul_conf consul;
     struct dns_conf dns; /* where an upstream says nothing else */
     uint64_t ready_timeout_ms;
     struct snapshot_conf serving; /* listeners, upstreams, routes, access_log */

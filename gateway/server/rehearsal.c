@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "discovery/consul.h"
 
 enum {
     WAIT_MS = 5000, /* for names and registries */
@@ -111,6 +112,15 @@ static void follow_sources(struct rehearsal *rehearsal, struct notes *notes)
     }
 }
 
+/* What is kept on disk belongs to the gateway that runs. */
+static void ask_consul(struct rehearsal *rehearsal)
+{
+    struct consul_conf conf = rehearsal->loaded.conf.consul;
+
+    conf.state_dir = SPAN("");
+    consul_apply(rehearsal->consul, &conf);
+}
+
 enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_source *source,
                          struct notes *notes)
 {
@@ -122,6 +132,7 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
     *rehearsal = (struct rehearsal){.tally = tally_new(1), .loop = loop_new()};
     rehearsal->shares = shares_new(rehearsal->tally);
     rehearsal->sources = sources_new(rehearsal->loop);
+    rehearsal->sources->consul = rehearsal->consul = consul_new(rehearsal->loop);
     rehearsal->roster = roster_new(rehearsal->sources, rehearsal->shares);
     err = gateway_load(source, notes, loaded);
     if (err)
@@ -137,6 +148,7 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
     rehearsal->snapshot->origins = loaded->origins;
     log_set(LOG_ERROR, LOG_TEXT); /* notes say it */
     roster_commit(&parts.draft);
+    ask_consul(rehearsal);
     follow_sources(rehearsal, notes);
     log_set(level, LOG_TEXT);
     return OK;
@@ -148,6 +160,7 @@ void rehearsal_stop(struct rehearsal *rehearsal)
     gateway_unload(&rehearsal->loaded);
     roster_free(&rehearsal->roster);
     sources_free(&rehearsal->sources);
+    consul_free(&rehearsal->consul);
     shares_free(&rehearsal->shares);
     tally_free(&rehearsal->tally);
     loop_free(&rehearsal->loop);

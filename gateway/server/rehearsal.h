@@ -13,6 +13,7 @@ struct rehearsal {
     struct shares *shares;
     struct loop *loop; /* turns only while rehearsal_start() waits for sources */
     struct sources *sources;
+    struct consul *consul;
     struct roster *roster;
     struct snapshot *snapshot; /* NULL: refused */
 };

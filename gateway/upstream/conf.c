@@ -122,6 +122,12 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, source.dns),
      .help = "A name whose addresses serve it, asked for again and again.",
      .example = "{ name: orders.internal, port: 8080 }"},
+    {.name = "consul",
+     .shape = &consul_source_shape,
+     .offset = offsetof(struct upstream_conf, source.consul),
+     .help = "A service that Consul knows (its agent: the consul section). The service's name "
+             "alone is enough.",
+     .example = "{ service: orders, tags: [ prod ] }"},
     {.name = "balance",
      .shape = &balance_shape,
      .offset = offsetof(struct upstream_conf, balance),
@@ -223,10 +229,13 @@ static void upstream_check(struct bind *bind, const struct tree *node, void *out
     conf_balance_check(bind, node, conf);
 }
 
+static const char *const upstream_others[] = {"file", "dns", "consul", NULL};
+
 static const struct shape upstream_shape = {.kind = SHAPE_STRUCT,
                                             .size = sizeof(struct upstream_conf),
                                             .fields = upstream_fields,
                                             .check = upstream_check,
+                                            .others = upstream_others,
                                             .title = "upstream"};
 
 const struct shape upstream_map_shape = {.kind = SHAPE_MAP,

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 pytest.register_assert_rewrite("raw", "upstream", "gateway", "nginx")
 
+from fake_consul import FakeConsul  # noqa: E402
 from gateway import DEFAULT_BINARY, Gateway, plain, run_sluice  # noqa: E402
 from nginx import Nginx  # noqa: E402
 from upstream import Upstream  # noqa: E402
@@ -100,6 +101,14 @@ def shared(binary, tmp_path_factory):
     gateway.upstream = fake
     yield gateway
     close_all([fake, gateway])
+
+
+@pytest.fixture
+def fake():
+    """A Consul of ours."""
+    consul = FakeConsul()
+    yield consul
+    consul.stop()
 
 
 @pytest.fixture

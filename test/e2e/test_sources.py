@@ -78,6 +78,7 @@ def test_a_file_is_followed_while_requests_go_on(start, upstreams, tmp_path):
         stop.set()
         thread.join()
     assert set(statuses) == {200} and len(statuses) > 10
+    wait_until(lambda: len(gateway.log("members changed")) == 3, what="three lines, which another thread writes")
     changes = gateway.log("members changed")
     assert [(c["added"], c["removed"], c["changed"]) for c in changes] == [(1, 0, 0), (1, 0, 0), (0, 1, 1)]
     assert changes[-1]["upstream"] == "app" and changes[-1]["source"] == f"file {path}"

@@ -33,6 +33,7 @@
 #include "base/log.h"
 #include "http/target.h"
 #include "proxy/affinity.h"
+#include "proxy/deadline.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 
@@ -299,6 +300,7 @@ static enum progress step_match(struct exchange *ex)
 static enum err aim_first(struct exchange *ex)
 {
     const struct upstream_times *times;
+    enum err err;
 
     ex->attempt = arena_try_raw(&ex->arena, sizeof(*ex->attempt));
     if (!ex->attempt)
@@ -318,8 +320,9 @@ static enum err aim_first(struct exchange *ex)
         ex->times.tunnel_ms = times->tunnel_ms;
     if (ex->times.tunnel_max_ms == 0)
         ex->times.tunnel_max_ms = times->tunnel_max_ms;
-    if (ex->times.total_ms)
-        alarm_arm(ex->worker->loop, &ex->total, ex->times.total_ms);
+    err = deadline_begin(ex);
+    if (err)
+        return err;
     if (!ex->request_done) {
         ex->down_held = true; /* until somebody is there to take the content */
         ex->from.leg->ops->hold(ex->from.leg);
@@ -335,7 +338,7 @@ static enum progress step_aim(struct exchange *ex)
     enum err err;
 
     if (!ex->attempt && aim_first(ex) != OK)
-        return refuse(ex, REASON_OVERLOAD, NULL);
+        return refuse(ex, ex->detail ? REASON_BAD_REQUEST : REASON_OVERLOAD, ex->detail);
     err = attempt_start(ex->attempt, ex->view->upstreams[ex->target->index], &reason);
     if (err && err != ERR_AGAIN) {
         /* After a failed try, that failure says more than "nobody left". */
@@ -384,6 +387,8 @@ static enum progress step_send_head(struct exchange *ex)
     enum err err =
         route_rewrite_target(ex->route, request, ex->worker->scratch, &ex->arena, &head.target);
 
+    if (err == OK && ex->tells_deadline)
+        err = deadline_tell(ex);
     if (err == OK)
         err = up->ops->send_head(up, &head);
     if (err)

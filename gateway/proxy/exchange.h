@@ -84,9 +84,12 @@ struct exchange {
     bool down_held, up_held;
     bool stale_retried;
     bool skipping; /* reading content nobody wants */
+    bool is_grpc;  /* and its deadline is ours */
+    bool tells_deadline;
     bool tunnel;   /* both legs have become one */
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
+    uint64_t deadline_us;           /* by which it must be over; 0: none */
     uint64_t id[2];
     int64_t request_bytes, response_bytes;
     struct sluice_span
@@ -180,6 +183,9 @@ void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT]);
 
 /* The client's address as text: the peer's, or what a trusted peer says. */
 struct sluice_span exchange_client(struct exchange *ex);
+
+/* Does the listener trust who sent it to speak for others? */
+bool exchange_trusts_peer(const struct exchange *ex);
 
 /* Count and log the end (record.c). */
 void exchange_record(struct exchange *ex);

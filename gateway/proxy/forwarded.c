@@ -20,6 +20,11 @@ static bool is_trusted(const struct forwarded_conf *conf, const struct addr *add
     return false;
 }
 
+bool exchange_trusts_peer(const struct exchange *ex)
+{
+    return is_trusted(&ex->from.port->conf->forwarded, ex->from.peer);
+}
+
 /* The last piece of a comma-separated list, cut off. */
 static struct sluice_span cut_last(struct sluice_span *list)
 {

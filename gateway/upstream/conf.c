@@ -166,6 +166,12 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, timeout),
      .help = "How long to wait for what.",
      .example = "{ connect: 1s, response: 15s }"},
+    {.name = "deadline",
+     .shape = &deadline_shape,
+     .offset = offsetof(struct upstream_conf, deadline),
+     .help = "Who may shorten timeout.total, and how the endpoint is told what is left of it; the "
+             "name of a field alone means the same as field.",
+     .example = "x-request-timeout-ms"},
     {.name = "retry",
      .shape = &retry_shape,
      .offset = offsetof(struct upstream_conf, retry),

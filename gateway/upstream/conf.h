@@ -9,6 +9,7 @@
 #include "net/tls_conf.h"
 #include "policy/retry.h"
 #include "upstream/budget.h"
+#include "upstream/conf_deadline.h"
 #include "upstream/conf_health.h"
 #include "upstream/conf_outlier.h"
 
@@ -59,6 +60,7 @@ struct upstream_conf {
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
     struct upstream_times timeout;
+    struct deadline_conf deadline;
     struct retry_rule retry;
     struct budget_rule retry_budget;
     struct tls_client_conf tls;

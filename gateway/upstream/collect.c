@@ -26,6 +26,12 @@ static const struct row endpoint_rows[] = {
     {"sluice_upstream_connections", NULL, PAGE_GAUGE, "state", "idle", AT(idle)},
     {"sluice_upstream_connects_total", "Connections begun to an endpoint.", PAGE_COUNTER, NULL,
      NULL, AT(connects)},
+    {"sluice_upstream_connections_expired_total",
+     "Connections closed by connections.max_age, "
+     "and by connections.requests.",
+     PAGE_COUNTER, "cause", "age", AT(aged)},
+    {"sluice_upstream_connections_expired_total", NULL, PAGE_COUNTER, "cause", "requests",
+     AT(used_up)},
 };
 
 #undef AT

@@ -26,16 +26,26 @@ static const struct field connections_fields[] = {
      .offset = AT(idle_timeout_ms),
      .preset = "60s",
      .help = "An idle connection is closed after this time. Keep it below the endpoint's own."},
+    {.name = "max_age",
+     .shape = &shape_duration,
+     .offset = AT(max_age_ms),
+     .preset = "0s",
+     .help = "A connection this old is closed when no request is on it; up to a tenth earlier, so "
+             "that those made together do not end together. 0: no limit.",
+     .example = "10m"},
     {.name = "requests",
      .shape = &shape_uint,
      .offset = AT(requests),
      .preset = "0",
-     .help = "A connection is closed after this many requests. 0: no limit."},
+     .help =
+         "A connection is closed after this many requests, up to a tenth earlier as well. 0: no "
+         "limit."},
     {.name = "queue",
      .shape = &shape_uint,
      .offset = AT(queue),
      .preset = "1024",
-     .help = "Requests of one worker that may wait for a connection; more are answered with 503."},
+     .help = "Requests of one worker that may wait for a connection, or for the caps of requests; "
+             "more are answered with 503."},
     {.name = "queue_timeout",
      .shape = &shape_duration,
      .offset = AT(queue_timeout_ms),
@@ -50,6 +60,32 @@ static const struct shape connections_shape = {.kind = SHAPE_STRUCT,
                                                .size = sizeof(struct upstream_connections),
                                                .fields = connections_fields,
                                                .title = "connections"};
+
+/* -- requests ------------------------------------------------------------- */
+
+static const struct field requests_fields[] = {
+    {.name = "max",
+     .shape = &shape_uint,
+     .offset = offsetof(struct upstream_requests, max),
+     .preset = "0",
+     .help =
+         "Requests under way at most, over all endpoints and workers; further ones wait as for a "
+         "connection (connections.queue). 0: no limit.",
+     .example = "500"},
+    {.name = "per_endpoint",
+     .shape = &shape_uint,
+     .offset = offsetof(struct upstream_requests, per_endpoint),
+     .preset = "0",
+     .help = "The same for each endpoint. 0: no limit.",
+     .example = "100"},
+    {0},
+};
+
+static const struct shape requests_shape = {.kind = SHAPE_STRUCT,
+                                            .size = sizeof(struct upstream_requests),
+                                            .fields = requests_fields,
+                                            .scalar = "max",
+                                            .title = "requests"};
 
 /* -- timeouts ------------------------------------------------------------- */
 
@@ -161,6 +197,10 @@ static const struct field upstream_fields[] = {
      .shape = &connections_shape,
      .offset = offsetof(struct upstream_conf, connections),
      .help = "How many connections, and for how long."},
+    {.name = "requests",
+     .shape = &requests_shape,
+     .offset = offsetof(struct upstream_conf, requests),
+     .help = "How many requests may be under way."},
     {.name = "timeout",
      .shape = &times_shape,
      .offset = offsetof(struct upstream_conf, timeout),

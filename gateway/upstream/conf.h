@@ -19,9 +19,15 @@ struct upstream_connections {
     uint64_t max;  /* per endpoint, over all workers; 0: none */
     uint64_t idle; /* kept per worker and endpoint */
     uint64_t idle_timeout_ms;
-    uint64_t requests; /* per connection; 0: no limit */
-    uint64_t queue;    /* waiting for a connection, per worker */
+    uint64_t max_age_ms; /* 0: no limit */
+    uint64_t requests;   /* per connection; 0: no limit */
+    uint64_t queue;      /* waiting for a connection, per worker */
     uint64_t queue_timeout_ms;
+};
+
+/* Under way, over all workers; 0: no limit. */
+struct upstream_requests {
+    uint64_t max, per_endpoint;
 };
 
 struct upstream_times {
@@ -59,6 +65,7 @@ struct upstream_conf {
     uint64_t slow_start_ms;  /* 0: none */
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
+    struct upstream_requests requests;
     struct upstream_times timeout;
     struct deadline_conf deadline;
     struct retry_rule retry;

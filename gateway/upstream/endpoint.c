@@ -2,8 +2,10 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/rng.h"
 #include "upstream/balance.h"
 #include "upstream/pool.h"
+#include "upstream/requests.h"
 #include "upstream/upstream.h"
 
 static const struct conn_ops idle_ops;
@@ -123,8 +125,10 @@ bool endpoint_has_room(const struct endpoint *endpoint)
 {
     uint64_t max = endpoint->upstream->limits.max;
 
-    return max == 0 || endpoint->n_idle > 0 ||
-           __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) < max;
+    if (max != 0 && endpoint->n_idle == 0 &&
+        __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) >= max)
+        return false;
+    return requests_has_room(endpoint);
 }
 
 /* Does another worker, and nobody of ours, wait for a connection that we would keep idle? */
@@ -202,6 +206,15 @@ static void on_idle_event(struct conn *conn)
         drop_idle(pooled);
 }
 
+static void on_idle_alarm(struct conn *conn)
+{
+    const struct pooled *pooled = pooled_of(conn);
+
+    if (pooled->endpoint && pooled->ages)
+        counter_add(&pooled->endpoint->counters->aged, 1);
+    on_idle_event(conn);
+}
+
 /* With TLS, bytes may be the peer's business with ours: new tickets, new keys. */
 static void on_idle_readable(struct conn *conn)
 {
@@ -238,7 +251,7 @@ static const struct conn_ops idle_ops = {
     .on_drained = on_idle_drained,
     .on_progress = on_idle_drained,
     .on_failed = on_idle_error,
-    .on_alarm = on_idle_event,
+    .on_alarm = on_idle_alarm,
     .on_closed = on_closed,
 };
 
@@ -331,6 +344,8 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         pooled->endpoint = endpoint;
         pooled->slab = upstreams_slab(upstream);
         pooled->requests = 0;
+        pooled->born_us = loop_now_us(upstream->loop);
+        pooled->jitter = (uint8_t)rng_next(upstream->rng);
         pooled->era = endpoint->era;
         pooled->capped = capped;
         err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
@@ -379,6 +394,8 @@ static struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
 {
     struct pooled *pooled = pooled_of(lease->conn);
 
+    if (lease->slots != 0)
+        requests_give(lease, endpoint);
     lease->conn = NULL;
     lease->endpoint = NULL;
     pooled->lease = NULL;
@@ -389,20 +406,69 @@ static struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
     return pooled;
 }
 
+/* Which connections made together are not to reach at the same time: up to a tenth less. */
+static uint64_t with_jitter(uint64_t limit, const struct pooled *pooled)
+{
+    return limit - limit / 10 * pooled->jitter / 256;
+}
+
+/* How old it may still become; 0: it is too old. */
+static uint64_t age_left_ms(const struct pooled *pooled, uint64_t now_us, uint64_t max_age_ms)
+{
+    uint64_t age_ms = (now_us - pooled->born_us) / 1000;
+    uint64_t max_ms = with_jitter(max_age_ms, pooled);
+
+    return age_ms < max_ms ? max_ms - age_ms : 0;
+}
+
+/* Has it served as long, or as often, as it may? */
+static bool is_expired(const struct endpoint *endpoint, const struct pooled *pooled)
+{
+    const struct upstream_connections *limits = &endpoint->upstream->limits;
+    uint64_t now_us;
+
+    if (limits->requests != 0 && pooled->requests >= with_jitter(limits->requests, pooled)) {
+        counter_add(&endpoint->counters->used_up, 1);
+        return true;
+    }
+    if (limits->max_age_ms == 0)
+        return false;
+    now_us = loop_now_us(endpoint->upstream->loop);
+    if (age_left_ms(pooled, now_us, limits->max_age_ms) > 0)
+        return false;
+    counter_add(&endpoint->counters->aged, 1);
+    return true;
+}
+
+static void set_idle_alarm(struct pooled *pooled, const struct upstream_connections *limits)
+{
+    uint64_t ms = limits->idle_timeout_ms;
+    uint64_t left_ms;
+
+    pooled->ages = false;
+    if (limits->max_age_ms > 0) {
+        left_ms =
+            age_left_ms(pooled, loop_now_us(pooled->endpoint->upstream->loop), limits->max_age_ms);
+        pooled->ages = left_ms < ms;
+        ms = pooled->ages ? left_ms : ms;
+    }
+    conn_set_alarm(&pooled->conn, ms);
+}
+
 void endpoint_return(struct endpoint *endpoint, struct lease *lease)
 {
     const struct upstream_connections *limits = &endpoint->upstream->limits;
     struct pooled *pooled = pooled_of(lease->conn);
-    bool is_used_up = limits->requests != 0 && pooled->requests >= limits->requests;
 
-    if (endpoint->retired || endpoint->resting || is_used_up || pooled->era != endpoint->era ||
-        limits->idle == 0 || conn_is_spoilt(&pooled->conn) || others_wait(endpoint)) {
+    if (endpoint->retired || endpoint->resting || is_expired(endpoint, pooled) ||
+        pooled->era != endpoint->era || limits->idle == 0 || conn_is_spoilt(&pooled->conn) ||
+        others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }
     end_hold(endpoint, lease);
     conn_set_ops(&pooled->conn, &idle_ops);
-    conn_set_alarm(&pooled->conn, limits->idle_timeout_ms);
+    set_idle_alarm(pooled, limits);
     list_push(&endpoint->idle, &pooled->link);
     endpoint->n_idle++;
     counter_add(&endpoint->counters->idle, 1);

@@ -43,6 +43,7 @@ const char *endpoint_failure_text(enum endpoint_failure failure);
 /* One worker's numbers of one address. */
 struct endpoint_counters {
     struct counter requests, connects, active, idle;
+    struct counter aged, used_up; /* connections closed for max_age, and for requests */
     struct counter failures[ENDPOINT_FAILURE_COUNT];
     struct counter good, bad; /* how tries ended; only where outliers are detected */
 };

@@ -18,9 +18,12 @@ struct pooled {
     struct endpoint *endpoint; /* borrowed; NULL once closed */
     struct lease *lease;       /* borrowed; NULL while idle */
     struct slab *slab;         /* borrowed: where we came from */
+    uint64_t born_us;          /* when it was dialled */
     uint32_t requests;         /* served so far */
+    uint8_t jitter;            /* how much earlier than others it ends */
     uint32_t era;              /* endpoint->era when it was dialled */
     bool capped;               /* counted in share->used */
+    bool ages;                 /* while idle: its alarm is the end of its age */
 };
 
 /* Room for the connections of all upstreams of a worker. */

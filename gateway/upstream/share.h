@@ -49,6 +49,7 @@ struct share_group {
     char apart[64]; /* keeps it off the cache line of what workers write */
 
     struct pace retries; /* spent of the retry budget */
+    uint32_t active;     /* atomic: requests under way, counted only under a cap */
 };
 
 /* Failures in a row, over all workers. */
@@ -73,6 +74,7 @@ struct share {
 
     /* -- written by all workers under a cap -- */
     uint32_t used;    /* atomic: connections open or being opened */
+    uint32_t active;  /* atomic: requests under way, counted only under a cap of them */
     uint64_t waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait */
 
     /* -- written by all workers when tries fail, see outlier.h -- */

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "upstream/balance.h"
 #include "upstream/pool.h"
+#include "upstream/requests.h"
 
 enum {
     LOOK_MS = 10,     /* how often to look whether another worker freed a capped connection */
@@ -224,6 +225,7 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->bound_percent = conf->hash.bound_percent;
     upstream->slow_start_us = conf->slow_start_ms * 1000;
     upstream->limits = conf->connections;
+    upstream->requests = conf->requests;
     upstream->outlier = conf->outlier;
     upstream->counters = tally_slot(wanted->tally, upstreams->worker);
     upstream->tally = wanted->tally;
@@ -287,7 +289,7 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     lease->upstream = NULL;
     lease->endpoint = NULL;
     lease->conn = NULL;
-    lease->n_tried = 0;
+    lease->n_tried = lease->slots = 0;
     lease->reused = lease->connecting = lease->fresh = lease->has_key = lease->again = false;
 }
 
@@ -340,7 +342,11 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
         return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;
     if (upstream->candidates.panic)
         counter_add(&upstream->counters->panic_picks, 1);
+    if (!requests_take(lease, endpoint))
+        return ERR_AGAIN;
     err = endpoint_lease(endpoint, lease, lease->fresh);
+    if (err)
+        requests_give(lease, endpoint);
     if (err == ERR_LIMIT)
         return ERR_AGAIN; /* another worker was quicker */
     lease->upstream = upstream;

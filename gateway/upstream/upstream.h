@@ -35,6 +35,7 @@ struct lease {
     struct conn *conn;          /* owned while held */
     const struct endpoint *tried[LEASE_TRIES];
     uint8_t n_tried;
+    uint8_t slots;   /* held of the caps of requests, see requests.h */
     uint64_t key;    /* set by the caller: what the rule of balancing goes by, see balance.h */
     bool has_key;    /* set by the caller */
     bool reused;     /* the connection has served before */
@@ -74,6 +75,7 @@ struct upstream {
     unsigned refs;
     const struct balance *balance;
     struct upstream_connections limits;
+    struct upstream_requests requests;
     struct outlier_conf outlier;
     struct tls_client *tls;  /* shared; NULL: plain */
     struct members *members; /* shared */

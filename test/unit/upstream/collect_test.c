@@ -92,6 +92,8 @@ START_TEST(every_number_has_its_family_and_labels)
     counter_add(&endpoint->active, 2);
     counter_add(&endpoint->idle, 3);
     counter_add(&endpoint->connects, 4);
+    counter_add(&endpoint->aged, 5);
+    counter_add(&endpoint->used_up, 6);
     for (unsigned i = 0; i < ENDPOINT_FAILURE_COUNT; i++)
         counter_add(&endpoint->failures[i], 10 + i);
     for (unsigned i = 0; i < UPSTREAM_RETRY_COUNT; i++)
@@ -109,6 +111,9 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_connections" LABELS ",state=\"idle\"} 3\n"
                "# TYPE sluice_upstream_connects_total counter\n"
                "sluice_upstream_connects_total" LABELS "} 4\n"
+               "# TYPE sluice_upstream_connections_expired_total counter\n"
+               "sluice_upstream_connections_expired_total" LABELS ",cause=\"age\"} 5\n"
+               "sluice_upstream_connections_expired_total" LABELS ",cause=\"requests\"} 6\n"
                "# TYPE sluice_upstream_failures_total counter\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"connect_failed\"} 10\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"connect_timeout\"} 11\n"

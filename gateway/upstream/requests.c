@@ -1,0 +1,54 @@
+#include "upstream/requests.h"
+
+#include "upstream/upstream.h"
+
+/* The cap may have come with a reload: what was begun before it is not counted. */
+enum { HOLDS_UPSTREAM = 1, HOLDS_ENDPOINT = 2 };
+
+static bool take(uint32_t *active, uint64_t max)
+{
+    if (__atomic_fetch_add(active, 1, __ATOMIC_RELAXED) < max)
+        return true;
+    __atomic_fetch_sub(active, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void give(uint32_t *active)
+{
+    __atomic_fetch_sub(active, 1, __ATOMIC_RELAXED);
+}
+
+bool requests_has_room(const struct endpoint *endpoint)
+{
+    uint64_t max = endpoint->upstream->requests.per_endpoint;
+
+    return max == 0 || __atomic_load_n(&endpoint->member.share->active, __ATOMIC_RELAXED) < max;
+}
+
+bool requests_take(struct lease *lease, const struct endpoint *endpoint)
+{
+    const struct upstream_requests *caps = &endpoint->upstream->requests;
+
+    if (caps->max > 0) {
+        if (!take(&endpoint->members->group->active, caps->max))
+            return false;
+        lease->slots |= HOLDS_UPSTREAM;
+    }
+    if (caps->per_endpoint > 0) {
+        if (!take(&endpoint->member.share->active, caps->per_endpoint)) {
+            requests_give(lease, endpoint);
+            return false;
+        }
+        lease->slots |= HOLDS_ENDPOINT;
+    }
+    return true;
+}
+
+void requests_give(struct lease *lease, const struct endpoint *endpoint)
+{
+    if (lease->slots & HOLDS_UPSTREAM)
+        give(&endpoint->members->group->active);
+    if (lease->slots & HOLDS_ENDPOINT)
+        give(&endpoint->member.share->active);
+    lease->slots = 0;
+}

@@ -36,6 +36,7 @@
     X("endpoint", SPAN, endpoint)                                                                  \
     X("tries", UINT32, tries)                                                                      \
     X("retry_reasons", SPAN, retry_reasons)                                                        \
+    X("hedged", CHARS, hedged)                                                                     \
     X("listener", SPAN, listener)                                                                  \
     X("worker", UINT32, worker)                                                                    \
     X("connection", UINT, connection)                                                              \
@@ -75,7 +76,7 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
 #define ALLOWED                                                                                    \
     "time, request_id, client, client_port, method, scheme, host, path, query, target, protocol, " \
     "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
-    "upstream, endpoint, tries, retry_reasons, listener, worker, connection, "                     \
+    "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
     "connection_requests, generation, tls_version, tls_cipher, tls_sni, "                          \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME"
 

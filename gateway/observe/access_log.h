@@ -22,6 +22,7 @@ struct access_record {
     int64_t bytes_in, bytes_out;
     int64_t status; /* ACCESS_NONE: none was sent */
     const char *reason;
+    const char *hedged; /* "won", "lost"; NULL: there was no second attempt */
     struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;
     struct sluice_span route, upstream, endpoint, listener;
     struct sluice_span retry_reasons;                    /* "reset,503" */

@@ -54,6 +54,11 @@ bool attempt_is_over(const struct attempt *attempt)
     return attempt->state == ATTEMPT_NONE || attempt->whole;
 }
 
+bool attempt_is_queued(const struct attempt *attempt)
+{
+    return attempt->state == ATTEMPT_WAITING;
+}
+
 static enum reason reason_of(enum endpoint_failure failure)
 {
     static const enum reason reasons[] = {
@@ -99,7 +104,7 @@ static void fail(struct attempt *attempt, enum endpoint_failure failure, const c
     attempt->state = ATTEMPT_NONE;
     lease_discard(&attempt->lease);
     /* That a kept connection had ended says nothing about the endpoint, if nobody noticed. */
-    if (!exchange_on_attempt_failed(attempt->ex, reason_of(failure), detail, loss) ||
+    if (!exchange_on_attempt_failed(attempt->ex, attempt, reason_of(failure), detail, loss) ||
         loss != ATTEMPT_STALE)
         counter_add(&counters->failures[failure], 1);
 }
@@ -160,10 +165,11 @@ static enum err hold(struct attempt *attempt)
     attempt->chunked = attempt->in_trailers = attempt->whole = false;
     attempt->write_over = attempt->unusable = attempt->started = false;
     attempt->lost = false;
-    ex->endpoint = arena_copy(&ex->arena, attempt->lease.endpoint->member.text);
     ex->tries++;
-    ex->reused = attempt->lease.reused;
-    retry_on_try(ex);
+    if (attempt == ex->attempt) {
+        exchange_note_leader(ex);
+        retry_on_try(ex);
+    }
     if (attempt->lease.connecting) {
         attempt->state = ATTEMPT_CONNECTING;
         conn_set_alarm(attempt->lease.conn,
@@ -203,6 +209,8 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
         if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
             return err;
         cannot_dial(attempt);
+        if (attempt != attempt->ex->attempt)
+            return err;
         attempt->ex->reason = *reason;
         if (!retry_may_dial_on(attempt->ex))
             return err;
@@ -220,9 +228,9 @@ static void on_ready(struct lease *lease, enum err err)
         exchange_refuse(ex, reason_of_lease(err), NULL);
     } else if (err) {
         cannot_dial(attempt);
-        exchange_on_attempt_failed(ex, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
+        exchange_on_attempt_failed(ex, attempt, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
     } else if (hold(attempt) == OK) {
-        exchange_on_connected(ex);
+        exchange_on_connected(ex, attempt);
     }
     exchange_leave(ex);
 }
@@ -340,7 +348,7 @@ static void begin_response(struct attempt *attempt, struct response *response)
     attempt->unusable = !response->keep_alive || response->framing == FRAMING_CLOSE;
     h1_body_init(&attempt->body, response->framing, response->body_bytes);
     conn_set_alarm(attempt->lease.conn, attempt->ex->times.idle_ms);
-    exchange_on_response(attempt->ex, response);
+    exchange_on_response(attempt->ex, attempt, response);
 }
 
 static void begin_tunnel(struct attempt *attempt, struct response *response)
@@ -596,7 +604,7 @@ static void on_drained(struct conn *conn)
     exchange_enter(ex);
     if (attempt->state == ATTEMPT_CONNECTING) {
         attempt->state = ATTEMPT_AWAITING;
-        exchange_on_connected(ex);
+        exchange_on_connected(ex, attempt);
     } else {
         bool awaits_head = attempt->write_over && attempt->state == ATTEMPT_AWAITING;
 

@@ -79,6 +79,9 @@ CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstrea
  */
 void attempt_end(struct attempt *attempt);
 
+/* Does it wait for a connection that others have? */
+bool attempt_is_queued(const struct attempt *attempt);
+
 /* It has taken too long: fails, for its exchange to be told. */
 void attempt_expire(struct attempt *attempt);
 

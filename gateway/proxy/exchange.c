@@ -34,6 +34,7 @@
 #include "http/target.h"
 #include "proxy/affinity.h"
 #include "proxy/deadline.h"
+#include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 
@@ -112,6 +113,8 @@ static void finish(struct exchange *ex)
     if (ex->attempt)
         attempt_end(ex->attempt);
     alarm_disarm(&ex->total);
+    if (ex->hedge)
+        hedge_end(ex);
     if (ex->retry)
         retry_end(ex);
     if (ex->tunnel)
@@ -329,6 +332,7 @@ static enum err aim_first(struct exchange *ex)
     }
     retry_begin(ex);
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
+    hedge_begin(ex);
     return forwarded_apply(ex);
 }
 
@@ -361,9 +365,10 @@ static enum progress step_wait(struct exchange *ex)
     return WAIT;
 }
 
-static struct sluice_span host_to_send(const struct exchange *ex)
+static struct sluice_span host_to_send(const struct exchange *ex, const struct attempt *attempt)
 {
     struct sluice_span rule = ex->view->snapshot->upstreams[ex->target->index].conf->host;
+    struct sluice_span endpoint = attempt->lease.endpoint->member.text;
 
     if (ex->route->host.len > 0)
         return ex->route->host;
@@ -372,15 +377,21 @@ static struct sluice_span host_to_send(const struct exchange *ex)
     /* An HTTP/1.0 client may leave Host out; an HTTP/1.1 request must not. */
     if (!span_equal(rule, SPAN("preserve")) && !span_equal(rule, SPAN("endpoint")))
         return rule;
-    return span_starts(ex->endpoint, SPAN("unix:")) ? SPAN("localhost") : ex->endpoint;
+    return span_starts(endpoint, SPAN("unix:")) ? SPAN("localhost") : endpoint;
 }
 
-static enum progress step_send_head(struct exchange *ex)
+void exchange_note_leader(struct exchange *ex)
+{
+    ex->endpoint = arena_copy(&ex->arena, ex->attempt->lease.endpoint->member.text);
+    ex->reused = ex->attempt->lease.reused;
+}
+
+enum err exchange_send_request(struct exchange *ex, struct attempt *attempt)
 {
     const struct request *request = &ex->request;
-    struct leg *up = &ex->attempt->leg;
+    struct leg *up = &attempt->leg;
     struct leg_head head = {.request = request,
-                            .host = host_to_send(ex),
+                            .host = host_to_send(ex, attempt),
                             .framing = request->framing,
                             .body_bytes = request->body_bytes,
                             .keep_length = BODY_UNKNOWN};
@@ -392,12 +403,20 @@ static enum progress step_send_head(struct exchange *ex)
     if (err == OK)
         err = up->ops->send_head(up, &head);
     if (err)
+        return err;
+    if (ex->retry)
+        retry_resend(ex);
+    if (ex->request_done)
+        up->ops->send_end(up, NULL);
+    return OK;
+}
+
+static enum progress step_send_head(struct exchange *ex)
+{
+    if (exchange_send_request(ex, ex->attempt) != OK)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
-    retry_resend(ex);
-    if (ex->request_done) {
-        up->ops->send_end(up, NULL);
-    } else if (ex->down_held) {
+    if (!ex->request_done && ex->down_held) {
         ex->down_held = false;
         ex->from.leg->ops->release(ex->from.leg);
     }
@@ -479,6 +498,8 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
         ex->state = EX_DONE;
         return;
     }
+    if (ex->hedge)
+        hedge_end(ex);
     if (ex->attempt)
         attempt_end(ex->attempt);
     if (ex->head_sent) {
@@ -595,21 +616,24 @@ void exchange_on_down_drained(struct exchange *ex)
 
 /* -- the attempt ------------------------------------------------------------ */
 
-void exchange_on_connected(struct exchange *ex)
+void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
 {
-    if (ex->state == EX_LEASE)
+    if (attempt != ex->attempt) {
+        hedge_on_connected(ex);
+    } else if (ex->state == EX_LEASE) {
         ex->state = EX_SEND_HEAD;
+    }
 }
 
-bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
-                                enum attempt_loss loss)
+bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attempt,
+                                enum reason reason, const char *detail, enum attempt_loss loss)
 {
     if (ex->state == EX_DONE || is_answered(ex))
         return false;
     /* What was left of a response that is not wanted. */
     if (ex->state == EX_PAUSE)
         return true;
-    if (retry_on_failure(ex, reason, loss))
+    if (hedge_on_failure(ex, attempt) || retry_on_failure(ex, reason, loss))
         return true;
     exchange_refuse(ex, reason, detail);
     return false;

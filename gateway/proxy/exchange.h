@@ -23,6 +23,7 @@
 
 struct addr;
 struct conn;
+struct hedge;
 struct port;
 struct retry;
 struct view;
@@ -75,7 +76,8 @@ struct exchange {
     struct route_times times; /* in force */
     uint64_t body_max;        /* 0: none */
 
-    struct attempt *attempt; /* in the arena; NULL before EX_AIM */
+    struct attempt *attempt; /* in the arena; NULL before EX_AIM. With a rival: the leader */
+    struct hedge *hedge;     /* in the arena; NULL: there will be no rival */
     struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
     struct alarm total;      /* in a tunnel: until its time is up */
     bool request_done;       /* its last byte has been read */
@@ -86,7 +88,7 @@ struct exchange {
     bool skipping; /* reading content nobody wants */
     bool is_grpc;  /* and its deadline is ours */
     bool tells_deadline;
-    bool tunnel;   /* both legs have become one */
+    bool tunnel; /* both legs have become one */
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t deadline_us;           /* by which it must be over; 0: none */
@@ -148,9 +150,10 @@ void exchange_on_client_gone(struct exchange *ex, enum reason reason);
 
 /* -- from the upstream leg -------------------------------------------------- */
 
-void exchange_on_connected(struct exchange *ex);
+void exchange_on_connected(struct exchange *ex, const struct attempt *attempt);
 void exchange_on_interim(struct exchange *ex, const struct response *response);
-void exchange_on_response(struct exchange *ex, const struct response *response);
+void exchange_on_response(struct exchange *ex, struct attempt *attempt,
+                          const struct response *response);
 
 /*
  * The upstream has granted request.upgrade with this response: from now on what comes from either
@@ -166,10 +169,16 @@ void exchange_on_up_drained(struct exchange *ex);
  * The attempt has ended itself. True when the exchange will try once more, which depends on what
  * the upstream may have done; else it is answered, or cut.
  */
-bool exchange_on_attempt_failed(struct exchange *ex, enum reason reason, const char *detail,
-                                enum attempt_loss loss);
+bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attempt,
+                                enum reason reason, const char *detail, enum attempt_loss loss);
 
 /* -- for the other files of proxy/ -------------------------------------------- */
+
+/* The attempt that leads has an endpoint, or another leads: that is what the log tells. */
+void exchange_note_leader(struct exchange *ex);
+
+/* Send the request, head and end, as far as it has come; its attempt has a connection. */
+CHECKED enum err exchange_send_request(struct exchange *ex, struct attempt *attempt);
 
 /* Answer with a reason's status, or cut when a head is out already. */
 void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail);

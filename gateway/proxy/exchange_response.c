@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "proxy/affinity.h"
+#include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 
@@ -97,8 +98,11 @@ static void answer(struct exchange *ex, const struct response *response, enum ex
     ex->state = next;
 }
 
-void exchange_on_response(struct exchange *ex, const struct response *response)
+void exchange_on_response(struct exchange *ex, struct attempt *attempt,
+                          const struct response *response)
 {
+    if (ex->hedge && hedge_on_response(ex, attempt, response))
+        return;
     if (ex->state == EX_FORWARD && !retry_on_response(ex, response))
         answer(ex, response, EX_ANSWER);
 }

@@ -5,6 +5,7 @@
 #include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
+#include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 
@@ -117,6 +118,7 @@ void exchange_record(struct exchange *ex)
     if (!snapshot->access_file)
         return;
     record = record_of(ex, duration_us);
+    record.hedged = hedge_text(ex);
     record.retry_reasons = retry_reasons(ex, reasons, sizeof(reasons));
     exchange_id_format(ex, id);
     record.request_id = span_make(id, EXCHANGE_ID_TEXT - 1);

@@ -30,6 +30,11 @@ struct upstream_requests {
     uint64_t max, per_endpoint;
 };
 
+/* A second attempt beside the first. */
+struct upstream_hedge {
+    uint64_t after_ms; /* 0: none */
+};
+
 struct upstream_times {
     uint64_t connect_ms, response_ms, idle_ms, total_ms; /* total 0: none */
     uint64_t tunnel_ms, tunnel_max_ms;                   /* max 0: none */
@@ -70,6 +75,7 @@ struct upstream_conf {
     struct deadline_conf deadline;
     struct retry_rule retry;
     struct budget_rule retry_budget;
+    struct upstream_hedge hedge;
     struct tls_client_conf tls;
     struct health_conf health;
     struct outlier_conf outlier;

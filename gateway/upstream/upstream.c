@@ -235,6 +235,13 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     return upstream;
 }
 
+bool upstream_has_other(const struct upstream *upstream, const struct endpoint *endpoint)
+{
+    const struct candidates *candidates = &upstream->candidates;
+
+    return candidates->n > 1 || (candidates->n == 1 && candidates->endpoint[0] != endpoint);
+}
+
 bool upstream_take_retry(struct upstream *upstream)
 {
     uint64_t now_us = loop_now_us(upstream->loop);

@@ -59,10 +59,19 @@ enum upstream_refusal {
     UPSTREAM_REFUSAL_COUNT
 };
 
+/* What became of second attempts beside the first. */
+enum upstream_hedge_end {
+    UPSTREAM_HEDGE_WON,
+    UPSTREAM_HEDGE_LOST,
+    UPSTREAM_HEDGE_REFUSED, /* by the budget: there was none */
+    UPSTREAM_HEDGE_COUNT
+};
+
 /* One worker's numbers of one upstream. */
 struct upstream_counters {
     struct counter waiting, rejected_full, rejected_timeout, panic_picks;
     struct counter retries[UPSTREAM_RETRY_COUNT], retries_refused[UPSTREAM_REFUSAL_COUNT];
+    struct counter hedges[UPSTREAM_HEDGE_COUNT];
     struct pace requests; /* begun: what the retry budget is a share of */
 };
 
@@ -144,6 +153,9 @@ static inline void upstream_note_request(struct upstream *upstream, uint64_t now
 {
     pace_note(&upstream->counters->requests, now_us);
 }
+
+/* Could another endpoint than this one be tried? */
+bool upstream_has_other(const struct upstream *upstream, const struct endpoint *endpoint);
 
 /* Spend one retry of the budget; false when nothing is left of it, which is counted. */
 bool upstream_take_retry(struct upstream *upstream);

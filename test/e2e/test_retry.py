@@ -118,22 +118,18 @@ def test_what_the_last_try_answers_goes_to_the_client(start, upstreams):
 
 
 def test_a_try_that_takes_too_long_is_given_up(start, upstreams):
-    gate = threading.Event()
-    slow, fine = upstreams(lambda ex: gate.wait(10)), upstreams(good)
+    slow, fine = upstreams(lambda ex: ex.wait_gone()), upstreams(good)
     gateway = start(retrying(slow, fine, on=["timeout"], per_try_timeout="50ms"))
     assert gateway.ask().body == b"good"
     slow.wait_idle()
-    gate.set()
     assert retries(gateway, cause="timeout") == 1
     assert gateway.metric("sluice_upstream_failures_total", endpoint=slow.address, reason="response_timeout") == 1
 
 
 def test_the_last_try_has_its_own_time_too(start, upstream):
-    gate = threading.Event()
-    upstream.script = lambda ex: gate.wait(10)
+    upstream.script = lambda ex: ex.wait_gone()
     gateway = start(retrying(upstream, on=["timeout"], attempts=1, per_try_timeout="50ms"))
     expect_problem(gateway.ask(), 504, "response_timeout")
-    gate.set()
     assert len(upstream.requests) == 2
 
 

@@ -98,6 +98,8 @@ START_TEST(every_number_has_its_family_and_labels)
         counter_add(&endpoint->failures[i], 10 + i);
     for (unsigned i = 0; i < UPSTREAM_RETRY_COUNT; i++)
         counter_add(&upstream->retries[i], 20 + i);
+    for (unsigned i = 0; i < UPSTREAM_HEDGE_COUNT; i++)
+        counter_add(&upstream->hedges[i], 60 + i);
     for (unsigned i = 0; i < UPSTREAM_REFUSAL_COUNT; i++)
         counter_add(&upstream->retries_refused[i], 30 + i);
     counter_add(&upstream->waiting, 6);
@@ -134,6 +136,10 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_retries_refused_total" CAUSE "\"method\"} 32\n"
                "sluice_upstream_retries_refused_total" CAUSE "\"content\"} 33\n"
                "sluice_upstream_retries_refused_total" CAUSE "\"retry_after\"} 34\n"
+               "# TYPE sluice_upstream_hedges_total counter\n"
+               "sluice_upstream_hedges_total{upstream=\"app\",result=\"won\"} 60\n"
+               "sluice_upstream_hedges_total{upstream=\"app\",result=\"lost\"} 61\n"
+               "sluice_upstream_hedges_total{upstream=\"app\",result=\"refused\"} 62\n"
                "# TYPE sluice_upstream_queue gauge\n"
                "sluice_upstream_queue{upstream=\"app\"} 6\n"
                "# TYPE sluice_upstream_queue_rejected_total counter\n"

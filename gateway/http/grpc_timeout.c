@@ -8,12 +8,13 @@ enum { DIGITS_MAX = 8, NUMBER_MAX = 99999999 };
 bool grpc_is_type(struct sluice_span content_type)
 {
     struct sluice_span type = SPAN("application/grpc");
-    char next;
+    char next = '\0';
 
     if (content_type.len < type.len ||
         !span_equal_nocase(span_make(content_type.ptr, type.len), type))
         return false;
-    next = content_type.len > type.len ? content_type.ptr[type.len] : '\0';
+    if (content_type.len > type.len)
+        next = content_type.ptr[type.len];
     return next == '\0' || next == '+' || next == ';' || next == ' ';
 }
 

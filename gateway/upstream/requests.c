@@ -5,24 +5,24 @@
 /* The cap may have come with a reload: what was begun before it is not counted. */
 enum { HOLDS_UPSTREAM = 1, HOLDS_ENDPOINT = 2 };
 
-static bool take(uint32_t *active, uint64_t max)
+static bool take(struct share_active *active, uint64_t max)
 {
-    if (__atomic_fetch_add(active, 1, __ATOMIC_RELAXED) < max)
+    if (__atomic_fetch_add(&active->n, 1, __ATOMIC_RELAXED) < max)
         return true;
-    __atomic_fetch_sub(active, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&active->n, 1, __ATOMIC_RELAXED);
     return false;
 }
 
-static void give(uint32_t *active)
+static void give(struct share_active *active)
 {
-    __atomic_fetch_sub(active, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&active->n, 1, __ATOMIC_RELAXED);
 }
 
 bool requests_has_room(const struct endpoint *endpoint)
 {
     uint64_t max = endpoint->upstream->requests.per_endpoint;
 
-    return max == 0 || __atomic_load_n(&endpoint->member.share->active, __ATOMIC_RELAXED) < max;
+    return max == 0 || __atomic_load_n(&endpoint->member.share->active.n, __ATOMIC_RELAXED) < max;
 }
 
 bool requests_take(struct lease *lease, const struct endpoint *endpoint)

@@ -39,6 +39,11 @@ enum share_cause { SHARE_CAUSES(SHARE_CAUSE_MEMBER) };
 /* The metric label; a static string. */
 const char *share_cause_text(enum share_cause cause);
 
+/* Requests under way, over all workers; counted only under a cap of them. */
+struct share_active {
+    uint32_t n; /* atomic */
+};
+
 /* Of all endpoints of one upstream together; lives as long as the process. */
 struct share_group {
     char *name;             /* owned */
@@ -49,7 +54,7 @@ struct share_group {
     char apart[64]; /* keeps it off the cache line of what workers write */
 
     struct pace retries; /* spent of the retry budget */
-    uint32_t active;     /* atomic: requests under way, counted only under a cap */
+    struct share_active active;
 };
 
 /* Failures in a row, over all workers. */
@@ -73,8 +78,8 @@ struct share {
     char apart[64]; /* keeps the above off the cache line of what follows */
 
     /* -- written by all workers under a cap -- */
-    uint32_t used;    /* atomic: connections open or being opened */
-    uint32_t active;  /* atomic: requests under way, counted only under a cap of them */
+    uint32_t used; /* atomic: connections open or being opened */
+    struct share_active active;
     uint64_t waiting; /* atomic: a bit per worker (index modulo 64) with requests that wait */
 
     /* -- written by all workers when tries fail, see outlier.h -- */

@@ -168,7 +168,8 @@ static enum err hold(struct attempt *attempt)
     ex->tries++;
     if (attempt == ex->attempt) {
         exchange_note_leader(ex);
-        retry_on_try(ex);
+        if (ex->target->retry->per_try_ms > 0)
+            retry_on_try(ex);
     }
     if (attempt->lease.connecting) {
         attempt->state = ATTEMPT_CONNECTING;

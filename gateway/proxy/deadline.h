@@ -7,9 +7,16 @@
 #ifndef PROXY_DEADLINE_H
 #define PROXY_DEADLINE_H
 
-#include "base/err.h"
+#include "http/message.h"
+#include "upstream/conf_deadline.h"
 
 struct exchange;
+
+/* Could a request of this method bring a deadline of its own? */
+static inline bool deadline_may_come(const struct deadline_conf *conf, enum method method)
+{
+    return conf->field.len > 0 || (conf->grpc && method == METHOD_POST);
+}
 
 /*
  * Before the first try, when ex->times is settled and no field has changed: take the client's

@@ -302,8 +302,9 @@ static enum progress step_match(struct exchange *ex)
 /* Before the first try: which upstream, what it gets to see, how long it may take. */
 static enum err aim_first(struct exchange *ex)
 {
+    const struct upstream_conf *conf;
     const struct upstream_times *times;
-    enum err err;
+    enum err err = OK;
 
     ex->attempt = arena_try_raw(&ex->arena, sizeof(*ex->attempt));
     if (!ex->attempt)
@@ -312,7 +313,9 @@ static enum err aim_first(struct exchange *ex)
     ex->target = ex->route->n_targets == 1 ? ex->route->targets
                                            : route_pick(ex->route, rng_next(&ex->worker->rng));
     affinity_find(ex); /* before the fields change */
-    times = &ex->view->snapshot->upstreams[ex->target->index].conf->timeout;
+    conf = ex->view->snapshot->upstreams[ex->target->index].conf;
+    times = &conf->timeout;
+    upstream_note_request(ex->view->upstreams[ex->target->index], ex->begun_us);
     if (ex->times.response_ms == 0)
         ex->times.response_ms = times->response_ms;
     if (ex->times.idle_ms == 0)
@@ -323,16 +326,18 @@ static enum err aim_first(struct exchange *ex)
         ex->times.tunnel_ms = times->tunnel_ms;
     if (ex->times.tunnel_max_ms == 0)
         ex->times.tunnel_max_ms = times->tunnel_max_ms;
-    err = deadline_begin(ex);
+    if (ex->times.total_ms > 0 || deadline_may_come(&conf->deadline, ex->request.method))
+        err = deadline_begin(ex);
     if (err)
         return err;
     if (!ex->request_done) {
         ex->down_held = true; /* until somebody is there to take the content */
         ex->from.leg->ops->hold(ex->from.leg);
+        retry_begin(ex);
     }
-    retry_begin(ex);
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
-    hedge_begin(ex);
+    if (conf->hedge.after_ms > 0)
+        hedge_begin(ex);
     return forwarded_apply(ex);
 }
 
@@ -365,7 +370,8 @@ static enum progress step_wait(struct exchange *ex)
     return WAIT;
 }
 
-static struct sluice_span host_to_send(const struct exchange *ex, const struct attempt *attempt)
+static inline struct sluice_span host_to_send(const struct exchange *ex,
+                                              const struct attempt *attempt)
 {
     struct sluice_span rule = ex->view->snapshot->upstreams[ex->target->index].conf->host;
     struct sluice_span endpoint = attempt->lease.endpoint->member.text;
@@ -380,13 +386,9 @@ static struct sluice_span host_to_send(const struct exchange *ex, const struct a
     return span_starts(endpoint, SPAN("unix:")) ? SPAN("localhost") : endpoint;
 }
 
-void exchange_note_leader(struct exchange *ex)
-{
-    ex->endpoint = arena_copy(&ex->arena, ex->attempt->lease.endpoint->member.text);
-    ex->reused = ex->attempt->lease.reused;
-}
-
-enum err exchange_send_request(struct exchange *ex, struct attempt *attempt)
+/* In place where every request comes by. */
+__attribute__((always_inline)) static inline enum err send_request(struct exchange *ex,
+                                                                   struct attempt *attempt)
 {
     const struct request *request = &ex->request;
     struct leg *up = &attempt->leg;
@@ -411,9 +413,14 @@ enum err exchange_send_request(struct exchange *ex, struct attempt *attempt)
     return OK;
 }
 
+enum err exchange_send_request(struct exchange *ex, struct attempt *attempt)
+{
+    return send_request(ex, attempt);
+}
+
 static enum progress step_send_head(struct exchange *ex)
 {
-    if (exchange_send_request(ex, ex->attempt) != OK)
+    if (send_request(ex, ex->attempt) != OK)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
     if (!ex->request_done && ex->down_held) {

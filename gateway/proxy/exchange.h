@@ -175,7 +175,11 @@ bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attem
 /* -- for the other files of proxy/ -------------------------------------------- */
 
 /* The attempt that leads has an endpoint, or another leads: that is what the log tells. */
-void exchange_note_leader(struct exchange *ex);
+static inline void exchange_note_leader(struct exchange *ex)
+{
+    ex->endpoint = arena_copy(&ex->arena, ex->attempt->lease.endpoint->member.text);
+    ex->reused = ex->attempt->lease.reused;
+}
 
 /* Send the request, head and end, as far as it has come; its attempt has a connection. */
 CHECKED enum err exchange_send_request(struct exchange *ex, struct attempt *attempt);

@@ -98,12 +98,23 @@ static void answer(struct exchange *ex, const struct response *response, enum ex
     ex->state = next;
 }
 
+/* Is another attempt waited for instead? Apart from the way that good answers take. */
+__attribute__((noinline)) static bool is_passed_over(struct exchange *ex, struct attempt *attempt,
+                                                     const struct response *response)
+{
+    if (ex->hedge && hedge_on_response(ex, attempt, response))
+        return true;
+    return ex->state == EX_FORWARD && response->status >= RETRY_STATUS_FIRST &&
+           retry_on_response(ex, response);
+}
+
 void exchange_on_response(struct exchange *ex, struct attempt *attempt,
                           const struct response *response)
 {
-    if (ex->hedge && hedge_on_response(ex, attempt, response))
+    if ((ex->hedge || response->status >= RETRY_STATUS_FIRST) &&
+        is_passed_over(ex, attempt, response))
         return;
-    if (ex->state == EX_FORWARD && !retry_on_response(ex, response))
+    if (ex->state == EX_FORWARD)
         answer(ex, response, EX_ANSWER);
 }
 

@@ -92,7 +92,7 @@ void hedge_begin(struct exchange *ex)
 {
     uint64_t after_ms = ex->view->snapshot->upstreams[ex->target->index].conf->hedge.after_ms;
 
-    if (after_ms == 0 || !ex->request_done || !method_is_idempotent(ex->request.method))
+    if (!ex->request_done || !method_is_idempotent(ex->request.method))
         return;
     ex->hedge = arena_try(&ex->arena, sizeof(*ex->hedge));
     if (!ex->hedge)

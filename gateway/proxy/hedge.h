@@ -29,7 +29,7 @@ struct hedge {
     bool rival_sent;
 };
 
-/* Before the first try. */
+/* Before the first try, where the upstream is to be hedged. */
 void hedge_begin(struct exchange *ex);
 
 /* End the rival, if there is one; the leader goes on. */

@@ -71,8 +71,7 @@ void retry_begin(struct exchange *ex)
     const struct retry_rule *rule = rule_of(ex);
     struct retry *retry;
 
-    upstream_note_request(upstream_of(ex), ex->begun_us);
-    if (ex->request_done || !retry_may_resend(rule, ex->request.method) ||
+    if (!retry_may_resend(rule, ex->request.method) ||
         ex->request.body_bytes > (int64_t)rule->body_bytes || rule->body_bytes == 0)
         return;
     retry = retry_of(ex);
@@ -88,10 +87,8 @@ void retry_end(struct exchange *ex)
 
 void retry_on_try(struct exchange *ex)
 {
-    uint64_t ms = rule_of(ex)->per_try_ms;
-
-    if (ms > 0 && retry_of(ex))
-        alarm_arm(ex->worker->loop, &ex->retry->try, ms);
+    if (retry_of(ex))
+        alarm_arm(ex->worker->loop, &ex->retry->try, rule_of(ex)->per_try_ms);
 }
 
 /* -- content ----------------------------------------------------------------- */

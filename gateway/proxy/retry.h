@@ -31,13 +31,13 @@ struct retry {
     uint8_t n_ends;
 };
 
-/* Before the first try. */
+/* Before the first try of a request with content. */
 void retry_begin(struct exchange *ex);
 
 /* The exchange is over: nothing rings any more. */
 void retry_end(struct exchange *ex);
 
-/* A try has got its endpoint. */
+/* A try has got its endpoint, and its time is limited. */
 void retry_on_try(struct exchange *ex);
 
 /* Content of the request is about to leave. */

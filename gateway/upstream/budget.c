@@ -20,7 +20,12 @@ static uint64_t first_of(uint32_t second)
     return (uint64_t)second << 32;
 }
 
-void pace_note(struct pace *pace, uint64_t now_us)
+uint64_t pace_end_us(uint64_t now_us)
+{
+    return (now_us / 1000000 + 1) * 1000000;
+}
+
+uint64_t *pace_note(struct pace *pace, uint64_t now_us)
 {
     uint32_t second = second_of(now_us);
     uint64_t *slot = &pace->slot[second % SLOTS];
@@ -28,6 +33,7 @@ void pace_note(struct pace *pace, uint64_t now_us)
 
     n = (uint32_t)(n >> 32) == second ? n + 1 : first_of(second) + 1;
     __atomic_store_n(slot, n, __ATOMIC_RELAXED);
+    return slot;
 }
 
 uint64_t pace_sum(const struct pace *pace, uint64_t now_us, uint64_t seconds)

@@ -29,8 +29,12 @@ struct pace {
     uint64_t slot[64]; /* atomic */
 };
 
-/* One more, now; by the only thread that writes this pace. */
-void pace_note(struct pace *pace, uint64_t now_us);
+/*
+ * One more, now; by the only thread that writes this pace. Returns the slot, where that thread may
+ * itself add more until pace_end_us().
+ */
+uint64_t *pace_note(struct pace *pace, uint64_t now_us);
+uint64_t pace_end_us(uint64_t now_us);
 
 /* How many in the last seconds, the one that now is in included. */
 uint64_t pace_sum(const struct pace *pace, uint64_t now_us, uint64_t seconds);

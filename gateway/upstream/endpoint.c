@@ -128,7 +128,7 @@ bool endpoint_has_room(const struct endpoint *endpoint)
     if (max != 0 && endpoint->n_idle == 0 &&
         __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) >= max)
         return false;
-    return requests_has_room(endpoint);
+    return endpoint->upstream->requests.per_endpoint == 0 || requests_has_room(endpoint);
 }
 
 /* Does another worker, and nobody of ours, wait for a connection that we would keep idle? */
@@ -390,7 +390,7 @@ enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fre
     return dial(endpoint, lease);
 }
 
-static struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
+static inline struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
 {
     struct pooled *pooled = pooled_of(lease->conn);
 

@@ -226,9 +226,11 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->slow_start_us = conf->slow_start_ms * 1000;
     upstream->limits = conf->connections;
     upstream->requests = conf->requests;
+    upstream->caps_requests = conf->requests.max > 0 || conf->requests.per_endpoint > 0;
     upstream->outlier = conf->outlier;
     upstream->counters = tally_slot(wanted->tally, upstreams->worker);
     upstream->tally = wanted->tally;
+    upstream->second_ends_us = 0; /* the slot may be another one */
     upstream->budget = conf->retry_budget;
     set_tls(upstream, wanted->tls);
     upstream_set_members(upstream, wanted->members);
@@ -349,10 +351,10 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
         return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;
     if (upstream->candidates.panic)
         counter_add(&upstream->counters->panic_picks, 1);
-    if (!requests_take(lease, endpoint))
+    if (upstream->caps_requests && !requests_take(lease, endpoint))
         return ERR_AGAIN;
     err = endpoint_lease(endpoint, lease, lease->fresh);
-    if (err)
+    if (err && lease->slots != 0)
         requests_give(lease, endpoint);
     if (err == ERR_LIMIT)
         return ERR_AGAIN; /* another worker was quicker */

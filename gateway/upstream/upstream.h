@@ -85,6 +85,7 @@ struct upstream {
     const struct balance *balance;
     struct upstream_connections limits;
     struct upstream_requests requests;
+    bool caps_requests; /* one of them is not 0 */
     struct outlier_conf outlier;
     struct tls_client *tls;  /* shared; NULL: plain */
     struct members *members; /* shared */
@@ -106,6 +107,8 @@ struct upstream {
     struct upstream_counters *counters; /* borrowed, this worker's slot */
     const struct tally_block *tally;    /* borrowed: the counters of all workers */
     struct budget_rule budget;
+    uint64_t *second;        /* borrowed: where the requests of this second are counted ... */
+    uint64_t second_ends_us; /* ... until then */
 };
 
 /* All upstreams of a worker. */
@@ -151,7 +154,12 @@ struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *le
 /* A request is begun at now_us: the first of its tries. */
 static inline void upstream_note_request(struct upstream *upstream, uint64_t now_us)
 {
-    pace_note(&upstream->counters->requests, now_us);
+    if (now_us < upstream->second_ends_us) {
+        __atomic_store_n(upstream->second, *upstream->second + 1, __ATOMIC_RELAXED);
+    } else {
+        upstream->second = pace_note(&upstream->counters->requests, now_us);
+        upstream->second_ends_us = pace_end_us(now_us);
+    }
 }
 
 /* Could another endpoint than this one be tried? */

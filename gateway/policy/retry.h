@@ -9,6 +9,7 @@
 #ifndef POLICY_RETRY_H
 #define POLICY_RETRY_H
 
+#include "base/text.h"
 #include "config/shape.h"
 #include "http/message.h"
 
@@ -58,6 +59,9 @@ extern const struct shape retry_shape;
 #define RETRY_PRESET                                                                               \
     "{ attempts: 2, on: [ connect, reset ], methods: [ GET, HEAD, PUT, DELETE, OPTIONS, TRACE ], " \
     "per_try_timeout: 0s, body: 64KiB, backoff: { base: 25ms, max: 250ms } }"
+
+/* "connect, reset, 503, 500-599": what is retried. */
+void retry_print_on(const struct retry_rule *rule, struct text *out);
 
 /* base, with what own writes instead. */
 void retry_rule_over(struct retry_rule *out, const struct retry_rule *base,

@@ -209,6 +209,24 @@ const struct shape retry_shape = {.kind = SHAPE_STRUCT,
                                   .check = check,
                                   .title = "retry"};
 
+void retry_print_on(const struct retry_rule *rule, struct text *out)
+{
+    const struct retry_word *word = rule->on.first;
+    const char *separator = "";
+
+    for (size_t i = 0; i < rule->on.n; i++, separator = ", ") {
+        text_add(out, span_of(separator));
+        for (unsigned cause = 0; cause < RETRY_CAUSE_COUNT; cause++) {
+            if (word[i].causes >> cause & 1)
+                text_add(out, span_of(retry_cause_name((enum retry_cause)cause)));
+        }
+        if (word[i].first != 0)
+            text_add_number(out, word[i].first);
+        if (word[i].last != word[i].first)
+            text_format(out, "-%u", word[i].last);
+    }
+}
+
 void retry_rule_over(struct retry_rule *out, const struct retry_rule *base,
                      const struct retry_rule *own)
 {

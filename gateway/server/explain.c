@@ -296,6 +296,53 @@ size_t explain_listener_values(const struct explanation *it,
     return n;
 }
 
+/* The same of a route's retry rule, which may write any number. */
+static struct explain_value over_rule(const struct explanation *it, struct explain_value value,
+                                      const uint64_t *own, const uint64_t *address)
+{
+    struct mark at;
+
+    if (!own || !origins_find(it->snapshot->origins, own, &at))
+        return value_of(it, value, address);
+    value.layer = "route";
+    value.owner = it->route->name;
+    return value_of(it, value, own);
+}
+
+/* What is said of sending a request again. */
+static size_t add_retry(const struct explanation *it, const struct upstream_conf *conf,
+                        struct explain_value value, struct explain_value *values)
+{
+    const struct retry_rule *base = &conf->retry;
+    const struct retry_rule *own = it->route->retry;
+    size_t n = 0;
+
+    value.unit = EXPLAIN_COUNT;
+    value.zero = "none";
+    value.name = "retries";
+    values[n++] = over_rule(it, value, own ? &own->attempts : NULL, &base->attempts);
+    value.unit = EXPLAIN_MS;
+    value.name = "per-try timeout";
+    values[n++] = over_rule(it, value, own ? &own->per_try_ms : NULL, &base->per_try_ms);
+    value.name = "retry backoff";
+    values[n++] = over_rule(it, value, own ? &own->backoff.max_ms : NULL, &base->backoff.max_ms);
+    value.name = "hedge after";
+    value.zero = "never";
+    values[n++] = value_of(it, value, &conf->hedge.after_ms);
+    value.unit = EXPLAIN_BYTES;
+    value.zero = "none";
+    value.name = "retry body limit";
+    values[n++] = over_rule(it, value, own ? &own->body_bytes : NULL, &base->body_bytes);
+    return n;
+}
+
+bool explain_repeats(const struct explanation *it, const struct route_target *target)
+{
+    const struct retry_rule *rule = target->retry;
+
+    return rule->on.n > 0 && retry_may_resend(rule, it->request.method);
+}
+
 size_t explain_upstream_values(const struct explanation *it, const struct route_target *target,
                                struct explain_value values[EXPLAIN_UPSTREAM_VALUES])
 {
@@ -328,7 +375,11 @@ size_t explain_upstream_values(const struct explanation *it, const struct route_
     count.name = "connections limit";
     count.zero = "no limit";
     values[n++] = value_of(it, count, &conf->connections.max);
-    return n;
+    count.name = "requests limit";
+    values[n++] = value_of(it, count, &conf->requests.max);
+    count.name = "endpoint requests";
+    values[n++] = value_of(it, count, &conf->requests.per_endpoint);
+    return n + add_retry(it, conf, wait, values + n);
 }
 
 struct sluice_span explain_host(const struct explanation *it, const struct route_target *target)

@@ -9,7 +9,7 @@
 #include "http/message.h"
 #include "proxy/snapshot.h"
 
-enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 10 };
+enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 18 };
 
 /* A route that did not match. */
 struct explain_near {
@@ -87,5 +87,8 @@ struct sluice_span explain_edit_value(const struct route_edit *edit, const struc
 
 /* "7s", "16KiB", "100". */
 void explain_add_value(const struct explain_value *value, struct text *out);
+
+/* Is this request sent again when it may have been processed? Only as often as "retries" says. */
+bool explain_repeats(const struct explanation *it, const struct route_target *target);
 
 #endif /* SERVER_EXPLAIN_H */

@@ -80,6 +80,8 @@ static void add_target(const struct explanation *it, const struct route_target *
     struct explain_value values[EXPLAIN_UPSTREAM_VALUES];
     struct sluice_span host = explain_host(it, target);
     size_t n = explain_upstream_values(it, target, values);
+    struct text on;
+    char bytes[1024];
 
     text_add(out, SPAN("{\"name\": "));
     command_add_json(out, target->upstream);
@@ -96,6 +98,11 @@ static void add_target(const struct explanation *it, const struct route_target *
     }
     text_add(out, SPAN("], \"values\": "));
     add_values(it, values, n, out);
+    text_init_fixed(&on, bytes, sizeof(bytes));
+    retry_print_on(target->retry, &on);
+    text_add(out, SPAN(", \"retry\": {\"on\": "));
+    command_add_json(out, text_span(&on));
+    text_format(out, ", \"repeats\": %s}", explain_repeats(it, target) ? "true" : "false");
     text_add_char(out, '}');
 }
 

@@ -114,6 +114,12 @@ static void add_target(const struct explanation *it, const struct route_target *
         text_add(out, SPAN("the endpoint's address\n"));
     }
     add_values(it, "in force", values, n, out);
+    add_label("retry on", out);
+    retry_print_on(target->retry, out);
+    text_format(out, "; %.*s is %s\n", SHOWN(it->request.method_text),
+                target->retry->attempts == 0  ? "never repeated"
+                : explain_repeats(it, target) ? "repeated"
+                                              : "repeated only when no byte of it has left");
 }
 
 static void add_action(const struct explanation *it, struct text *out)

@@ -3,6 +3,8 @@
 Two endpoints take turns, tries included: the one made first is asked first by every request.
 """
 
+import json
+import re
 import threading
 
 import pytest
@@ -270,6 +272,23 @@ def test_a_reload_changes_the_rule(start, upstreams):
     assert sorted(gateway.ask().status for _ in range(2)) == [200, 503]
     gateway.must_reload(retrying(bad, fine, on=[503], attempts=1))
     assert [gateway.ask().status for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("method, path, said", [
+    ("GET", "/", "connect, 500-599, 429; GET is repeated\n"),
+    ("POST", "/", "POST is repeated only when no byte of it has left\n"),
+    ("GET", "/never", "GET is never repeated\n")])
+def test_explain_tells_the_rule_in_force(sluice, tmp_path, method, path, said):
+    (tmp_path / "c.yaml").write_text("""
+upstreams: { app: { endpoints: [ "127.0.0.1:9000" ], retry: { on: [ connect, 5xx, 429 ] } } }
+routes:
+  - { match: { path: /never }, upstream: app, retry: 0 }
+  - upstream: app
+""")
+    told = sluice("explain", "-c", str(tmp_path / "c.yaml"), method, f"http://x{path}").stdout
+    assert said in told and re.search(r"retries +%s " % ("none" if path == "/never" else "2"), told), told
+    told = json.loads(sluice("explain", "--json", "-c", str(tmp_path / "c.yaml"), method, f"http://x{path}").stdout)
+    assert told["upstreams"][0]["retry"] == {"on": "connect, 500-599, 429", "repeats": (method, path) == ("GET", "/")}
 
 
 # --- the budget

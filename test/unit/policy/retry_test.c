@@ -224,6 +224,21 @@ START_TEST(what_a_route_does_not_write_the_upstream_says)
 }
 END_TEST
 
+START_TEST(what_is_retried_is_printed_as_written)
+{
+    struct scene it = scene_open();
+    struct retry_rule rule =
+        rule_of(&it, "{ retry: { on: [ 503, connect, timeout, 5xx, gateway-error ] } }");
+    struct text out;
+
+    text_init(&out, 200);
+    retry_print_on(&rule, &out);
+    ck_assert_str_eq(out.ptr, "503, connect, timeout, 500-599, 502-504");
+    text_fini(&out);
+    scene_close(&it);
+}
+END_TEST
+
 START_TEST(what_is_no_rule_is_refused)
 {
     static const char *const wrong[] = {
@@ -251,4 +266,4 @@ END_TEST
 
 UNIT_MAIN("policy/retry", each_row_is_decided, pauses_double_up_to_the_most_and_never_exceed_it,
           retry_after_is_honoured_within_the_most, what_a_route_does_not_write_the_upstream_says,
-          what_is_no_rule_is_refused)
+          what_is_retried_is_printed_as_written, what_is_no_rule_is_refused)

@@ -136,8 +136,8 @@ def test_the_last_try_has_its_own_time_too(start, upstream):
 
 
 def test_a_total_time_ends_the_waiting_between_tries(start, upstream):
-    upstream.script = failing(503)
-    config = retrying(upstream, on=[503], attempts=9, backoff={"base": "60s", "max": "60s"})
+    upstream.script = lambda ex: ex.reply(503, b"later", {"Retry-After": "60"})
+    config = retrying(upstream, on=[503], attempts=9, backoff={"base": "0s", "max": "60s"})
     config["upstreams"]["app"]["timeout"] = {"total": "100ms"}
     gateway = start(config)
     expect_problem(gateway.ask(), 504, "total_timeout")
@@ -145,8 +145,8 @@ def test_a_total_time_ends_the_waiting_between_tries(start, upstream):
 
 
 def test_a_client_that_leaves_between_tries_is_noticed(start, upstream):
-    upstream.script = failing(503)
-    gateway = start(retrying(upstream, on=[503], backoff={"base": "60s", "max": "60s"}))
+    upstream.script = lambda ex: ex.reply(503, b"later", {"Retry-After": "60"})
+    gateway = start(retrying(upstream, on=[503], backoff={"base": "0s", "max": "60s"}))
     with gateway.client() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: test.example\r\n\r\n")
         wait_until(lambda: retries(gateway) == 1)

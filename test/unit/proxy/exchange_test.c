@@ -8,6 +8,7 @@
  *   FORWARD > ANSWER > DRAIN       a_response_with_a_length_ends_with_its_last_byte
  *   LEASE > AIM                    a_dead_endpoint_is_passed_over
  *   FORWARD > AIM                  a_stale_connection_is_tried_again_once
+ *   FORWARD > PAUSE > AIM          in retry_test.c
  *   all before ANSWER > REPLY      what_no_route_takes_is_refused (MATCH), all_dead_... (AIM),
  *                                  queue_timeout_... (LEASE), response_timeout_... (FORWARD)
  *   REPLY > DRAIN > DONE           a_route_answers_itself

@@ -456,7 +456,8 @@ struct sluice_host {
      * request.query, request.host, request.scheme, request.target, request.id, request.protocol,
      * client.address, client.port, peer.address, listener, route, upstream, endpoint,
      * response.status, reason, tls.version, tls.cipher, tls.sni, tls.client.subject,
-     * tls.client.fingerprint. A plugin may set any other, such as consumer.name and consumer.groups
+     * tls.client.fingerprint. request.id alone may be set, in on_request_head: log and error pages
+     * follow. A plugin may set any other, such as consumer.name and consumer.groups
      * (names separated by commas), which are the contract between those who identify and those who
      * limit and log. False: not set, unknown, or (set) read-only or no memory.
      * VALID UNTIL the exchange ends, or the attribute is set again.

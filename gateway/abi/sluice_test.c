@@ -196,9 +196,9 @@ static struct sluice_test *new_test(const struct sluice_plugin *plugin, bool col
     if (plugin->abi != SLUICE_ABI || plugin->size < offsetof(struct sluice_plugin, conf_check) ||
         plugin->option_size != sizeof(struct sluice_option))
         fake_misuse("the descriptor is of another ABI; begin it with SLUICE_PLUGIN_HEAD");
-    if (plugin->size != sizeof(struct sluice_plugin))
-        fake_misuse("the descriptor has another size: build the plugin with this header");
-    test->plugin = plugin;
+    memcpy(&test->about, plugin,
+           plugin->size < sizeof(test->about) ? plugin->size : sizeof(test->about));
+    test->plugin = &test->about;
     test->collects = collects;
     test->setup.test = test;
     test->n_workers = 1;

@@ -153,6 +153,8 @@ static void fail(struct sluice_exchange *ex)
             pass_part(ex);
     } else if (is_request_phase(ex->phase)) {
         fake_reply_set(ex, &reply, false);
+    } else {
+        ex->out = true; /* the response is cut */
     }
 }
 

@@ -247,9 +247,10 @@ struct fake_queued_redis {
 };
 
 struct sluice_test {
-    struct sluice_host host; /* first: services find the test by it */
-    const struct sluice_plugin *plugin;
-    struct fake_node *options; /* owned */
+    struct sluice_host host;            /* first: services find the test by it */
+    const struct sluice_plugin *plugin; /* about */
+    struct sluice_plugin about;         /* NULL in what an older minor version does not know */
+    struct fake_node *options;          /* owned */
     const void *given_conf;
     struct sluice_setup setup;
     enum fake_stage stage;

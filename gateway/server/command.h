@@ -13,7 +13,7 @@
 #define SLUICE_VERSION "unknown"
 #endif
 
-enum { COMMAND_FIELDS = 64, COMMAND_OPERANDS = 2, COMMAND_BYTES = 16 << 20 };
+enum { COMMAND_FIELDS = 64, COMMAND_OPERANDS = 34, COMMAND_BYTES = 16 << 20 };
 
 /* All options; each command says which of them it takes. */
 enum option_id {
@@ -22,6 +22,7 @@ enum option_id {
     OPTION_LISTEN,
     OPTION_PRINT_CONFIG,
     OPTION_JSON,
+    OPTION_MARKDOWN,
     OPTION_ADMIN,
     OPTION_FIELD,
     OPTION_LISTENER,
@@ -96,6 +97,7 @@ int command_run(const struct args *args);
 int command_check(const struct args *args);
 int command_reload(const struct args *args);
 int command_explain(const struct args *args);
+int command_plugin(const struct args *args);
 int command_schema(const struct args *args);
 int command_reference(const struct args *args);
 int command_version(const struct args *args);

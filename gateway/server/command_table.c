@@ -13,6 +13,7 @@ const struct option_row option_table[OPTION_COUNT] = {
     [OPTION_PRINT_CONFIG] = {"print-config", 0, NULL, false,
                              "Print the configuration that would be used, and end."},
     [OPTION_JSON] = {"json", 0, NULL, false, "Answer in JSON, on stdout."},
+    [OPTION_MARKDOWN] = {"markdown", 0, NULL, false, "Print the table of options of a README."},
     [OPTION_ADMIN] = {"admin", 0, "ADDR", false,
                       "The admin listener (ADDR:PORT or unix:PATH); default that of the "
                       "configuration."},
@@ -25,6 +26,8 @@ const struct option_row option_table[OPTION_COUNT] = {
 };
 
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+
+static const char *const plugin_actions[] = {"new", "inspect", "test", NULL};
 
 const struct command command_table[] = {
     {.name = "run",
@@ -55,6 +58,19 @@ const struct command command_table[] = {
      .help = "Tell what would happen to a request, and why; send nothing.",
      .more = "URL is http://HOST/PATH, or a path alone.\n",
      .run = command_explain},
+    {.name = "plugin",
+     .operands = "new|inspect|test NAME|FILE [DIR|OPTION=VALUE...]",
+     .min_operands = 2,
+     .max_operands = COMMAND_OPERANDS,
+     .options = TAKES(JSON) | TAKES(MARKDOWN),
+     .choices = plugin_actions,
+     .takes_file = true,
+     .help = "Begin a plugin, look at one, or hold one to its contract.",
+     .more = "new NAME [DIR]     writes DIR/NAME/: source, Makefile, README, unit test\n"
+             "inspect FILE       prints what FILE.so says of itself\n"
+             "test FILE [OPTION=VALUE]...\n"
+             "                   drives FILE.so through all phases, with memory failing too\n",
+     .run = command_plugin},
     {.name = "schema",
      .operands = "",
      .help = "Print the JSON Schema of the configuration.",

@@ -24,70 +24,56 @@
 #include "abi/sluice_plugin.h"
 #include "base/count.h"
 #include "base/list.h"
+#include "base/log.h"
+#include "chain/entry.h"
+#include "chain/home.h"
 #include "chain/ops.h"
+#include "chain/run.h"
+#include "chain/view.h"
 #include "config/note.h"
 #include "core/alarm.h"
 
-struct arena;
-struct chain;
-struct chain_entry;
-struct chain_set;
-struct loop;
-struct origins;
-struct rng;
-struct shape;
-struct tally;
-struct tree;
+struct chain_wait;
 
 enum { CHAIN_PHASES = SLUICE_PHASE_DONE + 1, CHAIN_PENDING_MAX = 64, CHAIN_TICKET_ROWS = 256 };
 
 /* -- counting --------------------------------------------------------------------- */
 
-/* Of one plugin, by one worker; survives reloads (observe/tally). */
-struct chain_counters {
-    struct {
-        struct counter calls, failures, slow;
-        struct counter ticks_ns; /* time spent, as far as it was measured */
-        struct histogram time;
-    } phase[CHAIN_PHASES];
-    struct counter waits, wait_timeouts, replies;
-    struct counter stale; /* tickets and verdicts that came too late */
+/* Of one plugin in one phase. */
+struct chain_phase_counters {
+    struct counter calls, failures, slow;
+    struct counter ticks; /* time spent (base/ticks.h) */
 };
 
-/* -- the process -------------------------------------------------------------------- */
-
-/*
- * What outlives configurations: loaded files, and what services keep over reloads (words, maps,
- * metrics: each service adds its own member here, made and freed in home.c). The control
- * thread's, but for what a service says may be read elsewhere.
- */
-struct chain_home {
-    struct list plugins; /* of struct plugin: every loaded file */
-    struct tally *tally; /* borrowed, outlives us */
-    unsigned n_workers;  /* 0: nothing will be served */
+/* Of one plugin, by one worker; survives reloads (observe/tally). */
+struct chain_counters {
+    struct chain_phase_counters phase[CHAIN_PHASES];
+    struct counter waits, wait_timeouts, replies;
+    struct counter stale; /* tickets that came too late */
 };
 
 /* -- workers and places ------------------------------------------------------------ */
 
-/* What the chain keeps for one worker as long as that lives. Embedded in proxy's worker. */
+/* What the chain keeps for one worker as long as that lives. */
 struct chain_worker {
+    void *owner;                 /* borrowed: for ops->wall_us() */
     struct loop *loop;           /* borrowed */
     struct rng *rng;             /* borrowed */
     const struct chain_ops *ops; /* borrowed, static */
     unsigned index, n_workers;
-    uint64_t last_number;                   /* of tickets, pending work: never used twice */
+    uint64_t last_number; /* of tickets and of what is under way: never used twice */
+    uint64_t ticks_per_us;
+    struct log_gate slow_gate, fail_gate;
     struct list tickets[CHAIN_TICKET_ROWS]; /* of struct chain_wait, by number */
 };
 
-/* A snapshot's places as one worker serves them. Lives as long as proxy's view. */
+/* A set as one worker serves it. Lives as long as the holder's view. */
 struct chain_view {
     struct chain_worker *worker; /* borrowed */
-    struct chain_set *set;       /* borrowed from the snapshot, which the owner holds */
+    struct chain_set *set;       /* borrowed: the holder keeps the snapshot */
     struct sluice_place *places; /* owned: one for each entry, by its index */
     unsigned n_places;
-    void *owner;                  /* proxy's view */
-    void (*hold)(void *owner);    /* one more user of it */
-    void (*release)(void *owner); /* one less; may free it and us */
+    struct chain_holder holder;
 };
 
 struct sluice_place {
@@ -106,35 +92,6 @@ struct sluice_place {
 /* As long as the place may be used from elsewhere; the place's worker. */
 void place_hold(struct sluice_place *place);
 void place_release(struct sluice_place *place);
-
-/* -- exchanges ------------------------------------------------------------------------ */
-
-/* One place as one exchange sees it. */
-struct chain_seat {
-    const struct chain_entry *entry;
-    struct sluice_call call;        /* call.place, call.ctx */
-    uint32_t detached;              /* bits 1 << phase that are not called any more */
-    uint8_t body[CHAIN_FLOWS];      /* enum sluice_body_mode */
-    uint64_t body_max[CHAIN_FLOWS]; /* of SLUICE_BODY_WHOLE */
-    bool has_run;                   /* a phase of it ran: on_done is owed */
-    bool is_out;                    /* skipped, failed open, or another of its group passed */
-};
-
-/* Where a flow waits. A ticket names it by its number. */
-struct chain_wait {
-    struct list link; /* in worker->tickets, while it has a number */
-    struct sluice_exchange *exchange;
-    uint64_t number; /* 0: no ticket was asked for */
-    struct alarm deadline;
-    uint8_t flow;  /* enum chain_flow */
-    uint8_t phase; /* enum sluice_phase */
-    bool is_waiting;
-    bool has_verdict; /* it came; the story takes it next */
-    uint8_t verdict;
-    unsigned seat; /* who waits */
-};
-
-struct sluice_exchange;
 
 /* -- what is under way ------------------------------------------------------------------ */
 
@@ -175,6 +132,23 @@ void pending_finish(struct chain_pending *pending, chain_finish_fn *finish, void
 /* Run a worker's own callback, as pending_finish() does without an exchange (door/post). */
 void place_run(struct sluice_place *place, chain_finish_fn *run, void *arg);
 
+/* -- what options point to --------------------------------------------------------- */
+
+struct sluice_upstream {
+    struct sluice_span name;
+    unsigned index; /* in the snapshot */
+};
+
+/* An URL, or a path at an upstream. */
+struct sluice_target {
+    struct sluice_span text;                  /* as written */
+    const struct sluice_upstream *upstream;   /* NULL: the address of the URL */
+    bool is_tls;                              /* of an URL */
+    struct sluice_span authority, host, port; /* of an URL; port as text: "443"; host without [] */
+    struct sluice_span path;                  /* with its query, begins with '/' */
+    struct mark at;
+};
+
 /* -- while a configuration is checked or started -------------------------------------------- */
 
 struct sluice_setup {
@@ -187,6 +161,9 @@ struct sluice_setup {
     struct mark at;          /* of the entry */
     bool is_start;           /* conf_start, not conf_check */
 };
+
+/* What every callback is given. */
+extern const struct sluice_host host_table;
 
 /* -- services, each in its host_*.c --------------------------------------------------------- */
 

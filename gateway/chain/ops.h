@@ -12,8 +12,11 @@
 #include "base/span.h"
 #include "http/message.h"
 
-/* The two directions of an exchange; each may wait by itself. */
-enum chain_flow { CHAIN_REQUEST, CHAIN_RESPONSE, CHAIN_FLOWS };
+/*
+ * The two directions of an exchange, each of which may wait by itself; and what runs beside them
+ * and never waits: attempts, local replies, the end.
+ */
+enum chain_flow { CHAIN_REQUEST, CHAIN_RESPONSE, CHAIN_ASIDE, CHAIN_FLOWS };
 
 /* Attributes that the gateway itself knows; ids of all others follow. */
 #define CHAIN_ATTRIBUTES(X)                                                                        \
@@ -67,8 +70,8 @@ struct chain_ops {
     bool (*upstream_set)(void *owner, unsigned upstream);
     /* Is there content in this direction, and has its head not gone on yet? */
     bool (*can_want_body)(void *owner, enum chain_flow flow);
-    /* Microseconds since 1970, as of this turn. */
-    uint64_t (*wall_us)(void *owner);
+    /* Microseconds since 1970, as of this turn. worker is the owner of the chain's worker. */
+    uint64_t (*wall_us)(void *worker);
 };
 
 #endif /* CHAIN_OPS_H */

@@ -142,6 +142,7 @@ static void add_scalar_type(const struct reference *reference, const struct shap
         [SHAPE_SIZE] = "size",     [SHAPE_RATIO] = "ratio", [SHAPE_TEXT] = "text",
         [SHAPE_SECRET] = "secret", [SHAPE_CHOICE] = "",     [SHAPE_STRUCT] = "",
         [SHAPE_LIST] = "",         [SHAPE_MAP] = "",        [SHAPE_CUSTOM] = "value",
+        [SHAPE_LATER] = "value",
     };
 
     if (shape->kind == SHAPE_CHOICE) {

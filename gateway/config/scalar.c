@@ -69,6 +69,7 @@ bool scalar_is(const struct shape *shape)
     case SHAPE_LIST:
     case SHAPE_MAP:
     case SHAPE_CUSTOM:
+    case SHAPE_LATER:
         return false;
     }
     return false;
@@ -89,6 +90,7 @@ const char *scalar_what(const struct shape *shape)
         [SHAPE_LIST] = "a list",
         [SHAPE_MAP] = "a map of names",
         [SHAPE_CUSTOM] = "another value",
+        [SHAPE_LATER] = "another value",
     };
 
     return shape->what ? shape->what : words[shape->kind];
@@ -537,6 +539,7 @@ enum bound scalar_bind(struct bind *bind, const struct shape *shape, const struc
     case SHAPE_LIST:
     case SHAPE_MAP:
     case SHAPE_CUSTOM:
+    case SHAPE_LATER:
         return scalar_unexpected(bind, shape, node);
     }
     return UNBOUND;

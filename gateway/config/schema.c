@@ -465,6 +465,8 @@ static void print_shape(struct schema *schema, const struct shape *shape)
     case SHAPE_CUSTOM:
         print_custom(schema, shape);
         break;
+    case SHAPE_LATER: /* anything */
+        break;
     case SHAPE_DURATION:
     case SHAPE_SIZE:
         print_scalar_reference(schema, shape->kind);

@@ -29,6 +29,11 @@ const struct shape shape_secret = {.kind = SHAPE_SECRET, .size = sizeof(struct s
 const struct shape shape_texts = {
     .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &shape_text};
 
+const struct shape shape_plugins = {.kind = SHAPE_LATER,
+                                    .size = sizeof(const struct tree *),
+                                    .title = "plugins",
+                                    .what = "a list of plugins"};
+
 /* One struct being bound. */
 struct binding {
     struct bind *bind;
@@ -236,15 +241,18 @@ static bool is_struct(const struct shape *shape, const struct tree *node)
 
 static enum bound name_element(const struct binding *binding)
 {
+    struct sluice_span name = binding->node->key;
     struct named *named = binding->out;
 
     if (binding->node->key.len == 0) {
         notes_error(binding->bind->notes, binding->node->key_at, NULL, "a name must not be empty");
         return UNBOUND;
     }
-    named->at = binding->node->key_at;
-    named->name = arena_copy(binding->bind->arena, binding->node->key);
-    return named->name.ptr ? BOUND : out_of_memory(binding->bind, named->at);
+    name = arena_copy(binding->bind->arena, name);
+    memcpy(binding->out, &name, sizeof(name)); /* the first member of struct named, or all of it */
+    if (!binding->shape->bare_name)
+        named->at = binding->node->key_at;
+    return name.ptr ? BOUND : out_of_memory(binding->bind, binding->node->key_at);
 }
 
 static enum bound bind_struct(const struct binding *binding)
@@ -387,6 +395,9 @@ static enum bound bind_written(struct bind *bind, const struct shape *shape,
         bound = bind_map(bind, shape, node, out);
     } else if (shape->kind == SHAPE_CUSTOM) {
         bound = bind_custom(bind, shape, node, out);
+    } else if (shape->kind == SHAPE_LATER) {
+        memcpy(out, &node, sizeof(node));
+        bound = BOUND;
     } else {
         bound = scalar_bind(bind, shape, node, out);
     }

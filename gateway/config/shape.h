@@ -27,6 +27,7 @@ enum shape_kind {
     SHAPE_LIST,     /* struct items: elements; one scalar or map alone is a list of one */
     SHAPE_MAP,      /* struct items of struct named: any names, each with a value of element */
     SHAPE_CUSTOM,   /* whatever parse stores */
+    SHAPE_LATER,    /* const struct tree *: kept as written, bound by who knows more (title) */
 };
 
 /*
@@ -40,7 +41,7 @@ struct items {
     size_t n;
 };
 
-/* First member of every element of a SHAPE_MAP. */
+/* First member of every element of a SHAPE_MAP, unless its shape says bare_name. */
 struct named {
     struct sluice_span name;
     struct mark at;
@@ -84,12 +85,14 @@ struct shape {
     shape_check_fn *check; /* STRUCT: after all fields, or NULL */
     const char *what; /* "a number from 1 to 9", for errors and the reference: tells min and max */
     const char *pattern; /* CUSTOM: regular expression for the JSON Schema, or NULL */
-    const char *title;   /* STRUCT: "listener", "route", as errors call it */
+    const char *title;   /* STRUCT: "listener", "route", as errors call it; LATER: what it is */
     /*
      * STRUCT: the fields that exclude an earlier one, ended by NULL: the reference shows each of
      * their examples apart from the rest. NULL: none.
      */
     const char *const *others;
+    /* STRUCT: as an element of a map it begins with its name alone, a span. */
+    bool bare_name;
 };
 
 /*
@@ -110,7 +113,8 @@ struct field {
 
 extern const struct shape shape_bool, shape_uint, shape_duration, shape_size, shape_ratio,
     shape_text, shape_secret;
-extern const struct shape shape_texts; /* a list of text */
+extern const struct shape shape_texts;   /* a list of text */
+extern const struct shape shape_plugins; /* LATER: what chain/ binds */
 
 /* What a bind works with. Parse and check functions read it; nobody changes it. */
 struct bind {

@@ -1,5 +1,5 @@
 /*
- * tree_env.c - ${NAME}, ${NAME:-default} and $${ in scalars.
+ * tree_env.c - ${NAME}, ${NAME:-default} and $${ in scalars; ${NAME.NAME} is left as it is.
  *
  * What a variable holds is text and stays text: it is not looked at again, so a
  * value can neither bring YAML structure nor name further variables.
@@ -34,6 +34,13 @@ static enum err add_variable(struct tree_build *build, const struct tree *node,
     if (colon + 1 < name.len && name.ptr[colon + 1] == '-') {
         preset = span_make(name.ptr + colon + 2, name.len - colon - 2);
         name.len = colon;
+    }
+    /* No variable has a dot in its name: it is an attribute, put in when a request is there. */
+    if (span_find(name, '.') < name.len) {
+        text_format(out, "${%.*s%s", (int)name.len, name.ptr, preset.ptr ? ":-" : "");
+        text_add(out, preset);
+        text_add_char(out, '}');
+        return OK;
     }
     if (!is_name(name) || span_has(preset, SPAN("${"))) {
         notes_error(

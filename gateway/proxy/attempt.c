@@ -5,7 +5,7 @@
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "http/rules.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 #include "upstream/outlier.h"
@@ -230,8 +230,10 @@ static void on_ready(struct lease *lease, enum err err)
     } else if (err) {
         cannot_dial(attempt);
         exchange_on_attempt_failed(ex, attempt, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
-    } else if (hold(attempt) == OK) {
-        exchange_on_connected(ex, attempt);
+    } else {
+        err = hold(attempt);
+        if ((!ex->chain || exchange_chain_attempt(ex, attempt)) && err == OK)
+            exchange_on_connected(ex, attempt);
     }
     exchange_leave(ex);
 }
@@ -480,12 +482,18 @@ static bool take_raw(struct attempt *attempt, struct sluice_span bytes)
     return true;
 }
 
+/* Nobody takes more of it now. */
+static bool is_held(const struct attempt *attempt)
+{
+    return (attempt->lease.conn->holds & CONN_HOLD_PEER) != 0;
+}
+
 /* Take all that can be taken from the unread bytes. */
 static void take(struct attempt *attempt)
 {
     bool more = true;
 
-    while (more && attempt->state != ATTEMPT_NONE && !attempt->whole) {
+    while (more && attempt->state != ATTEMPT_NONE && !attempt->whole && !is_held(attempt)) {
         struct sluice_span bytes = conn_peek(attempt->lease.conn);
 
         if (attempt->state == ATTEMPT_RESPONDING) {
@@ -550,7 +558,7 @@ static void read_on(struct attempt *attempt)
 
     if (bytes.len > 0)
         take(attempt);
-    for (unsigned i = 0; i < READS_MAX && !is_over(attempt); i++) {
+    for (unsigned i = 0; i < READS_MAX && !is_over(attempt) && !is_held(attempt); i++) {
         err = conn_read(conn, &bytes);
         if (err)
             break;
@@ -565,7 +573,7 @@ static void read_on(struct attempt *attempt)
         on_end(attempt, err);
     } else if (conn_settle(conn, !attempt->whole) != OK) {
         fail(attempt, ENDPOINT_RESET, "out of memory");
-    } else if (err == OK && !is_over(attempt)) {
+    } else if (err == OK && !is_over(attempt) && !is_held(attempt)) {
         conn_yield(conn);
     }
 }

@@ -1,19 +1,22 @@
 /*
  * exchange.c - the life of one request.
  *
- *   MATCH > AIM > LEASE > SEND_HEAD > FORWARD > ANSWER > DRAIN > DONE
- *      \______\______\________\__________\___> REPLY ____/     /
- *                                         \___> TUNNEL _______/
+ *   MATCH > PASS > AIM > LEASE > SEND_HEAD > FORWARD > RETURN > ANSWER > DRAIN > DONE
+ *      \______\_____\______\________\__________\________\___> REPLY ____/     /
+ *                                                         \__> TUNNEL _______/
  *
  *   from              to          by
- *   MATCH             AIM         step_match, when the route forwards
- *   MATCH             REPLY       step_match, when the route answers itself
+ *   MATCH             PASS        step_match, when plugins serve it
+ *   MATCH, PASS       AIM         go_on, when the route forwards
+ *   MATCH, PASS       REPLY       go_on, when the route answers itself, or there is none
+ *   AIM               PASS        step_aim, when the chosen upstream has plugins of its own
  *   AIM               LEASE       step_aim, while a connection is dialled or queued for
  *   AIM               SEND_HEAD   step_aim, with a kept connection
  *   LEASE             SEND_HEAD   exchange_on_connected
  *   SEND_HEAD         FORWARD     step_send_head
- *   FORWARD           ANSWER      exchange_on_response
- *   FORWARD           TUNNEL      exchange_on_tunnel
+ *   FORWARD           RETURN      exchange_on_response, exchange_on_tunnel, when plugins look
+ *   FORWARD, RETURN   ANSWER      exchange_answer
+ *   FORWARD, RETURN   TUNNEL      exchange_answer
  *   ANSWER            DRAIN       exchange_on_response_end
  *   TUNNEL            DONE        step_tunnel, when both sides have ended and have taken everything
  *   LEASE, FORWARD    AIM         exchange_on_attempt_failed, when nothing was sent (retry.c)
@@ -34,6 +37,7 @@
 #include "http/target.h"
 #include "proxy/affinity.h"
 #include "proxy/deadline.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
@@ -46,19 +50,21 @@ enum progress { NEXT, WAIT };
 
 typedef enum progress step_fn(struct exchange *ex);
 
-static step_fn step_match, step_pause, step_aim, step_wait, step_send_head;
-static step_fn step_reply, step_drain, step_tunnel;
+static step_fn step_match, step_pass, step_return, step_pause, step_aim, step_wait;
+static step_fn step_send_head, step_reply, step_drain, step_tunnel;
 
 static const struct {
     const char *name;
     step_fn *step;
 } story[] = {
     [EX_MATCH] = {"matching", step_match},
+    [EX_PASS] = {"passing plugins", step_pass},
     [EX_PAUSE] = {"pausing", step_pause},
     [EX_AIM] = {"choosing an endpoint", step_aim},
     [EX_LEASE] = {"waiting for a connection", step_wait},
     [EX_SEND_HEAD] = {"sending the head", step_send_head},
     [EX_FORWARD] = {"forwarding", step_wait},
+    [EX_RETURN] = {"passing plugins back", step_return},
     [EX_ANSWER] = {"answering", step_wait},
     [EX_TUNNEL] = {"tunnelling", step_tunnel},
     [EX_REPLY] = {"replying", step_reply},
@@ -117,6 +123,8 @@ static void finish(struct exchange *ex)
         hedge_end(ex);
     if (ex->retry)
         retry_end(ex);
+    if (ex->chain)
+        exchange_chain_end(ex);
     if (ex->tunnel)
         counter_sub(&ex->worker->counters.tunnels, 1);
     exchange_record(ex);
@@ -272,6 +280,20 @@ static enum progress normalise(struct exchange *ex)
     return WAIT;
 }
 
+/* All plugins have let it pass, or there are none. */
+static enum progress go_on(struct exchange *ex)
+{
+    if (ex->unmatched)
+        return refuse(ex, ex->unmatched, NULL);
+    if (ex->route->action == ROUTE_FORWARD) {
+        ex->state = EX_AIM;
+        return NEXT;
+    }
+    ex->reason = ex->route->action == ROUTE_REDIRECT ? REASON_REDIRECTED : REASON_RESPONDED;
+    ex->state = EX_REPLY;
+    return NEXT;
+}
+
 static enum progress step_match(struct exchange *ex)
 {
     const struct snapshot *snapshot = ex->view->snapshot;
@@ -283,20 +305,31 @@ static enum progress step_match(struct exchange *ex)
                         &ex->route, &ex->allowed_methods);
     if (answer != ROUTE_FOUND) {
         ex->route = NULL;
-        return refuse(ex, answer == ROUTE_NONE ? REASON_NOT_FOUND : REASON_METHOD_NOT_ALLOWED,
-                      NULL);
+        ex->unmatched = answer == ROUTE_NONE ? REASON_NOT_FOUND : REASON_METHOD_NOT_ALLOWED;
+    } else {
+        settle_limits(ex);
+        if (ex->body_max && ex->request.framing == FRAMING_LENGTH &&
+            (uint64_t)ex->request.body_bytes > ex->body_max)
+            return refuse(ex, REASON_BODY_TOO_LARGE, NULL);
     }
-    settle_limits(ex);
-    if (ex->body_max && ex->request.framing == FRAMING_LENGTH &&
-        (uint64_t)ex->request.body_bytes > ex->body_max)
-        return refuse(ex, REASON_BODY_TOO_LARGE, NULL);
-    if (ex->route->action == ROUTE_FORWARD) {
-        ex->state = EX_AIM;
+    if (snapshot->chains && exchange_chain_begin(ex)) {
+        ex->state = EX_PASS;
         return NEXT;
     }
-    ex->reason = ex->route->action == ROUTE_REDIRECT ? REASON_REDIRECTED : REASON_RESPONDED;
-    ex->state = EX_REPLY;
-    return NEXT;
+    return ex->state == EX_MATCH ? go_on(ex) : NEXT;
+}
+
+static enum progress step_pass(struct exchange *ex)
+{
+    enum err err = exchange_chain_pass(ex);
+
+    if (err == OK)
+        return go_on(ex);
+    if (err == ERR_AGAIN && !ex->request_done && !ex->down_held) {
+        ex->down_held = true;
+        ex->from.leg->ops->hold(ex->from.leg);
+    }
+    return err == ERR_AGAIN ? WAIT : NEXT;
 }
 
 /* Before the first try: which upstream, what it gets to see, how long it may take. */
@@ -310,8 +343,6 @@ static enum err aim_first(struct exchange *ex)
     if (!ex->attempt)
         return ERR_MEMORY;
     attempt_init(ex->attempt, ex);
-    ex->target = ex->route->n_targets == 1 ? ex->route->targets
-                                           : route_pick(ex->route, rng_next(&ex->worker->rng));
     affinity_find(ex); /* before the fields change */
     conf = ex->view->snapshot->upstreams[ex->target->index].conf;
     times = &conf->timeout;
@@ -346,6 +377,17 @@ static enum progress step_aim(struct exchange *ex)
     enum reason reason = REASON_INTERNAL;
     enum err err;
 
+    if (!ex->target) {
+        ex->target = ex->route->n_targets == 1 ? ex->route->targets
+                                               : route_pick(ex->route, rng_next(&ex->worker->rng));
+    }
+    if (ex->chain && !ex->extended) {
+        err = exchange_chain_extend(ex);
+        if (err == ERR_AGAIN)
+            ex->state = EX_PASS;
+        if (err)
+            return err == ERR_AGAIN ? NEXT : refuse(ex, REASON_OVERLOAD, NULL);
+    }
     if (!ex->attempt && aim_first(ex) != OK)
         return refuse(ex, ex->detail ? REASON_BAD_REQUEST : REASON_OVERLOAD, ex->detail);
     err = attempt_start(ex->attempt, ex->view->upstreams[ex->target->index], &reason);
@@ -356,12 +398,19 @@ static enum progress step_aim(struct exchange *ex)
         return refuse(ex, reason, NULL);
     }
     ex->state = err == OK ? EX_SEND_HEAD : EX_LEASE;
+    if (ex->chain && ex->attempt->lease.conn)
+        (void)exchange_chain_attempt(ex, ex->attempt);
     return NEXT;
 }
 
 static enum progress step_pause(struct exchange *ex)
 {
     return retry_waits(ex) ? WAIT : NEXT;
+}
+
+static enum progress step_return(struct exchange *ex)
+{
+    return exchange_return(ex) ? NEXT : WAIT;
 }
 
 static enum progress step_wait(struct exchange *ex)
@@ -390,7 +439,7 @@ static inline struct sluice_span host_to_send(const struct exchange *ex,
 __attribute__((always_inline)) static inline enum err send_request(struct exchange *ex,
                                                                    struct attempt *attempt)
 {
-    const struct request *request = &ex->request;
+    const struct request *request = ex->try_request ? ex->try_request : &ex->request;
     struct leg *up = &attempt->leg;
     struct leg_head head = {.request = request,
                             .host = host_to_send(ex, attempt),
@@ -432,7 +481,11 @@ static enum progress step_send_head(struct exchange *ex)
 
 static enum progress step_reply(struct exchange *ex)
 {
-    if (reply_send(ex) != OK) {
+    enum err err = reply_send(ex);
+
+    if (err == ERR_AGAIN)
+        return WAIT;
+    if (err) {
         ex->reason = REASON_INTERNAL;
         ex->down_end = LEG_CUT;
         ex->state = EX_DONE;
@@ -512,6 +565,11 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
     if (ex->head_sent) {
         cut(ex, reason);
         return;
+    }
+    if (ex->chain) {
+        if (ex->composed)
+            return; /* a plugin looks at an answer that is made already */
+        exchange_chain_refused(ex, reason);
     }
     ex->reason = reason;
     ex->detail = detail;
@@ -635,15 +693,21 @@ void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
 bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attempt,
                                 enum reason reason, const char *detail, enum attempt_loss loss)
 {
+    bool repeats;
+
     if (ex->state == EX_DONE || is_answered(ex))
         return false;
     /* What was left of a response that is not wanted. */
     if (ex->state == EX_PAUSE)
         return true;
-    if (hedge_on_failure(ex, attempt) || retry_on_failure(ex, reason, loss))
+    if (hedge_on_failure(ex, attempt))
         return true;
-    exchange_refuse(ex, reason, detail);
-    return false;
+    repeats = retry_on_failure(ex, reason, loss);
+    if (ex->chain)
+        exchange_chain_attempt_done(ex, 0, reason, repeats);
+    if (!repeats)
+        exchange_refuse(ex, reason, detail);
+    return repeats;
 }
 
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])

@@ -26,16 +26,19 @@ struct conn;
 struct hedge;
 struct port;
 struct retry;
+struct sluice_exchange;
 struct view;
 struct worker;
 
 enum exchange_state {
     EX_MATCH,     /* which route? */
+    EX_PASS,      /* the plugins look at the request's head */
     EX_PAUSE,     /* a try has failed: before the next one */
     EX_AIM,       /* which upstream and endpoint? */
     EX_LEASE,     /* waiting for a connection to it */
     EX_SEND_HEAD, /* connected */
     EX_FORWARD,   /* the request is on its way, the head of the response is awaited */
+    EX_RETURN,    /* the plugins look at the head of the response */
     EX_ANSWER,    /* the head of the response went out, its content follows */
     EX_TUNNEL,    /* both sides say what they like, until each has ended */
     EX_REPLY,     /* we answer ourselves */
@@ -79,10 +82,22 @@ struct exchange {
     struct attempt *attempt; /* in the arena; NULL before EX_AIM. With a rival: the leader */
     struct hedge *hedge;     /* in the arena; NULL: there will be no rival */
     struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
-    struct alarm total;      /* in a tunnel: until its time is up */
-    bool request_done;       /* its last byte has been read */
-    bool head_sent;          /* the final head went downstream */
-    bool response_done;      /* its end went downstream */
+
+    struct sluice_exchange *chain; /* in the arena: its plugins; NULL: none */
+    struct request *try_request;   /* in the arena: as this try sends it; NULL: as it is */
+    enum reason unmatched;         /* refuse it for this when all plugins let it pass */
+    enum exchange_state returned;  /* from EX_RETURN: where to */
+    struct sluice_span body;       /* of an answer of our own */
+    bool composed;                 /* that answer is made, and not out yet */
+    bool extended;                 /* the upstream's plugins have joined */
+    unsigned upstream_status;      /* of the last response; 0: none */
+    unsigned try_number;           /* of the last try that plugins saw */
+    uint64_t tried_us;             /* when it began */
+
+    struct alarm total; /* in a tunnel: until its time is up */
+    bool request_done;  /* its last byte has been read */
+    bool head_sent;     /* the final head went downstream */
+    bool response_done; /* its end went downstream */
     bool down_held, up_held;
     bool stale_retried;
     bool skipping; /* reading content nobody wants */
@@ -194,6 +209,9 @@ void exchange_note_activity(struct exchange *ex);
 enum { EXCHANGE_ID_TEXT = 33 };
 void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT]);
 
+/* The peer's address as text. */
+struct sluice_span exchange_peer(struct exchange *ex);
+
 /* The client's address as text: the peer's, or what a trusted peer says. */
 struct sluice_span exchange_client(struct exchange *ex);
 
@@ -203,9 +221,15 @@ bool exchange_trusts_peer(const struct exchange *ex);
 /* Count and log the end (record.c). */
 void exchange_record(struct exchange *ex);
 
+/* Send a response on, as it is in ex->response (exchange_response.c); ex->state is next then. */
+void exchange_answer(struct exchange *ex, enum exchange_state next);
+
+/* Go on with a response in EX_RETURN; false while a plugin holds it. */
+bool exchange_return(struct exchange *ex);
+
 /*
- * Make and send our own answer by route or reason (reply.c). ERR_LIMIT, ERR_MEMORY when that is
- * not possible.
+ * Make and send our own answer by route or reason (reply.c). ERR_AGAIN while a plugin holds it;
+ * ERR_LIMIT, ERR_MEMORY when that is not possible.
  */
 CHECKED enum err reply_send(struct exchange *ex);
 

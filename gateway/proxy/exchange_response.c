@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "proxy/affinity.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
@@ -69,23 +70,19 @@ static void keep_fields(struct exchange *ex)
     fields->cap = fields->n;
 }
 
-/* Pass a final head on; the exchange is then in the state that follows. */
-static void answer(struct exchange *ex, const struct response *response, enum exchange_state next)
+void exchange_answer(struct exchange *ex, enum exchange_state next)
 {
     struct leg *down = ex->from.leg;
     struct leg_head head = {.response = &ex->response};
     enum err err = OK;
 
-    ex->response = *response;
-    ex->response.fields.arena = &ex->arena;
-    ex->answered_us = loop_now_us(ex->worker->loop);
     if (!fields_find(&ex->response.fields, FIELD_DATE))
         err = fields_put(&ex->response.fields, FIELD_DATE, worker_date(ex->worker));
     if (err == OK)
         err = affinity_tell(ex, &ex->response.fields);
     if (err == OK && ex->route->response_edits.n > 0)
         err = route_edit_fields(&ex->route->response_edits, &ex->response.fields);
-    frame(ex, response, &head);
+    frame(ex, &ex->response, &head);
     if (err == OK)
         err = down->ops->send_head(down, &head);
     if (err) {
@@ -98,14 +95,76 @@ static void answer(struct exchange *ex, const struct response *response, enum ex
     ex->state = next;
 }
 
+/* A tunnel begins with its head. */
+static void enter_tunnel(struct exchange *ex)
+{
+    ex->tunnel = true;
+    counter_add(&ex->worker->counters.tunnels, 1);
+    exchange_note_activity(ex);
+}
+
+bool exchange_return(struct exchange *ex)
+{
+    enum reason reason = REASON_PLUGIN_FAILED;
+    enum err err = exchange_chain_return(ex, &reason);
+
+    if (err == ERR_AGAIN)
+        return false;
+    if (err) {
+        exchange_refuse(ex, reason, NULL);
+        return true;
+    }
+    exchange_answer(ex, ex->returned);
+    if (ex->state == EX_TUNNEL)
+        enter_tunnel(ex);
+    if (ex->up_held && ex->attempt && ex->attempt->lease.conn) {
+        ex->up_held = false;
+        ex->attempt->leg.ops->release(&ex->attempt->leg);
+    }
+    return true;
+}
+
+/* The plugins look at it first; while one of them waits, nothing more of it is read. */
+static void go_back(struct exchange *ex, enum exchange_state next)
+{
+    ex->returned = next;
+    ex->state = EX_RETURN;
+    exchange_chain_attempt_done(ex, ex->response.status, REASON_NONE, false);
+    if (exchange_return(ex))
+        return;
+    ex->up_held = true;
+    ex->attempt->leg.ops->hold(&ex->attempt->leg);
+    if (exchange_chain_keep(ex))
+        exchange_refuse(ex, REASON_OVERLOAD, NULL);
+}
+
+/* Pass a final head on; the exchange is then in the state that follows. */
+static void answer(struct exchange *ex, const struct response *response, enum exchange_state next)
+{
+    ex->response = *response;
+    ex->response.fields.arena = &ex->arena;
+    ex->answered_us = loop_now_us(ex->worker->loop);
+    if (ex->chain) {
+        go_back(ex, next);
+        return;
+    }
+    exchange_answer(ex, next);
+    if (ex->state == EX_TUNNEL)
+        enter_tunnel(ex);
+}
+
 /* Is another attempt waited for instead? Apart from the way that good answers take. */
 __attribute__((noinline)) static bool is_passed_over(struct exchange *ex, struct attempt *attempt,
                                                      const struct response *response)
 {
     if (ex->hedge && hedge_on_response(ex, attempt, response))
         return true;
-    return ex->state == EX_FORWARD && response->status >= RETRY_STATUS_FIRST &&
-           retry_on_response(ex, response);
+    if (ex->state != EX_FORWARD || response->status < RETRY_STATUS_FIRST ||
+        !retry_on_response(ex, response))
+        return false;
+    if (ex->chain)
+        exchange_chain_attempt_done(ex, response->status, REASON_NONE, true);
+    return true;
 }
 
 void exchange_on_response(struct exchange *ex, struct attempt *attempt,
@@ -128,11 +187,6 @@ void exchange_on_tunnel(struct exchange *ex, const struct response *response)
     ex->request_done = false; /* the client's side is open again */
     ex->body_max = 0;
     answer(ex, &granted, EX_TUNNEL);
-    if (ex->state != EX_TUNNEL)
-        return;
-    ex->tunnel = true;
-    counter_add(&ex->worker->counters.tunnels, 1);
-    exchange_note_activity(ex);
 }
 
 void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)

@@ -80,7 +80,7 @@ static struct sluice_span told_client(struct exchange *ex, const struct forwarde
     return client;
 }
 
-static struct sluice_span peer_text(struct exchange *ex)
+struct sluice_span exchange_peer(struct exchange *ex)
 {
     char text[ADDR_TEXT];
 
@@ -100,7 +100,7 @@ struct sluice_span exchange_client(struct exchange *ex)
     if (conf->trust.n > 0 && is_trusted(conf, ex->from.peer))
         ex->client = told_client(ex, conf);
     if (ex->client.len == 0)
-        ex->client = peer_text(ex);
+        ex->client = exchange_peer(ex);
     return ex->client;
 }
 
@@ -218,7 +218,7 @@ static enum err tell_client_cert(struct exchange *ex)
 static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
     bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
-    struct sluice_span peer = peer_text(ex);
+    struct sluice_span peer = exchange_peer(ex);
     enum err err = OK;
 
     if (!peer.ptr || !exchange_client(ex).ptr) /* before the fields change */

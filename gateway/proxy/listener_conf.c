@@ -279,6 +279,11 @@ static const struct field listener_fields[] = {
      .offset = AT(tls),
      .help = "Speak TLS. Plain when not given.",
      .example = "{ certificates: [ { cert: tls/www.pem, key: tls/www.key } ] }"},
+    {.name = "plugins",
+     .shape = &shape_plugins,
+     .offset = AT(plugins),
+     .help = "For requests of this listener, after those of the top level.",
+     .example = "[ request_id ]"},
     {0},
 };
 

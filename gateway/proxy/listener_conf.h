@@ -43,7 +43,8 @@ struct listener_conf {
     int half_close;         /* enum half_close */
     struct items protocols; /* of int: enum listener_protocol */
     struct tls_server_conf tls;
-    struct tls_server *server; /* shared; NULL: no TLS. Made and freed by the snapshot */
+    const struct tree *plugins; /* as written; NULL: none */
+    struct tls_server *server;  /* shared; NULL: no TLS. Made and freed by the snapshot */
 };
 
 /* The list: a SHAPE_LIST of struct listener_conf. Without one, "127.0.0.1:8080" is bound. */

@@ -9,6 +9,7 @@
     X(COMPLETED, "completed", 0, "")                                                               \
     X(RESPONDED, "responded", 0, "")                                                               \
     X(REDIRECTED, "redirected", 0, "")                                                             \
+    X(PLUGIN_REPLIED, "plugin_replied", 0, "")                                                     \
     X(BAD_REQUEST, "bad_request", 400, "The request is malformed.")                                \
     X(TARGET_TOO_LONG, "target_too_long", 414, "The start line is longer than the limit.")         \
     X(HEAD_TOO_LARGE, "head_too_large", 431, "The header fields exceed the limit.")                \
@@ -34,6 +35,8 @@
     X(CLIENT_RESET, "client_reset", 0, "")                                                         \
     X(WRITE_TIMEOUT, "write_timeout", 0, "")                                                       \
     X(TUNNEL_UNSUPPORTED, "tunnel_unsupported", 501, "CONNECT is not supported here.")             \
+    X(PLUGIN_FAILED, "plugin_failed", 500, "A plugin of the gateway failed.")                      \
+    X(PLUGIN_TIMEOUT, "plugin_timeout", 500, "A plugin of the gateway took too long.")             \
     X(OVERLOAD, "overload", 503, "The gateway is out of resources.")                               \
     X(DRAINING, "draining", 503, "The gateway is shutting down.")                                  \
     X(INTERNAL, "internal", 500, "The gateway failed.")

@@ -3,7 +3,7 @@
  * (RFC 9457).
  */
 #include "http/message.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/worker.h"
 
 enum {
@@ -111,12 +111,53 @@ static enum err problem(struct exchange *ex, struct reply *reply)
     return err;
 }
 
+/* What the problem page calls a status that a plugin chose. */
+static enum err plugin_problem(struct exchange *ex, struct sluice_span reason, struct reply *reply)
+{
+    char id[EXCHANGE_ID_TEXT];
+    const char *title = status_reason(reply->response.status);
+
+    exchange_id_format(ex, id);
+    reply->body = arena_format(&ex->arena,
+                               "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,"
+                               "\"reason\":\"%.*s\",\"request_id\":\"%s\"}\n",
+                               *title ? title : "Refused", reply->response.status, (int)reason.len,
+                               reason.len ? reason.ptr : "", id);
+    return reply->body.ptr ? add(reply, SPAN("content-type"), SPAN("application/problem+json"))
+                           : ERR_MEMORY;
+}
+
+/* As a plugin said it by reply(). */
+static enum err from_plugin(struct exchange *ex, struct reply *reply)
+{
+    const struct chain_reply *answer = chain_reply(ex->chain);
+    enum err err = OK;
+
+    reply->response.status = (uint16_t)answer->status;
+    reply->body = answer->body;
+    if (answer->body.len == 0 && answer->status >= 400) {
+        err = plugin_problem(ex, answer->reason, reply);
+    } else if (answer->body.len > 0) {
+        err = add(reply, SPAN("content-type"),
+                  answer->content_type.len > 0 ? answer->content_type
+                                               : SPAN("text/plain; charset=utf-8"));
+    }
+    for (size_t i = 0; err == OK && i < answer->n_fields; i++) {
+        /* A field that cannot stand is left out: better than no answer. */
+        if (add(reply, answer->fields[i].name, answer->fields[i].value) == ERR_LIMIT)
+            err = ERR_LIMIT;
+    }
+    return err;
+}
+
 static enum err compose(struct exchange *ex, struct reply *reply)
 {
     enum err err = add(reply, SPAN("date"), worker_date(ex->worker));
 
     if (err)
         return err;
+    if (ex->reason == REASON_PLUGIN_REPLIED)
+        return from_plugin(ex, reply);
     if (reason_status(ex->reason) != 0)
         return problem(ex, reply);
     switch (ex->route->action) {
@@ -140,35 +181,68 @@ static bool may_have_content(unsigned status)
     return status != 204 && status != 304;
 }
 
-enum err reply_send(struct exchange *ex)
+/* Make the answer: its head is in ex->response, its content in ex->body. */
+static enum err make(struct exchange *ex)
 {
-    struct leg *down = ex->from.leg;
     struct reply reply = {
         .response = {.minor = 1, .fields = {.cap = FIELDS_MAX, .arena = &ex->arena}}};
-    struct leg_head head = {
-        .response = &ex->response, .keep_length = BODY_UNKNOWN, .framing = FRAMING_NONE};
-    bool is_head = ex->request.method == METHOD_HEAD;
     enum err err;
 
     reply.response.fields.line = arena_try_raw(&ex->arena, FIELDS_MAX * sizeof(struct field_line));
     if (!reply.response.fields.line)
         return ERR_MEMORY;
     err = compose(ex, &reply);
+    ex->response = reply.response;
+    ex->body = reply.body;
+    return err;
+}
+
+/* Let the plugins look at it: at most once again for each of them, as who fails is left out. */
+static enum err pass_plugins(struct exchange *ex)
+{
+    enum reason reason;
+    enum err err = OK;
+
+    for (;;) {
+        if (!ex->composed) {
+            err = make(ex);
+            if (err)
+                return err;
+            ex->composed = true;
+            if (reason_status(ex->reason) != 0)
+                exchange_chain_local_reply(ex);
+        }
+        err = exchange_chain_return(ex, &reason);
+        if (err == OK || err == ERR_AGAIN)
+            return err;
+        ex->reason = reason;
+        ex->composed = false;
+        exchange_chain_refused(ex, reason);
+    }
+}
+
+enum err reply_send(struct exchange *ex)
+{
+    struct leg *down = ex->from.leg;
+    struct leg_head head = {
+        .response = &ex->response, .keep_length = BODY_UNKNOWN, .framing = FRAMING_NONE};
+    enum err err = ex->chain ? pass_plugins(ex) : make(ex);
+
     if (err)
         return err;
-    ex->response = reply.response;
-    if (is_head) {
-        head.keep_length = (int64_t)reply.body.len;
-    } else if (may_have_content(reply.response.status)) {
+    ex->composed = false;
+    if (ex->request.method == METHOD_HEAD) {
+        head.keep_length = (int64_t)ex->body.len;
+    } else if (may_have_content(ex->response.status)) {
         head.framing = FRAMING_LENGTH;
-        head.body_bytes = (int64_t)reply.body.len;
+        head.body_bytes = (int64_t)ex->body.len;
     }
     err = down->ops->send_head(down, &head);
     if (err)
         return err;
     if (head.framing == FRAMING_LENGTH) {
-        ex->response_bytes = (int64_t)reply.body.len;
-        down->ops->send_body(down, reply.body);
+        ex->response_bytes = (int64_t)ex->body.len;
+        down->ops->send_body(down, ex->body);
     }
     down->ops->send_end(down, NULL);
     return OK;

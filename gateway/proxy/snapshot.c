@@ -1,6 +1,7 @@
 #include "proxy/snapshot.h"
 
 #include "base/alloc.h"
+#include "chain/chain.h"
 #include "net/tls.h"
 #include "proxy/counters.h"
 #include "upstream/upstream.h"
@@ -68,6 +69,8 @@ uint64_t snapshot_files(const struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
         stamp = tls_client_stamp(&snapshot->upstreams[i].conf->tls, stamp);
     }
+    if (snapshot->chains)
+        stamp = chain_set_files(snapshot->chains, stamp);
     return stamp;
 }
 
@@ -158,6 +161,56 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
     }
 }
 
+/* Load the plugins, and let them say what is wrong with their options. */
+static void add_chains(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                       const struct snapshot_parts *parts, struct notes *notes, bool check_only)
+{
+    size_t n_routes = route_table_count(snapshot->routes);
+    struct chain_spot *listeners =
+        arena_new(&snapshot->arena, (snapshot->n_listeners + 1) * sizeof(*listeners));
+    struct chain_spot *upstreams =
+        arena_new(&snapshot->arena, (snapshot->n_upstreams + 1) * sizeof(*upstreams));
+    struct chain_spot *routes = arena_new(&snapshot->arena, (n_routes + 1) * sizeof(*routes));
+    const struct chain_wanted wanted = {.home = parts->home,
+                                        .arena = &snapshot->arena,
+                                        .notes = notes,
+                                        .origins = parts->origins,
+                                        .dirs = conf->plugin_path.first,
+                                        .n_dirs = conf->plugin_path.n,
+                                        .plugins = conf->plugins,
+                                        .listeners = listeners,
+                                        .routes = routes,
+                                        .upstreams = upstreams,
+                                        .n_listeners = snapshot->n_listeners,
+                                        .n_routes = n_routes,
+                                        .n_upstreams = snapshot->n_upstreams,
+                                        .check_only = check_only};
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        listeners[i].name = snapshot->listeners[i].name;
+        listeners[i].plugins = snapshot->listeners[i].plugins;
+    }
+    for (size_t i = 0; i < snapshot->n_upstreams; i++) {
+        upstreams[i].name = snapshot->upstreams[i].conf->named.name;
+        upstreams[i].plugins = snapshot->upstreams[i].conf->plugins;
+    }
+    for (size_t i = 0; i < n_routes; i++) {
+        const struct route *route = route_table_get(snapshot->routes, i);
+        struct chain_spot *spot = &routes[route->index];
+        unsigned *targets = arena_new(&snapshot->arena, (route->n_targets + 1) * sizeof(*targets));
+
+        for (size_t j = 0; j < route->n_targets; j++)
+            targets[j] = route->targets[j].index;
+        spot->name = route->name;
+        spot->plugins = route->plugins;
+        spot->targets = targets;
+        spot->n_targets = route->n_targets;
+    }
+    snapshot->chains = parts->home ? chain_set_new(&wanted) : NULL;
+    if (snapshot->chains)
+        snapshot->files_stamp = snapshot_files(snapshot);
+}
+
 static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf *conf,
                            struct notes *notes, bool check_only)
 {
@@ -183,15 +236,19 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     arena_init(arena, NULL, 0);
     snapshot->refs = 1;
     snapshot->writer = parts->writer;
+    snapshot->origins = parts->origins;
     snapshot->retire = parts->retire;
     snapshot->retire_arg = parts->retire_arg;
     add_listeners(snapshot, conf, notes);
     add_upstreams(snapshot, conf, parts, notes);
     add_secrets(snapshot, parts, notes);
     add_routes(snapshot, conf, parts, notes);
+    if (snapshot->routes)
+        add_chains(snapshot, conf, parts, notes, check_only);
     if (notes_errors(notes) == 0)
         add_access_log(snapshot, conf, notes, check_only);
     if (notes_errors(notes) > 0) {
+        chain_set_free(&snapshot->chains);
         *arena = snapshot->arena;
         arena_init(&snapshot->arena, NULL, 0);
         snapshot_free(&snapshot);
@@ -221,6 +278,7 @@ void snapshot_free(struct snapshot **snapshot)
     *snapshot = NULL;
     if (!old)
         return;
+    chain_set_free(&old->chains);
     for (size_t i = 0; i < old->n_upstreams; i++) {
         members_unref(&old->upstreams[i].members);
         tls_client_unref(&old->upstreams[i].tls);

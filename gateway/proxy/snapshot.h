@@ -20,6 +20,8 @@
 #include "upstream/conf.h"
 #include "upstream/roster.h"
 
+struct chain_home;
+struct chain_set;
 struct origins;
 struct snapshot;
 
@@ -44,6 +46,7 @@ struct snapshot {
     struct route_table *routes;
     const struct tally_block **route_tally;   /* struct route_counters, by route->index */
     const struct tally_block *unrouted_tally; /* the same, for requests that match none */
+    struct chain_set *chains;                 /* owned; NULL: no plugins */
     struct access_log_conf access_log;
     struct writer_file *access_file; /* owned; NULL: no access log */
     struct writer *writer;           /* borrowed, outlives us: whose file that is */
@@ -60,6 +63,8 @@ struct snapshot_parts {
     struct roster_draft *draft; /* of the members that it begins with */
     struct writer *writer;
     struct tls_tickets *tickets; /* NULL: nothing will be served */
+    struct chain_home *home;
+    struct origins *origins; /* of conf, in its arena; may be NULL */
     snapshot_retire_fn *retire;
     void *retire_arg;
 };
@@ -69,9 +74,11 @@ struct snapshot_parts {
  * server/.
  */
 struct snapshot_conf {
-    struct items listeners; /* of struct listener_conf */
-    struct items upstreams; /* of struct upstream_conf */
-    struct items routes;    /* for route_table_new() */
+    struct items listeners;     /* of struct listener_conf */
+    struct items upstreams;     /* of struct upstream_conf */
+    struct items routes;        /* for route_table_new() */
+    const struct tree *plugins; /* of the top level; NULL: none */
+    struct items plugin_path;   /* of struct sluice_span */
     struct access_log_conf access_log;
 };
 

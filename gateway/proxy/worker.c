@@ -3,9 +3,11 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "chain/view.h"
 #include "core/mailbox.h"
 #include "http/date.h"
 #include "net/listener.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/session.h"
 #include "upstream/upstream.h"
 
@@ -24,6 +26,18 @@ static const struct listener_ops port_ops;
 
 /* -- views -------------------------------------------------------------- */
 
+static void hold_view(void *view)
+{
+    (void)view_use(view);
+}
+
+static void release_view(void *view_)
+{
+    struct view *view = view_;
+
+    view_unuse(&view);
+}
+
 static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
 {
     struct view *view = alloc_new(sizeof(*view));
@@ -41,6 +55,11 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
 
         view->upstreams[i] = upstream_get(worker->upstreams, &wanted);
     }
+    if (snapshot->chains) {
+        const struct chain_holder holder = {view, hold_view, release_view};
+
+        view->chains = chain_view_new(worker->chain, snapshot->chains, &holder);
+    }
     return view;
 }
 
@@ -57,6 +76,7 @@ void view_unuse(struct view **view)
     *view = NULL;
     if (!old || --old->users > 0)
         return;
+    chain_view_free(&old->chains);
     for (size_t i = 0; i < old->snapshot->n_upstreams; i++) {
         upstream_unref(&old->upstreams[i]);
     }
@@ -514,6 +534,8 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     rng_init(&worker->rng);
     worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
     upstreams_on_starved(worker->upstreams, on_starved, worker);
+    worker->chain = chain_worker_new(worker, worker->loop, &worker->rng, &exchange_chain_ops, index,
+                                     crew->n_workers);
     worker->scratch = route_scratch_new();
     slab_init(&worker->sessions, session_bytes(), 0);
     slab_init(&worker->chunks, ARENA_CHUNK, 0);
@@ -538,6 +560,7 @@ void worker_free(struct worker **worker)
     mailbox_free(&old->mailbox);
     view_unuse(&old->view);
     upstreams_free(&old->upstreams);
+    chain_worker_free(&old->chain);
     route_scratch_free(&old->scratch);
     alloc_free(old->request_lines);
     alloc_free(old->response_lines);

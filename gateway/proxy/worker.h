@@ -19,6 +19,8 @@
 #include "proxy/snapshot.h"
 
 struct addr;
+struct chain_view;
+struct chain_worker;
 struct listener;
 struct mailbox;
 struct members;
@@ -49,6 +51,7 @@ struct crew {
 /* One generation as one worker uses it. Lives while it is the newest or an exchange needs it. */
 struct view {
     struct snapshot *snapshot;   /* shared */
+    struct chain_view *chains;   /* owned; NULL: no plugins */
     struct upstream **upstreams; /* owned; a reference each; by index of snapshot->upstreams */
     struct worker *worker;
     unsigned users; /* exchanges, and one for being the newest */
@@ -79,6 +82,7 @@ struct worker {
     struct mailbox *mailbox;
     struct view *view; /* the newest; NULL before the first snapshot */
     struct upstreams *upstreams;
+    struct chain_worker *chain; /* owned */
     struct route_scratch *scratch;
     struct rng rng;
     struct slab sessions; /* of struct session */

@@ -90,7 +90,8 @@ struct draft_route {
     struct retry_rule retry;
     struct items upgrade; /* of draft_text */
     uint64_t body_bytes;
-    struct route *route; /* what the check made of it */
+    const struct tree *plugins; /* as written; NULL: none */
+    struct route *route;        /* what the check made of it */
 };
 
 /* A route being made. */

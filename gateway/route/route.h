@@ -99,7 +99,8 @@ struct route {
     uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */
     const struct route_times *bound_times; /* where the two above were bound, for origins_find() */
     const uint64_t *bound_body;
-    const struct tree *node; /* as it was written */
+    const struct tree *node;    /* as it was written */
+    const struct tree *plugins; /* the same of its plugins; NULL: none */
 };
 
 struct route_respond {

@@ -416,6 +416,7 @@ static void check_route(struct bind *bind, const struct tree *node, void *out)
     written->route->bound_body = &written->body_bytes;
     written->route->retry = &written->retry;
     written->route->node = node;
+    written->route->plugins = written->plugins;
 }
 
 static const struct field route_fields[] = {
@@ -488,6 +489,12 @@ static const struct field route_fields[] = {
      .shape = &limits_shape,
      .offset = offsetof(struct draft_route, body_bytes),
      .help = "Limits over those of the listener."},
+    {.name = "plugins",
+     .shape = &shape_plugins,
+     .offset = offsetof(struct draft_route, plugins),
+     .help = "For requests of this route, after those of the top level and of the listener. An "
+             "entry replaces the one of the same name further out.",
+     .example = "[ rate_limit: { rate: 100/s } ]"},
     {.name = NULL},
 };
 

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "chain/plugin.h"
 #include "core/library.h"
 #include "core/mailbox.h"
 #include "core/signals.h"
@@ -64,6 +65,7 @@ struct control {
     struct thread **thread; /* owned, one a worker; NULL before it runs */
     struct ports *ports;
     struct tally *tally;
+    struct chain_home *home;
     struct shares *shares;
     struct health *health;
     struct sources *sources;
@@ -290,6 +292,8 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     struct roster_draft *draft = begin_roster(control, loaded);
     const struct snapshot_parts parts = {.tally = control->tally,
                                          .draft = draft,
+                                         .home = control->home,
+                                         .origins = loaded->origins,
                                          .writer = control->writer,
                                          .tickets = control->tickets,
                                          .retire = retire,
@@ -306,7 +310,6 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
         log_files_close(&files, control->writer);
         return notes_errors(notes) == errors ? err : ERR_CONFIG;
     }
-    snapshot->origins = loaded->origins;
     snapshot->generation = control->generation + 1;
     control->files_stamp = snapshot->files_stamp;
     if (ports_prepare(control->ports, snapshot, notes, &change)) {
@@ -730,6 +733,7 @@ static void set_up_counting(struct control *control)
     control->sources->consul = control->consul = consul_new(control->loop);
     control->roster = roster_new(control->sources, control->shares);
     roster_on_change(control->roster, on_members, control);
+    control->home = home_new(control->tally, control->crew.n_workers);
     control->ports = ports_new(&control->crew, control->tally);
     fill_host(control);
     control->traffic = (struct traffic_numbers){.crew = &control->crew, .tally = control->tally};
@@ -760,6 +764,7 @@ static void tear_down(struct control *control)
     log_set_sink(NULL, NULL);
     metrics_free(&control->metrics);
     shares_free(&control->shares);
+    home_free(&control->home);
     tls_tickets_free(&control->tickets);
     tally_free(&control->tally);
     writer_free(&control->writer);

@@ -1,6 +1,7 @@
 #include "server/rehearsal.h"
 
 #include "base/log.h"
+#include "chain/plugin.h"
 #include "core/alarm.h"
 #include "core/loop.h"
 #include "discovery/consul.h"
@@ -134,18 +135,20 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
     rehearsal->sources = sources_new(rehearsal->loop);
     rehearsal->sources->consul = rehearsal->consul = consul_new(rehearsal->loop);
     rehearsal->roster = roster_new(rehearsal->sources, rehearsal->shares);
+    rehearsal->home = home_new(rehearsal->tally, 0);
     err = gateway_load(source, notes, loaded);
     if (err)
         return err;
     sources_set_dns(rehearsal->sources, &loaded->conf.dns);
     parts.tally = rehearsal->tally;
+    parts.home = rehearsal->home;
+    parts.origins = loaded->origins;
     parts.draft = roster_begin(rehearsal->roster);
     rehearsal->snapshot = snapshot_new(&loaded->arena, &loaded->conf.serving, &parts, notes, true);
     if (!rehearsal->snapshot) {
         roster_abandon(&parts.draft);
         return ERR_CONFIG;
     }
-    rehearsal->snapshot->origins = loaded->origins;
     log_set(LOG_ERROR, LOG_TEXT); /* notes say it */
     roster_commit(&parts.draft);
     ask_consul(rehearsal);
@@ -161,6 +164,7 @@ void rehearsal_stop(struct rehearsal *rehearsal)
     roster_free(&rehearsal->roster);
     sources_free(&rehearsal->sources);
     consul_free(&rehearsal->consul);
+    home_free(&rehearsal->home);
     shares_free(&rehearsal->shares);
     tally_free(&rehearsal->tally);
     loop_free(&rehearsal->loop);

@@ -10,6 +10,7 @@
 struct rehearsal {
     struct gateway_loaded loaded;
     struct tally *tally; /* owned, as the following */
+    struct chain_home *home;
     struct shares *shares;
     struct loop *loop; /* turns only while rehearsal_start() waits for sources */
     struct sources *sources;

@@ -264,6 +264,11 @@ static const struct field upstream_fields[] = {
      .help = "Take endpoints out for a while whose answers or connections fail; \"true\" for all "
              "defaults. Off when not given.",
      .example = "{ consecutive_5xx: 3, max_ejection_percent: 30 }"},
+    {.name = "plugins",
+     .shape = &shape_plugins,
+     .offset = offsetof(struct upstream_conf, plugins),
+     .help = "For requests to this upstream, once it is chosen: after all others.",
+     .example = "[ circuit_breaker ]"},
     {0},
 };
 

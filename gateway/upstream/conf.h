@@ -79,6 +79,7 @@ struct upstream_conf {
     struct tls_client_conf tls;
     struct health_conf health;
     struct outlier_conf outlier;
+    const struct tree *plugins; /* as written; NULL: none */
 };
 
 /* The map: a SHAPE_MAP of struct upstream_conf. */

@@ -26,7 +26,8 @@ REASONS = {
     "version_unsupported", "body_too_large", "head_timeout", "body_timeout", "not_found", "method_not_allowed",
     "no_endpoint", "upstream_full", "queue_timeout", "connect_failed", "connect_timeout", "upstream_reset",
     "upstream_closed", "upstream_protocol", "response_timeout", "upstream_idle_timeout", "total_timeout", "tunnel_timeout",
-    "client_closed", "client_reset", "write_timeout", "tunnel_unsupported", "overload", "draining", "internal"}
+    "client_closed", "client_reset", "write_timeout", "tunnel_unsupported", "plugin_replied", "plugin_failed",
+    "plugin_timeout", "overload", "draining", "internal"}
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')

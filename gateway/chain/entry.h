@@ -1,0 +1,67 @@
+/*
+ * entry.h - one entry of a list of plugins: as written, and as it serves. Private to chain/.
+ *
+ * Threads: made by the control thread; immutable from then on.
+ */
+#ifndef CHAIN_ENTRY_H
+#define CHAIN_ENTRY_H
+
+#include "abi/sluice_plugin.h"
+#include "config/shape.h"
+
+struct chain_set;
+struct chain_wanted;
+struct plugin;
+struct tally_block;
+
+enum entry_on_error { ENTRY_CLOSED, ENTRY_OPEN };
+
+/* What every entry may say beside its plugin. */
+struct entry_written {
+    struct sluice_span name;
+    bool disabled;
+    int on_error; /* enum entry_on_error */
+    uint64_t wait_ms;
+};
+
+struct chain_entry {
+    unsigned index;        /* in the set */
+    struct plugin *plugin; /* one reference of the set's; NULL: only switches another one off */
+    const struct sluice_plugin *about;
+    struct sluice_span name;  /* its own, or the plugin's */
+    struct sluice_span place; /* "route 'api', plugins[1]" */
+    struct mark at;
+    const struct entry_written *written;
+    void *conf;
+    const struct tree *options;      /* as written, or NULL */
+    const struct tally_block *tally; /* struct chain_counters; NULL: only checking */
+    uint32_t phases;                 /* 1 << enum sluice_phase: those it has callbacks for */
+    bool is_checked;                 /* conf_check ran: conf_fini is owed */
+};
+
+/* What binding works with (bind->user of kinds.c). */
+struct chain_build {
+    struct chain_set *set;
+    const struct chain_wanted *wanted;
+};
+
+/*
+ * Bind one element of a list. label is what it is a part of ("route 'api'"), n its position. NULL
+ * when it is wrong, which is noted.
+ */
+struct chain_entry *entry_new(struct chain_build *build, const struct tree *node,
+                              struct sluice_span label, unsigned n);
+
+/* conf_check, when the options are right; what it says goes to the notes. */
+void entry_check(struct chain_build *build, struct chain_entry *entry);
+
+/* conf_start. */
+void entry_start(struct chain_build *build, struct chain_entry *entry);
+
+/* conf_fini. */
+void entry_fini(struct chain_entry *entry);
+
+/* The shape of what every entry may say. */
+extern const struct field entry_fields[];
+
+#endif /* CHAIN_ENTRY_H */

@@ -1,0 +1,410 @@
+/*
+ * host_message.c - services about the message: fields, attributes, answers, words for the log.
+ *
+ * What a plugin gives is copied into the exchange's memory, within a limit, and nothing it gives
+ * can break out of its line or change how a message is framed.
+ */
+#include "chain/host_message.h"
+
+#include "base/log.h"
+#include "chain/set.h"
+#include "http/octet.h"
+
+#include <string.h>
+
+enum { NOTES_MAX = 256, PAIRS_MAX = 24, SPANS_MAX = 64 };
+
+/* -- memory ------------------------------------------------------------------------ */
+
+void *run_alloc(struct sluice_exchange *ex, size_t bytes)
+{
+    void *memory;
+
+    if (bytes > ex->arena_left)
+        return NULL;
+    memory = arena_try_raw(ex->arena, bytes > 0 ? bytes : 1);
+    if (memory)
+        ex->arena_left -= bytes;
+    return memory;
+}
+
+struct sluice_span run_copy(struct sluice_exchange *ex, struct sluice_span text)
+{
+    char *copy = run_alloc(ex, text.len + 1);
+
+    if (!copy)
+        return (struct sluice_span){NULL, 0};
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    return span_make(copy, text.len);
+}
+
+/* -- fields --------------------------------------------------------------------------- */
+
+/* How a message is delimited, and what belongs to one connection: the gateway's own business. */
+static bool is_ours(struct sluice_span name)
+{
+    static const enum field_id ours[] = {FIELD_CONTENT_LENGTH,
+                                         FIELD_TRANSFER_ENCODING,
+                                         FIELD_CONNECTION,
+                                         FIELD_KEEP_ALIVE,
+                                         FIELD_TE,
+                                         FIELD_TRAILER,
+                                         FIELD_UPGRADE,
+                                         FIELD_PROXY_CONNECTION};
+    enum field_id id = name_find(name);
+
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        if (ours[i] == id)
+            return true;
+    }
+    return false;
+}
+
+static struct fields *fields_of(const struct sluice_call *call, enum sluice_side side,
+                                bool to_change)
+{
+    struct sluice_exchange *ex = call->exchange;
+    bool frozen = false;
+    struct fields *fields = ex->ops->fields(ex->owner, side, &frozen);
+
+    return fields && !(to_change && frozen) ? fields : NULL;
+}
+
+struct sluice_span run_field(struct sluice_exchange *ex, enum sluice_side side,
+                             struct sluice_span name)
+{
+    bool frozen;
+    const struct fields *fields = ex->ops->fields(ex->owner, side, &frozen);
+    const struct field_line *line;
+    unsigned at = 0;
+
+    line = fields ? fields_next(fields, name, &at) : NULL;
+    return line ? field_value(line) : (struct sluice_span){NULL, 0};
+}
+
+bool host_field_get(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
+                    struct sluice_span *value)
+{
+    const struct fields *fields = fields_of(call, side, false);
+    const struct field_line *line;
+    unsigned at = 0;
+
+    line = fields ? fields_next(fields, name, &at) : NULL;
+    if (line)
+        *value = field_value(line);
+    return line != NULL;
+}
+
+bool host_field_each(const struct sluice_call *call, enum sluice_side side, size_t *at,
+                     struct sluice_pair *line)
+{
+    const struct fields *fields = fields_of(call, side, false);
+
+    while (fields && *at < fields->n) {
+        const struct field_line *one = &fields->line[(*at)++];
+
+        if (one->mark & FIELD_DROPPED)
+            continue;
+        line->name = field_name(one);
+        line->value = field_value(one);
+        return true;
+    }
+    return false;
+}
+
+static bool change(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
+                   struct sluice_span value, bool add)
+{
+    struct fields *fields = fields_of(call, side, true);
+    struct sluice_span kept[2];
+
+    if (!fields || is_ours(name))
+        return false;
+    kept[0] = run_copy(call->exchange, name);
+    kept[1] = run_copy(call->exchange, value);
+    if (!kept[0].ptr || !kept[1].ptr)
+        return false;
+    if (!fields->arena)
+        fields->arena = call->exchange->arena;
+    return (add ? fields_add(fields, kept[0], kept[1]) : fields_set(fields, kept[0], kept[1])) ==
+           OK;
+}
+
+bool host_field_set(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
+                    struct sluice_span value)
+{
+    return change(call, side, name, value, false);
+}
+
+bool host_field_add(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
+                    struct sluice_span value)
+{
+    return change(call, side, name, value, true);
+}
+
+bool host_field_remove(const struct sluice_call *call, enum sluice_side side,
+                       struct sluice_span name)
+{
+    struct fields *fields = fields_of(call, side, true);
+
+    if (!fields || is_ours(name))
+        return false;
+    (void)fields_remove(fields, name);
+    return true;
+}
+
+/* -- attributes --------------------------------------------------------------------------- */
+
+bool run_attribute(struct sluice_exchange *ex, uint32_t attribute, struct sluice_span *value)
+{
+    if (attribute == CHAIN_NO_ATTRIBUTE)
+        return false;
+    if (attribute < CHAIN_ATTRIBUTES_OWN) {
+        *value = ex->ops->attribute(ex->owner, (enum chain_attribute)attribute);
+        return value->len > 0;
+    }
+    attribute -= CHAIN_ATTRIBUTES_OWN;
+    if (!ex->attributes || attribute >= ex->view->set->attributes.n ||
+        !ex->attributes[attribute].ptr)
+        return false;
+    *value = ex->attributes[attribute];
+    return true;
+}
+
+bool host_attribute_get(const struct sluice_call *call, uint32_t attribute,
+                        struct sluice_span *value)
+{
+    return run_attribute(call->exchange, attribute, value);
+}
+
+bool host_attribute_set(const struct sluice_call *call, uint32_t attribute,
+                        struct sluice_span value)
+{
+    struct sluice_exchange *ex = call->exchange;
+    unsigned n = ex->view->set->attributes.n;
+    struct sluice_span copy;
+
+    if (attribute < CHAIN_ATTRIBUTES_OWN || attribute - CHAIN_ATTRIBUTES_OWN >= n)
+        return false;
+    if (!ex->attributes)
+        ex->attributes = arena_try(ex->arena, n * sizeof(*ex->attributes));
+    copy = run_copy(ex, value);
+    if (!ex->attributes || !copy.ptr)
+        return false;
+    ex->attributes[attribute - CHAIN_ATTRIBUTES_OWN] = copy;
+    return true;
+}
+
+/* -- answers ---------------------------------------------------------------------------------- */
+
+static bool is_word(struct sluice_span word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.ptr[i];
+
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_')
+            return false;
+    }
+    return word.len > 0 && word.len <= 64;
+}
+
+void host_note(const struct sluice_call *call, struct sluice_span word)
+{
+    struct sluice_exchange *ex = call->exchange;
+    char *both;
+
+    if (!is_word(word) || ex->notes.len + word.len + 1 > NOTES_MAX)
+        return;
+    if (ex->notes.len == 0) {
+        ex->notes = run_copy(ex, word);
+        return;
+    }
+    both = run_alloc(ex, ex->notes.len + word.len + 2);
+    if (!both)
+        return;
+    memcpy(both, ex->notes.ptr, ex->notes.len);
+    both[ex->notes.len] = ',';
+    memcpy(both + ex->notes.len + 1, word.ptr, word.len);
+    ex->notes = span_make(both, ex->notes.len + word.len + 1);
+}
+
+static bool copy_pairs(struct sluice_exchange *ex, const struct sluice_reply *reply,
+                       struct chain_reply *kept)
+{
+    struct sluice_pair *pairs;
+
+    kept->n_fields = 0;
+    if (reply->n_fields == 0)
+        return true;
+    pairs = run_alloc(ex, reply->n_fields * sizeof(*pairs));
+    for (size_t i = 0; pairs && i < reply->n_fields; i++) {
+        struct sluice_span name = reply->fields[i].name, value = reply->fields[i].value;
+
+        if (is_ours(name))
+            continue;
+        pairs[kept->n_fields].name = run_copy(ex, name);
+        pairs[kept->n_fields].value = run_copy(ex, value);
+        if (!pairs[kept->n_fields].name.ptr || !pairs[kept->n_fields].value.ptr)
+            return false;
+        kept->n_fields++;
+    }
+    kept->fields = pairs;
+    return pairs != NULL;
+}
+
+static bool keep_reply(struct sluice_exchange *ex, const struct sluice_reply *reply,
+                       struct chain_reply *kept)
+{
+    kept->status = reply->status;
+    kept->content_type = run_copy(ex, reply->content_type);
+    kept->body = (struct sluice_span){NULL, 0};
+    if (reply->body.len > 0) {
+        kept->body = arena_copy(ex->arena, reply->body); /* the plugin's own limit holds */
+        if (!kept->body.ptr)
+            return false;
+    }
+    return kept->content_type.ptr && copy_pairs(ex, reply, kept);
+}
+
+bool host_reply(const struct sluice_call *call, const struct sluice_reply *reply)
+{
+    struct sluice_exchange *ex = call->exchange;
+    struct chain_reply kept = {0};
+
+    if (reply->status < 200 || reply->status > 599 || ex->flow == CHAIN_RESPONSE ||
+        ex->ops->fact(ex->owner, SLUICE_FACT_STATUS) > 0)
+        return false;
+    if (!keep_reply(ex, reply, &kept))
+        return false;
+    if (reply->reason.len > 0)
+        host_note(call, reply->reason);
+    kept.reason = is_word(reply->reason) ? run_copy(ex, reply->reason) : SPAN("");
+    ex->reply = kept;
+    return true;
+}
+
+bool host_reply_edit(const struct sluice_call *call, const struct sluice_reply *reply)
+{
+    struct sluice_exchange *ex = call->exchange;
+    struct chain_reply kept = {0};
+
+    if (!ex->edited || reply->status < 200 || reply->status > 599 || !keep_reply(ex, reply, &kept))
+        return false;
+    for (size_t i = 0; i < kept.n_fields; i++) {
+        if (!change(call, SLUICE_RESPONSE, kept.fields[i].name, kept.fields[i].value, true))
+            return false;
+    }
+    ex->edited->status = kept.status;
+    if (kept.content_type.len > 0)
+        ex->edited->content_type = kept.content_type;
+    if (kept.body.len > 0)
+        ex->edited->body = kept.body;
+    return true;
+}
+
+bool host_reply_get(const struct sluice_call *call, struct sluice_reply *reply)
+{
+    const struct chain_reply *edited = call->exchange->edited;
+
+    if (!edited)
+        return false;
+    *reply = (struct sluice_reply){.size = sizeof(*reply),
+                                   .status = edited->status,
+                                   .reason = edited->reason,
+                                   .content_type = edited->content_type,
+                                   .body = edited->body};
+    return true;
+}
+
+/* -- telling ----------------------------------------------------------------------------------- */
+
+static enum log_level level_of(enum sluice_log_level level)
+{
+    switch (level) {
+    case SLUICE_LOG_TRACE:
+        return LOG_TRACE;
+    case SLUICE_LOG_DEBUG:
+        return LOG_DEBUG;
+    case SLUICE_LOG_INFO:
+        return LOG_INFO;
+    case SLUICE_LOG_WARN:
+        return LOG_WARN;
+    case SLUICE_LOG_ERROR:
+        break;
+    }
+    return LOG_ERROR;
+}
+
+bool host_log_enabled(enum sluice_log_level level)
+{
+    return log_is_on(level_of(level));
+}
+
+void host_log(const struct sluice_call *call, enum sluice_log_level level, const char *message,
+              const struct sluice_pair *pairs, size_t n)
+{
+    struct log_field fields[PAIRS_MAX + 4];
+    char names[PAIRS_MAX][64];
+    const struct chain_entry *entry = call->place->entry;
+    struct sluice_exchange *ex = call->exchange;
+    size_t at = 0;
+
+    if (!host_log_enabled(level))
+        return;
+    fields[at++] = F_STR("plugin", entry->about->name);
+    fields[at++] = F_SPAN("place", entry->place);
+    if (ex)
+        fields[at++] = F_SPAN("request_id", ex->ops->attribute(ex->owner, CHAIN_ID));
+    for (size_t i = 0; i < n && i < PAIRS_MAX; i++) {
+        size_t len =
+            pairs[i].name.len < sizeof(names[i]) ? pairs[i].name.len : sizeof(names[i]) - 1;
+
+        memcpy(names[i], pairs[i].name.ptr, len);
+        names[i][len] = '\0';
+        fields[at++] = F_SPAN(names[i], pairs[i].value);
+    }
+    fields[at] = (struct log_field){0};
+    log_write(level_of(level), message, fields);
+}
+
+void host_span_attribute(const struct sluice_call *call, struct sluice_span name,
+                         struct sluice_span value)
+{
+    struct sluice_exchange *ex = call->exchange;
+    struct state_span *span;
+
+    if (ex->n_spans == SPANS_MAX)
+        return;
+    span = run_alloc(ex, sizeof(*span));
+    if (!span)
+        return;
+    span->pair.name = run_copy(ex, name);
+    span->pair.value = run_copy(ex, value);
+    span->next = NULL;
+    if (!span->pair.name.ptr || !span->pair.value.ptr)
+        return;
+    *(ex->last_span ? &ex->last_span->next : &ex->spans) = span;
+    ex->last_span = span;
+    ex->n_spans++;
+}
+
+bool host_span_attribute_each(const struct sluice_call *call, size_t *at, struct sluice_pair *pair)
+{
+    const struct state_span *span = call->exchange->spans;
+
+    for (size_t i = 0; span && i < *at; i++)
+        span = span->next;
+    if (!span)
+        return false;
+    ++*at;
+    *pair = span->pair;
+    return true;
+}
+
+void host_report(const struct sluice_call *call, struct sluice_span json)
+{
+    if (call->place->report)
+        text_add(call->place->report, json);
+}

@@ -1,0 +1,80 @@
+/*
+ * run.h - the phases of an exchange, for whoever runs exchanges (proxy/).
+ *
+ * The owner of an exchange begins a struct sluice_exchange when plugins serve it, and calls the
+ * phases as its story gets there. A phase that answers CHAIN_WAITS is called again, with the same
+ * arguments where it has any, when ops->wake() has said so.
+ *
+ * Threads: the exchange's worker.
+ */
+#ifndef CHAIN_RUN_H
+#define CHAIN_RUN_H
+
+#include "abi/sluice_plugin.h"
+#include "chain/ops.h"
+
+struct arena;
+struct chain;
+struct chain_view;
+
+enum chain_answer {
+    CHAIN_GOES_ON,
+    CHAIN_WAITS,     /* ops->wake() follows, or the end */
+    CHAIN_REPLIES,   /* a plugin answers: chain_reply() says what */
+    CHAIN_FAILS,     /* a plugin could not do its work, and its entry is closed */
+    CHAIN_TIMES_OUT, /* the same: it took too long */
+    CHAIN_TOO_LARGE, /* content that a plugin wants whole is larger than it may be */
+};
+
+/* An answer that a plugin makes, or may change. Spans live as long as the exchange. */
+struct chain_reply {
+    unsigned status;
+    struct sluice_span reason, content_type, body;
+    const struct sluice_pair *fields; /* to add */
+    size_t n_fields;
+};
+
+/* -- life ------------------------------------------------------------------ */
+
+/* In the arena; NULL when out of memory. front may be empty, not NULL. */
+struct sluice_exchange *chain_begin(struct chain_view *view, const struct chain *front,
+                                    struct arena *arena, void *owner);
+
+/* The upstream is known: its plugins come after those before. ERR_MEMORY. */
+CHECKED enum err chain_extend(struct sluice_exchange *ex, const struct chain *back);
+
+/* Drop all that is under way and call on_done, once, whatever happened. NULL is fine. */
+void chain_end(struct sluice_exchange *ex);
+
+/* -- phases ------------------------------------------------------------------ */
+
+enum chain_answer chain_request_head(struct sluice_exchange *ex);
+
+/* Of the answer of CHAIN_REPLIES. */
+const struct chain_reply *chain_reply(const struct sluice_exchange *ex);
+
+/* Let plugins change an answer that the gateway makes for a reason of its own. */
+enum chain_answer chain_local_reply(struct sluice_exchange *ex, struct chain_reply *reply);
+
+/* Begin again with another response when one failed before its head went out. */
+enum chain_answer chain_response_head(struct sluice_exchange *ex);
+void chain_response_reset(struct sluice_exchange *ex);
+
+/* Before a try, and at its end; the second is only told to those who saw the first. */
+enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_attempt *attempt);
+bool chain_has_attempt(const struct sluice_exchange *ex);
+void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt);
+
+/* -- questions -------------------------------------------------------------------- */
+
+/* Does anybody look at this phase? */
+bool chain_sees(const struct sluice_exchange *ex, enum sluice_phase phase);
+
+/* Words that plugins said for the access log, "a,b"; empty: none. */
+struct sluice_span chain_notes(const struct sluice_exchange *ex);
+
+/* The value of an attribute by name, the gateway's own not among them; false: not set. */
+bool chain_attribute(const struct sluice_exchange *ex, struct sluice_span name,
+                     struct sluice_span *value);
+
+#endif /* CHAIN_RUN_H */

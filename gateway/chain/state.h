@@ -1,0 +1,115 @@
+/*
+ * state.h - an exchange as the chain sees it. Private to chain/.
+ *
+ * Threads: the exchange's worker.
+ */
+#ifndef CHAIN_STATE_H
+#define CHAIN_STATE_H
+
+#include "chain/host.h"
+#include "core/alarm.h"
+
+struct arena;
+
+/* One place as one exchange sees it. */
+struct chain_seat {
+    const struct chain_entry *entry; /* borrowed from the set */
+    struct sluice_call call;
+    uint32_t detached; /* 1 << phase: not called any more */
+    bool has_run;      /* a phase of it ran: on_done is owed */
+    bool is_out;       /* failed, and the exchange goes on without it */
+};
+
+/* One direction: where it is, and whether somebody holds it there. */
+struct chain_wait {
+    struct list link; /* in worker->tickets while it has a number */
+    struct sluice_exchange *exchange;
+    uint64_t number; /* of the ticket; 0: nobody asked for one */
+    struct alarm deadline;
+    uint8_t phase;    /* enum sluice_phase: what runs, or waits */
+    uint8_t verdict;  /* enum sluice_verdict: what came, when has_verdict */
+    bool is_waiting;  /* a seat said SLUICE_WAIT */
+    bool has_verdict; /* and got what it waited for: the story takes it */
+    bool is_late;     /* it is the deadline's */
+    unsigned seat;    /* whose turn it is */
+};
+
+/* An attribute of the span of this exchange. */
+struct state_span {
+    struct state_span *next;
+    struct sluice_pair pair;
+};
+
+struct sluice_exchange {
+    void *owner;                 /* borrowed: the exchange of whoever filled in ops */
+    const struct chain_ops *ops; /* borrowed, static */
+    struct chain_view *view;     /* borrowed: the owner is a user of it */
+    struct arena *arena;         /* borrowed: the owner's */
+    size_t arena_left;           /* bytes that plugins may still take */
+    struct chain_seat *seat;     /* in the arena; in the order of the request */
+    unsigned n_seats;
+    unsigned n_passed;   /* so many the request's head has passed */
+    unsigned n_returned; /* so many the response's head has passed, from the last one back */
+    uint32_t phases;     /* of all seats */
+    struct chain_wait wait[CHAIN_FLOWS];
+    uint8_t flow;                   /* whose callback runs */
+    struct chain_seat *running;     /* in a callback now, or NULL */
+    struct sluice_span *attributes; /* in the arena, by number - CHAIN_ATTRIBUTES_OWN; or NULL */
+    struct sluice_span notes;       /* words, separated by commas */
+    struct chain_reply reply;       /* of reply(); status 0: none */
+    struct chain_reply *edited;     /* in on_local_reply: what may be changed, else NULL */
+    struct list pending;            /* of struct chain_pending */
+    unsigned n_pending;
+    struct state_span *spans, *last_span; /* in order; in the arena */
+    unsigned n_spans;
+    bool has_attempt; /* on_attempt was called, its end is owed */
+    bool is_ended;
+};
+
+enum { STATE_ALLOC_MAX = 256 * 1024 /* bytes that plugins may take from one exchange */ };
+
+const char *run_phase_name(enum sluice_phase phase);
+
+/* -- run.c ----------------------------------------------------------------------- */
+
+/* Bracket a callback: what runs is known when it crashes or takes long. */
+struct run_call {
+    struct sluice_place *place;
+    enum sluice_phase phase;
+    uint64_t begun;
+};
+void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_phase phase);
+void run_leave(struct run_call *run);
+
+/* Somebody brings the verdict of a flow that waits; the story takes it. Entered. */
+void run_answer(struct sluice_exchange *ex, enum chain_flow flow, enum sluice_verdict verdict);
+
+/* The flow waits no longer; its ticket is stale from now on. */
+void wait_clear(struct chain_wait *wait);
+
+/*
+ * Call a completion for a seat; its verdict is the flow's when it waits there. The exchange is
+ * entered.
+ */
+void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_seat *seat,
+                chain_finish_fn *finish, void *arg);
+
+/* -- pending.c -------------------------------------------------------------------- */
+
+void pending_drop_all(struct list *pending);
+void pending_cancel(const struct sluice_call *call, uint64_t number);
+struct sluice_ticket ticket_new(const struct sluice_call *call);
+bool ticket_resume(const struct sluice_call *call, struct sluice_ticket ticket,
+                   enum sluice_verdict verdict, sluice_timer_fn *before, void *arg);
+
+/* -- for services and templates ---------------------------------------------------------- */
+
+/* NULL beyond the limit. */
+void *run_alloc(struct sluice_exchange *ex, size_t bytes);
+struct sluice_span run_copy(struct sluice_exchange *ex, struct sluice_span text);
+bool run_attribute(struct sluice_exchange *ex, uint32_t attribute, struct sluice_span *value);
+/* The first line's value; empty: none. */
+struct sluice_span run_field(struct sluice_exchange *ex, enum sluice_side side,
+                             struct sluice_span name);
+
+#endif /* CHAIN_STATE_H */

@@ -1,0 +1,56 @@
+/*
+ * exchange_chain.h - where an exchange meets its plugins.
+ *
+ * All of it is called only when the exchange has plugins (ex->chain), but for
+ * exchange_chain_begin().
+ */
+#ifndef PROXY_EXCHANGE_CHAIN_H
+#define PROXY_EXCHANGE_CHAIN_H
+
+#include "chain/run.h"
+#include "proxy/exchange.h"
+
+/* What the chain asks of an exchange of ours. */
+extern const struct chain_ops exchange_chain_ops;
+
+/*
+ * The head is matched (route NULL: by no route). True: plugins serve it, the exchange goes on in
+ * EX_PASS. False: none do, or there was no memory and it is refused.
+ */
+bool exchange_chain_begin(struct exchange *ex);
+
+/* Let the request's head pass. OK: it may go on. ERR_AGAIN: wait. Others: it has been refused. */
+CHECKED enum err exchange_chain_pass(struct exchange *ex);
+
+/* The upstream was chosen: OK when it has no plugins of its own, ERR_AGAIN: back to EX_PASS. */
+CHECKED enum err exchange_chain_extend(struct exchange *ex);
+
+/*
+ * There is a connection to try on. False: the exchange has been refused. A hedge is not told: it is
+ * the same try once more.
+ */
+bool exchange_chain_attempt(struct exchange *ex, const struct attempt *attempt);
+
+/* The try has ended: with a response (status), or for a reason. */
+void exchange_chain_attempt_done(struct exchange *ex, unsigned status, enum reason reason,
+                                 bool will_retry);
+
+/*
+ * Let the response's head pass; it is in ex->response. OK: it may go out. ERR_AGAIN: wait. Others:
+ * a plugin failed, *reason says how.
+ */
+CHECKED enum err exchange_chain_return(struct exchange *ex, enum reason *reason);
+
+/* Copy the response's head: what it was read into is about to be used again. */
+CHECKED enum err exchange_chain_keep(struct exchange *ex);
+
+/* Let the plugins change an answer of our own: ex->response and ex->body. */
+void exchange_chain_local_reply(struct exchange *ex);
+
+/* It is about to be answered by ourselves: whatever the chain was at is over. */
+void exchange_chain_refused(struct exchange *ex, enum reason reason);
+
+/* It is over: on_done. */
+void exchange_chain_end(struct exchange *ex);
+
+#endif /* PROXY_EXCHANGE_CHAIN_H */

@@ -282,8 +282,7 @@ static const struct field listener_fields[] = {
     {.name = "plugins",
      .shape = &shape_plugins,
      .offset = AT(plugins),
-     .help = "For requests of this listener, after those of the top level.",
-     .example = "[ request_id ]"},
+     .help = "For requests of this listener, after those of the top level."},
     {0},
 };
 

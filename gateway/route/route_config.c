@@ -493,8 +493,7 @@ static const struct field route_fields[] = {
      .shape = &shape_plugins,
      .offset = offsetof(struct draft_route, plugins),
      .help = "For requests of this route, after those of the top level and of the listener. An "
-             "entry replaces the one of the same name further out.",
-     .example = "[ rate_limit: { rate: 100/s } ]"},
+             "entry replaces the one of the same name further out."},
     {.name = NULL},
 };
 

@@ -267,8 +267,7 @@ static const struct field upstream_fields[] = {
     {.name = "plugins",
      .shape = &shape_plugins,
      .offset = offsetof(struct upstream_conf, plugins),
-     .help = "For requests to this upstream, once it is chosen: after all others.",
-     .example = "[ circuit_breaker ]"},
+     .help = "For requests to this upstream, once it is chosen: after all others."},
     {0},
 };
 

@@ -30,7 +30,7 @@ bool requests_take(struct lease *lease, const struct endpoint *endpoint)
     const struct upstream_requests *caps = &endpoint->upstream->requests;
 
     if (caps->max > 0) {
-        if (!take(&endpoint->members->group->active, caps->max))
+        if (!take(&endpoint->member.share->group->active, caps->max))
             return false;
         lease->slots |= HOLDS_UPSTREAM;
     }
@@ -47,7 +47,7 @@ bool requests_take(struct lease *lease, const struct endpoint *endpoint)
 void requests_give(struct lease *lease, const struct endpoint *endpoint)
 {
     if (lease->slots & HOLDS_UPSTREAM)
-        give(&endpoint->members->group->active);
+        give(&endpoint->member.share->group->active);
     if (lease->slots & HOLDS_ENDPOINT)
         give(&endpoint->member.share->active);
     lease->slots = 0;

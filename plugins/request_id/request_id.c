@@ -172,8 +172,10 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
         id = (struct sluice_span){made, strlen(made)};
     }
     ctx->id = host->copy(call, id);
-    if (ctx->id.len == 0 || !host->attribute_set(call, conf->id, ctx->id))
+    if (ctx->id.len == 0)
         return SLUICE_FAIL;
+    /* a log line with the gateway's own id is no reason to fail a request */
+    (void)host->attribute_set(call, conf->id, ctx->id);
     return host->field_set(call, SLUICE_REQUEST, conf->field, ctx->id) ? SLUICE_NEXT : SLUICE_FAIL;
 }
 

@@ -61,6 +61,17 @@ static unsigned count_children(const struct tree *list)
     return list->kind == TREE_LIST ? list->n_children : 1;
 }
 
+/* With the members of any_of. */
+static unsigned count_entries(const struct tree *list)
+{
+    unsigned n = count_children(list);
+    const struct tree *child = n > 0 && list->kind == TREE_LIST ? list->first : list;
+
+    for (; n > 0 && child; child = list->kind == TREE_LIST ? child->next : NULL)
+        n += count_children(tree_find(child, SPAN("any_of")));
+    return n;
+}
+
 static bool is_named_before(const struct entry_list *list, struct sluice_span name)
 {
     for (unsigned i = 0; i < list->n; i++) {
@@ -70,11 +81,16 @@ static bool is_named_before(const struct entry_list *list, struct sluice_span na
     return false;
 }
 
+static bool is_of_last_group(const struct entry_list *list, const struct chain_entry *entry)
+{
+    return entry->group > 0 && list->n > 0 && list->entry[list->n - 1]->group == entry->group;
+}
+
 static void add_entry(struct chain_build *build, struct chain_entry *entry, struct entry_list *list)
 {
     struct chain_set *set = build->set;
 
-    if (is_named_before(list, entry->name)) {
+    if (!is_of_last_group(list, entry) && is_named_before(list, entry->name)) {
         notes_error(build->wanted->notes, entry->at, "give one of them a name: of its own",
                     "two plugins of this list are called '%.*s'", (int)entry->name.len,
                     entry->name.ptr);
@@ -84,12 +100,51 @@ static void add_entry(struct chain_build *build, struct chain_entry *entry, stru
     list->entry[list->n++] = entry;
 }
 
+/* What may stand beside any_of, bound for all of its members. */
+static bool check_group(struct chain_build *build, const struct tree *node)
+{
+    for (const struct tree *child = node->first; child; child = child->next) {
+        if (span_equal(child->key, SPAN("any_of")) || span_equal(child->key, SPAN("name")))
+            continue;
+        notes_error(build->wanted->notes, child->key_at,
+                    "beside any_of may stand its name; all else belongs to its members",
+                    "unknown key '%.*s' beside any_of", (int)child->key.len, child->key.ptr);
+        return false;
+    }
+    return true;
+}
+
+/* "- any_of: [ A, B ]": the first that lets a request pass is enough. */
+static void add_group(struct chain_build *build, const struct tree *node, const struct tree *any_of,
+                      struct sluice_span place, struct entry_list *list)
+{
+    const struct tree *name = tree_find(node, SPAN("name"));
+    const struct tree *child = any_of->kind == TREE_LIST ? any_of->first : any_of;
+    unsigned n = 0, group = ++build->set->n_groups;
+
+    if (!check_group(build, node))
+        return;
+    for (; child; child = child->next) {
+        struct sluice_span inner =
+            arena_format(build->wanted->arena, "%.*s.any_of[%u]", (int)place.len, place.ptr, n++);
+        struct chain_entry *entry = entry_new(build, child, inner);
+
+        if (!entry)
+            continue;
+        entry->group = group;
+        entry->name = name && name->kind == TREE_SCALAR ? name->text : SPAN("any_of");
+        add_entry(build, entry, list);
+        if (any_of->kind != TREE_LIST)
+            break;
+    }
+}
+
 static struct entry_list list_of(struct chain_build *build, const struct tree *node,
                                  const char *kind, struct sluice_span name)
 {
     struct arena *arena = build->wanted->arena;
     unsigned n = count_children(node);
-    struct entry_list list = {arena_new(arena, (n + 1) * sizeof(*list.entry)), 0};
+    struct entry_list list = {arena_new(arena, (count_entries(node) + 1) * sizeof(*list.entry)), 0};
     struct sluice_span label = SPAN("");
     const struct tree *child;
 
@@ -104,8 +159,13 @@ static struct entry_list list_of(struct chain_build *build, const struct tree *n
         label = arena_format(arena, "%s %.*s", kind, (int)name.len, name.ptr);
     child = node->kind == TREE_LIST ? node->first : node;
     for (unsigned i = 0; i < n; i++) {
-        struct chain_entry *entry = entry_new(build, child, label, i);
+        const struct tree *any_of = tree_find(child, SPAN("any_of"));
+        struct sluice_span place = arena_format(arena, "%.*s%splugins[%u]", (int)label.len,
+                                                label.ptr, label.len ? ", " : "", i);
+        struct chain_entry *entry = any_of ? NULL : entry_new(build, child, place);
 
+        if (any_of)
+            add_group(build, child, any_of, place, &list);
         if (entry)
             add_entry(build, entry, &list);
         child = child->next;
@@ -228,11 +288,11 @@ static unsigned count_all(const struct chain_wanted *wanted)
     } kinds[] = {{wanted->listeners, wanted->n_listeners},
                  {wanted->routes, wanted->n_routes},
                  {wanted->upstreams, wanted->n_upstreams}};
-    unsigned n = count_children(wanted->plugins);
+    unsigned n = count_entries(wanted->plugins);
 
     for (size_t i = 0; i < 3; i++) {
         for (size_t j = 0; j < kinds[i].n; j++)
-            n += count_children(kinds[i].spot[j].plugins);
+            n += count_entries(kinds[i].spot[j].plugins);
     }
     return n;
 }

@@ -53,6 +53,10 @@ const struct field entry_fields[] = {
      .offset = AT(wait_ms),
      .preset = "2s",
      .help = "How long a request may be held by it at a time; then it counts as unable."},
+    {.name = "when",
+     .shape = &when_shape,
+     .offset = AT(when),
+     .help = "Leave requests alone that this does not hold for. All of it must hold."},
     {.name = NULL},
 };
 
@@ -81,7 +85,7 @@ static const struct tree *find_named(struct chain_build *build, const struct tre
         if (found) {
             notes_error(notes, child->key_at,
                         "write a dash before each plugin; beside it may stand: name, disabled, "
-                        "on_error, wait",
+                        "on_error, wait, when",
                         "an entry names one plugin, not '%.*s' and '%.*s'", (int)found->key.len,
                         found->key.ptr, (int)child->key.len, child->key.ptr);
             return NULL;
@@ -180,6 +184,7 @@ static enum err bind_entry(struct chain_build *build, struct chain_entry *entry,
 
     entry->written = (struct entry_written *)(void *)out;
     entry->conf = out + offset;
+    entry->has_when = !when_is_always(&entry->written->when);
     entry->options = tree_find(map, named->key);
     entry->name =
         entry->written->name.len > 0 ? entry->written->name : span_of(entry->plugin->name);
@@ -187,7 +192,7 @@ static enum err bind_entry(struct chain_build *build, struct chain_entry *entry,
 }
 
 struct chain_entry *entry_new(struct chain_build *build, const struct tree *node,
-                              struct sluice_span label, unsigned n)
+                              struct sluice_span place)
 {
     struct arena *arena = build->wanted->arena;
     struct chain_entry *entry;
@@ -213,8 +218,7 @@ struct chain_entry *entry_new(struct chain_build *build, const struct tree *node
     entry->about = &entry->plugin->about;
     entry->at = named->key_at;
     entry->phases = phases_of(entry->about);
-    entry->place = arena_format(arena, "%.*s%splugins[%u]", (int)label.len, label.ptr,
-                                label.len ? ", " : "", n);
+    entry->place = place;
     if (bind_entry(build, entry, node, named))
         return NULL;
     return entry;

@@ -7,6 +7,7 @@
 #define CHAIN_ENTRY_H
 
 #include "abi/sluice_plugin.h"
+#include "chain/when.h"
 #include "config/shape.h"
 
 struct chain_set;
@@ -22,6 +23,7 @@ struct entry_written {
     bool disabled;
     int on_error; /* enum entry_on_error */
     uint64_t wait_ms;
+    struct when when;
 };
 
 struct chain_entry {
@@ -35,8 +37,10 @@ struct chain_entry {
     void *conf;
     const struct tree *options;      /* as written, or NULL */
     const struct tally_block *tally; /* struct chain_counters; NULL: only checking */
-    uint32_t phases;                 /* 1 << enum sluice_phase: those it has callbacks for */
-    bool is_checked;                 /* conf_check ran: conf_fini is owed */
+    bool has_when;
+    unsigned group;  /* of "any_of", from 1; 0: none */
+    uint32_t phases; /* 1 << enum sluice_phase: those it has callbacks for */
+    bool is_checked; /* conf_check ran: conf_fini is owed */
 };
 
 /* What binding works with (bind->user of kinds.c). */
@@ -46,11 +50,11 @@ struct chain_build {
 };
 
 /*
- * Bind one element of a list. label is what it is a part of ("route 'api'"), n its position. NULL
- * when it is wrong, which is noted.
+ * Bind one element of a list. place, in the arena, says where it stands: "route api, plugins[1]".
+ * NULL when it is wrong, which is noted.
  */
 struct chain_entry *entry_new(struct chain_build *build, const struct tree *node,
-                              struct sluice_span label, unsigned n);
+                              struct sluice_span place);
 
 /* conf_check, when the options are right; what it says goes to the notes. */
 void entry_check(struct chain_build *build, struct chain_entry *entry);

@@ -111,16 +111,3 @@ void host_map_remove(struct sluice_map *map, struct sluice_span key)
 {
     (void)map, (void)key;
 }
-
-bool host_body_want(const struct sluice_call *call, enum sluice_side side,
-                    enum sluice_body_mode mode, uint64_t max_bytes)
-{
-    (void)call, (void)side, (void)mode, (void)max_bytes;
-    return false;
-}
-
-bool host_body_replace(const struct sluice_call *call, struct sluice_span data)
-{
-    (void)call, (void)data;
-    return false;
-}

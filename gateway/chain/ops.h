@@ -60,6 +60,7 @@ struct chain_ops {
     /* This flow waits no longer: call the chain again where it said CHAIN_WAITS. Entered. */
     void (*wake)(void *owner, enum chain_flow flow);
 
+    const struct request *(*request)(void *owner);
     /* The fields of a side; NULL when there are none now. *frozen: they may only be read. */
     struct fields *(*fields)(void *owner, enum sluice_side side, bool *frozen);
     /* The value, empty when there is none; valid as long as the exchange. */
@@ -70,6 +71,8 @@ struct chain_ops {
     bool (*upstream_set)(void *owner, unsigned upstream);
     /* Is there content in this direction, and has its head not gone on yet? */
     bool (*can_want_body)(void *owner, enum chain_flow flow);
+    /* Content that has passed all: send it on. The part is borrowed. last: its end as well. */
+    void (*send)(void *owner, enum chain_flow flow, struct sluice_span part, bool last);
     /* Microseconds since 1970, as of this turn. worker is the owner of the chain's worker. */
     uint64_t (*wall_us)(void *worker);
 };

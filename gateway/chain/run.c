@@ -337,16 +337,68 @@ void chain_end(struct sluice_exchange *ex)
         seat->is_out = false; /* who failed is told of the end all the same */
         (void)call(ex, CHAIN_ASIDE, seat, SLUICE_PHASE_DONE, NULL);
     }
+    body_reset(ex, CHAIN_REQUEST);
+    body_reset(ex, CHAIN_RESPONSE);
 }
 
 /* -- phases ------------------------------------------------------------------------------- */
 
+/* Is the request none of its business? */
+static bool is_left_alone(const struct sluice_exchange *ex, const struct chain_seat *seat)
+{
+    return seat->entry->has_when &&
+           !when_holds(&seat->entry->written->when, ex->ops->request(ex->owner));
+}
+
+/* The next of the same "any_of" that has a say about this request; NULL: none. */
+static struct chain_seat *next_of_group(const struct sluice_exchange *ex,
+                                        const struct chain_seat *seat)
+{
+    for (unsigned i = (unsigned)(seat - ex->seat) + 1; i < ex->n_seats; i++) {
+        if (ex->seat[i].entry->group != seat->entry->group)
+            return NULL;
+        if (!ex->seat[i].is_out && !is_left_alone(ex, &ex->seat[i]))
+            return &ex->seat[i];
+    }
+    return NULL;
+}
+
+/*
+ * In "any_of", the first that lets the request pass is enough: the others are left out. Who does
+ * not is left out as well, and its answer counts only when nobody is left to ask.
+ */
+static enum chain_answer settle_group(struct sluice_exchange *ex, struct chain_seat *seat,
+                                      enum chain_answer answer)
+{
+    struct chain_seat *next = next_of_group(ex, seat);
+
+    if (answer == CHAIN_GOES_ON) {
+        for (; next; next = next_of_group(ex, next))
+            next->is_out = true;
+        return answer;
+    }
+    if (answer == CHAIN_WAITS || !next)
+        return answer;
+    seat->is_out = true;
+    ex->reply.status = 0;
+    return CHAIN_GOES_ON;
+}
+
 enum chain_answer chain_request_head(struct sluice_exchange *ex)
 {
-    while (ex->n_passed < ex->n_seats) {
-        enum chain_answer answer =
-            ask(ex, CHAIN_REQUEST, &ex->seat[ex->n_passed], SLUICE_PHASE_REQUEST_HEAD, NULL);
+    const struct chain_wait *wait = &ex->wait[CHAIN_REQUEST];
 
+    while (ex->n_passed < ex->n_seats) {
+        struct chain_seat *seat = &ex->seat[ex->n_passed];
+        enum chain_answer answer = CHAIN_GOES_ON;
+
+        if (!wait->is_waiting && !wait->has_verdict && is_left_alone(ex, seat))
+            seat->is_out = true;
+        if (!seat->is_out) {
+            answer = ask(ex, CHAIN_REQUEST, seat, SLUICE_PHASE_REQUEST_HEAD, NULL);
+            if (seat->entry->group > 0)
+                answer = settle_group(ex, seat, answer);
+        }
         if (answer != CHAIN_GOES_ON)
             return answer;
         ex->n_passed++;
@@ -368,6 +420,32 @@ enum chain_answer chain_local_reply(struct sluice_exchange *ex, struct chain_rep
     return CHAIN_GOES_ON;
 }
 
+enum chain_answer run_body(struct sluice_exchange *ex, enum chain_flow flow,
+                           struct chain_seat *seat, struct sluice_span part, bool last)
+{
+    const struct run_args args = {.part = part, .last = last};
+
+    return ask(ex, flow, seat,
+               flow == CHAIN_REQUEST ? SLUICE_PHASE_REQUEST_BODY : SLUICE_PHASE_RESPONSE_BODY,
+               &args);
+}
+
+enum chain_answer chain_trailers(struct sluice_exchange *ex, enum chain_flow flow)
+{
+    bool of_request = flow == CHAIN_REQUEST;
+
+    for (unsigned i = 0; i < ex->n_passed; i++) {
+        struct chain_seat *seat = &ex->seat[of_request ? i : ex->n_passed - 1 - i];
+        enum chain_answer answer =
+            ask(ex, flow, seat,
+                of_request ? SLUICE_PHASE_REQUEST_TRAILERS : SLUICE_PHASE_RESPONSE_TRAILERS, NULL);
+
+        if (answer != CHAIN_GOES_ON)
+            return answer;
+    }
+    return CHAIN_GOES_ON;
+}
+
 void chain_response_reset(struct sluice_exchange *ex)
 {
     struct chain_wait *wait = &ex->wait[CHAIN_RESPONSE];
@@ -375,6 +453,7 @@ void chain_response_reset(struct sluice_exchange *ex)
     wait_clear(wait);
     wait->has_verdict = wait->is_late = false;
     ex->n_returned = 0;
+    body_reset(ex, CHAIN_RESPONSE);
 }
 
 enum chain_answer chain_response_head(struct sluice_exchange *ex)

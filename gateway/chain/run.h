@@ -65,6 +65,39 @@ enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_
 bool chain_has_attempt(const struct sluice_exchange *ex);
 void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt);
 
+/* -- content, in CHAIN_REQUEST and CHAIN_RESPONSE, when chain_sees_body() ------------ */
+
+/*
+ * A part has come; what passes goes to ops->send(), or is collected when somebody wants it whole.
+ * CHAIN_WAITS: hold the peer; what still comes of this turn may be given.
+ */
+enum chain_answer chain_body(struct sluice_exchange *ex, enum chain_flow flow,
+                             struct sluice_span part, bool last);
+
+/* After ops->wake(), and when the upstream's plugins have joined. */
+enum chain_answer chain_body_go_on(struct sluice_exchange *ex, enum chain_flow flow);
+
+/* The content of an answer of our own: *content is what plugins made of it. */
+enum chain_answer chain_reply_body(struct sluice_exchange *ex, struct sluice_span *content);
+
+/* Trailers have come: op->fields() gives them. */
+enum chain_answer chain_trailers(struct sluice_exchange *ex, enum chain_flow flow);
+
+bool chain_sees_body(const struct sluice_exchange *ex, enum chain_flow flow);
+
+/* Its length is open from now on. */
+bool chain_edits_body(const struct sluice_exchange *ex, enum chain_flow flow);
+
+/* It goes on only when it is whole. */
+bool chain_wants_whole(const struct sluice_exchange *ex, enum chain_flow flow);
+
+/* A part is held by a plugin: the end of the content has not been sent on. */
+bool chain_body_waits(const struct sluice_exchange *ex, enum chain_flow flow);
+
+/* It is whole, and has passed all: valid until the exchange ends or the response is reset. */
+bool chain_whole(const struct sluice_exchange *ex, enum chain_flow flow,
+                 struct sluice_span *content);
+
 /* -- questions -------------------------------------------------------------------- */
 
 /* Does anybody look at this phase? */

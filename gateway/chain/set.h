@@ -32,6 +32,7 @@ struct chain_set {
     const struct chain **front; /* by listener and route */
     const struct chain **back;  /* by upstream */
     size_t n_listeners, n_routes, n_upstreams;
+    unsigned n_groups; /* any_of */
     unsigned max_back; /* entries of the longest */
     struct attributes attributes;
     const struct sluice_upstream *upstreams;

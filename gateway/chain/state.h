@@ -6,6 +6,7 @@
 #ifndef CHAIN_STATE_H
 #define CHAIN_STATE_H
 
+#include "base/text.h"
 #include "chain/host.h"
 #include "core/alarm.h"
 
@@ -15,9 +16,10 @@ struct arena;
 struct chain_seat {
     const struct chain_entry *entry; /* borrowed from the set */
     struct sluice_call call;
-    uint32_t detached; /* 1 << phase: not called any more */
-    bool has_run;      /* a phase of it ran: on_done is owed */
-    bool is_out;       /* failed, and the exchange goes on without it */
+    uint32_t detached;         /* 1 << phase: not called any more */
+    uint8_t body[CHAIN_ASIDE]; /* enum sluice_body_mode, by flow */
+    bool has_run;              /* a phase of it ran: on_done is owed */
+    bool is_out;               /* failed, and the exchange goes on without it */
 };
 
 /* One direction: where it is, and whether somebody holds it there. */
@@ -40,6 +42,23 @@ struct state_span {
     struct sluice_pair pair;
 };
 
+/* Content of one direction, for who asked for it. In the arena, but for the texts. */
+struct chain_body {
+    unsigned n_seats;    /* that look at it */
+    bool edits, whole;   /* one of them may change it; one wants it in one piece */
+    uint64_t max;        /* bytes of it whole */
+    struct text kept;    /* the part that waits, or what was collected */
+    struct text queue;   /* what came behind a part that waits */
+    struct text edit[2]; /* what seats made of the part, in turns */
+    bool current;        /* which of them holds the part */
+    bool is_replaced;    /* the other one holds what the present seat made */
+    bool is_busy;        /* a part is on its way */
+    bool is_ready;       /* whole, and all seats have seen it */
+    bool is_last, queue_last;
+    struct sluice_span part;
+    unsigned at; /* seats that have seen it */
+};
+
 struct sluice_exchange {
     void *owner;                 /* borrowed: the exchange of whoever filled in ops */
     const struct chain_ops *ops; /* borrowed, static */
@@ -52,8 +71,9 @@ struct sluice_exchange {
     unsigned n_returned; /* so many the response's head has passed, from the last one back */
     uint32_t phases;     /* of all seats */
     struct chain_wait wait[CHAIN_FLOWS];
-    uint8_t flow;                   /* whose callback runs */
-    struct chain_seat *running;     /* in a callback now, or NULL */
+    struct chain_body *body[CHAIN_ASIDE]; /* NULL: nobody asked */
+    uint8_t flow;                         /* whose callback runs */
+    struct chain_seat *running;           /* in a callback now, or NULL */
     struct sluice_span *attributes; /* in the arena, by number - CHAIN_ATTRIBUTES_OWN; or NULL */
     struct sluice_span notes;       /* words, separated by commas */
     struct chain_reply reply;       /* of reply(); status 0: none */
@@ -93,6 +113,15 @@ void wait_clear(struct chain_wait *wait);
  */
 void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_seat *seat,
                 chain_finish_fn *finish, void *arg);
+
+/* One part for one seat, or the verdict that it waited for. */
+enum chain_answer run_body(struct sluice_exchange *ex, enum chain_flow flow,
+                           struct chain_seat *seat, struct sluice_span part, bool last);
+
+/* -- body.c -------------------------------------------------------------------------- */
+
+/* Nobody asks for content any more; what was kept of it is gone. */
+void body_reset(struct sluice_exchange *ex, enum chain_flow flow);
 
 /* -- pending.c -------------------------------------------------------------------- */
 

@@ -226,6 +226,8 @@ static bool find_text(const struct access_step *step, const struct access_record
         *text = record->query;
         return record->has_query;
     }
+    if (step->kind == ACCESS_ATTRIBUTE)
+        return record->find_attribute && record->find_attribute(record, step->name, text);
     return record->find_field && record->find_field(record, step->of_response, step->name, text);
 }
 
@@ -276,6 +278,7 @@ static void add_value(struct line *line, enum access_form form, const struct acc
     case ACCESS_CHARS:
     case ACCESS_QUERY:
     case ACCESS_FIELD:
+    case ACCESS_ATTRIBUTE:
         if (find_text(step, record, value, &text)) {
             add_text(line, form, text);
         } else {

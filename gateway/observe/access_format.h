@@ -9,16 +9,17 @@
 
 /* What a step says of a record. */
 enum access_kind {
-    ACCESS_TIME,   /* uint64_t, microseconds since 1970 */
-    ACCESS_SPAN,   /* struct sluice_span, missing when empty */
-    ACCESS_CHARS,  /* const char *, missing when NULL */
-    ACCESS_QUERY,  /* query, missing unless has_query */
-    ACCESS_INT,    /* int64_t, missing when ACCESS_NONE */
-    ACCESS_UINT,   /* uint64_t */
-    ACCESS_UINT32, /* uint32_t */
-    ACCESS_MS,     /* int64_t, microseconds, missing when ACCESS_NONE */
-    ACCESS_BOOL,   /* bool */
-    ACCESS_FIELD,  /* a field of the request or the response */
+    ACCESS_TIME,      /* uint64_t, microseconds since 1970 */
+    ACCESS_SPAN,      /* struct sluice_span, missing when empty */
+    ACCESS_CHARS,     /* const char *, missing when NULL */
+    ACCESS_QUERY,     /* query, missing unless has_query */
+    ACCESS_INT,       /* int64_t, missing when ACCESS_NONE */
+    ACCESS_UINT,      /* uint64_t */
+    ACCESS_UINT32,    /* uint32_t */
+    ACCESS_MS,        /* int64_t, microseconds, missing when ACCESS_NONE */
+    ACCESS_BOOL,      /* bool */
+    ACCESS_FIELD,     /* a field of the request or the response */
+    ACCESS_ATTRIBUTE, /* what a plugin has found */
 };
 
 struct access_step {
@@ -26,7 +27,7 @@ struct access_step {
     enum access_kind kind;
     size_t offset;           /* of the value in struct access_record */
     bool of_response;        /* ACCESS_FIELD */
-    struct sluice_span name; /* ACCESS_FIELD: lower case */
+    struct sluice_span name; /* ACCESS_FIELD: lower case; ACCESS_ATTRIBUTE */
 };
 
 struct access_format {

@@ -42,6 +42,7 @@
     X("connection", UINT, connection)                                                              \
     X("connection_requests", UINT, connection_requests)                                            \
     X("generation", UINT, generation)                                                              \
+    X("notes", SPAN, notes)                                                                        \
     X("tls_version", SPAN, tls_version)                                                            \
     X("tls_cipher", SPAN, tls_cipher)                                                              \
     X("tls_sni", SPAN, tls_sni)
@@ -77,8 +78,8 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
     "time, request_id, client, client_port, method, scheme, host, path, query, target, protocol, " \
     "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
     "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
-    "connection_requests, generation, tls_version, tls_cipher, tls_sni, "                          \
-    "user_agent, referer, forwarded_for, req.NAME, resp.NAME"
+    "connection_requests, generation, notes, tls_version, tls_cipher, tls_sni, "                   \
+    "user_agent, referer, forwarded_for, req.NAME, resp.NAME, attr.NAME"
 
 /* A format being compiled. */
 struct compile {
@@ -166,6 +167,22 @@ static bool find_message_field(struct compile *compile, struct sluice_span name,
     return true;
 }
 
+static bool find_attribute(struct compile *compile, struct sluice_span name,
+                           struct access_step *step)
+{
+    struct sluice_span attribute =
+        span_make(name.ptr + sizeof "attr." - 1, name.len - (sizeof "attr." - 1));
+
+    if (!is_token(attribute)) {
+        refuse(compile, "an attribute has a name such as attr.consumer.name",
+               "malformed attribute name", name);
+        return false;
+    }
+    step->kind = ACCESS_ATTRIBUTE;
+    step->name = arena_copy(compile->bind->arena, attribute);
+    return true;
+}
+
 static bool find_name(struct compile *compile, struct sluice_span name, struct access_step *step)
 {
     for (size_t i = 0; i < N_KNOWN; i++) {
@@ -186,6 +203,8 @@ static bool find_name(struct compile *compile, struct sluice_span name, struct a
         return find_message_field(compile, name, false, step);
     if (span_starts(name, SPAN("resp.")))
         return find_message_field(compile, name, true, step);
+    if (span_starts(name, SPAN("attr.")))
+        return find_attribute(compile, name, step);
     refuse_unknown(compile, name);
     return false;
 }

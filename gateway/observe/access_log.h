@@ -26,6 +26,7 @@ struct access_record {
     struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;
     struct sluice_span route, upstream, endpoint, listener;
     struct sluice_span retry_reasons;                    /* "reset,503" */
+    struct sluice_span notes;                            /* words of plugins, separated by commas */
     struct sluice_span tls_version, tls_cipher, tls_sni; /* of the client's connection */
     uint32_t client_port, worker, tries;
     uint64_t connection, connection_requests, generation;
@@ -34,7 +35,10 @@ struct access_record {
     /* Value of a field of the request or of the response, false when absent. */
     bool (*find_field)(const struct access_record *record, bool of_response,
                        struct sluice_span name, struct sluice_span *value);
-    const void *owner; /* for find_field */
+    /* Value of an attribute that plugins set, false when nobody has. NULL: no plugins. */
+    bool (*find_attribute)(const struct access_record *record, struct sluice_span name,
+                           struct sluice_span *value);
+    const void *owner; /* for both */
 };
 
 /* The "access_log:" map. */

@@ -321,6 +321,9 @@ static void leg_release(struct leg *leg)
 
     set_alarm(attempt, attempt->ex->times.idle_ms);
     conn_release(attempt->lease.conn, CONN_HOLD_PEER);
+    /* What was read may hold the end already, and then nothing more comes. */
+    if (attempt->state == ATTEMPT_RESPONDING && !attempt->whole)
+        conn_yield(attempt->lease.conn);
 }
 
 static const struct leg_ops attempt_leg_ops = {
@@ -441,7 +444,8 @@ static bool take_trailers(struct attempt *attempt, struct sluice_span bytes)
     }
     attempt->whole = true;
     exchange_on_response_end(ex, &trailers);
-    conn_consume(attempt->lease.conn, used);
+    if (attempt->state != ATTEMPT_NONE)
+        conn_consume(attempt->lease.conn, used);
     return false;
 }
 
@@ -461,6 +465,9 @@ static bool take_body(struct attempt *attempt, struct sluice_span bytes)
     }
     if (piece.len > 0)
         exchange_on_response_body(ex, piece);
+    /* The exchange may have ended the attempt. */
+    if (attempt->state == ATTEMPT_NONE)
+        return false;
     conn_consume(attempt->lease.conn, used);
     if (result == H1_AGAIN)
         return used > 0;
@@ -556,7 +563,7 @@ static void read_on(struct attempt *attempt)
     struct sluice_span bytes = conn_peek(conn);
     enum err err = OK;
 
-    if (bytes.len > 0)
+    if (bytes.len > 0 || attempt->state == ATTEMPT_RESPONDING)
         take(attempt);
     for (unsigned i = 0; i < READS_MAX && !is_over(attempt) && !is_held(attempt); i++) {
         err = conn_read(conn, &bytes);

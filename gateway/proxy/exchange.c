@@ -324,11 +324,9 @@ static enum progress step_pass(struct exchange *ex)
     enum err err = exchange_chain_pass(ex);
 
     if (err == OK)
+        err = exchange_chain_collect(ex);
+    if (err == OK)
         return go_on(ex);
-    if (err == ERR_AGAIN && !ex->request_done && !ex->down_held) {
-        ex->down_held = true;
-        ex->from.leg->ops->hold(ex->from.leg);
-    }
     return err == ERR_AGAIN ? WAIT : NEXT;
 }
 
@@ -455,9 +453,11 @@ __attribute__((always_inline)) static inline enum err send_request(struct exchan
         err = up->ops->send_head(up, &head);
     if (err)
         return err;
+    if (ex->content.len > 0)
+        up->ops->send_body(up, ex->content);
     if (ex->retry)
         retry_resend(ex);
-    if (ex->request_done)
+    if (ex->request_done && !(ex->chain && exchange_chain_holds(ex, CHAIN_REQUEST)))
         up->ops->send_end(up, NULL);
     return OK;
 }
@@ -472,6 +472,8 @@ static enum progress step_send_head(struct exchange *ex)
     if (send_request(ex, ex->attempt) != OK)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
+    if (ex->chain && exchange_chain_holds(ex, CHAIN_REQUEST))
+        return NEXT; /* a plugin goes on with it */
     if (!ex->request_done && ex->down_held) {
         ex->down_held = false;
         ex->from.leg->ops->release(ex->from.leg);
@@ -618,10 +620,26 @@ static bool is_answered(const struct exchange *ex)
     return ex->response_done && ex->state != EX_TUNNEL;
 }
 
-void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
+void exchange_pass_request(struct exchange *ex, struct sluice_span piece, bool last,
+                           const struct fields *trailers)
 {
     struct leg *up;
 
+    if (!ex->attempt)
+        return;
+    up = &ex->attempt->leg;
+    retry_keep(ex, piece); /* also between two tries: a plugin may have held it */
+    if (ex->attempt->lease.conn && piece.len > 0)
+        up->ops->send_body(up, piece);
+    if (!last)
+        return;
+    retry_keep_end(ex, trailers);
+    if (ex->attempt->lease.conn)
+        up->ops->send_end(up, trailers);
+}
+
+void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
+{
     if (ex->state == EX_DONE || ex->skipping || is_answered(ex))
         return;
     exchange_note_activity(ex);
@@ -630,28 +648,30 @@ void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
         exchange_refuse(ex, REASON_BODY_TOO_LARGE, NULL);
         return;
     }
-    if (!ex->attempt || !ex->attempt->lease.conn)
+    if (ex->chain && ex->state < EX_TUNNEL && exchange_chain_sees(ex, CHAIN_REQUEST)) {
+        exchange_chain_content(ex, CHAIN_REQUEST, piece, false, NULL);
         return;
-    retry_keep(ex, piece);
-    up = &ex->attempt->leg;
-    up->ops->send_body(up, piece);
+    }
+    if (ex->attempt && ex->attempt->lease.conn)
+        exchange_pass_request(ex, piece, false, NULL);
 }
 
 void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
 {
-    struct leg *up;
-
     ex->request_done = true;
     if (ex->skipping) {
         ex->state = EX_DONE;
         return;
     }
-    if (ex->state == EX_DONE || is_answered(ex) || !ex->attempt || !ex->attempt->lease.conn)
+    if (ex->state == EX_DONE || is_answered(ex))
         return;
     exchange_note_activity(ex);
-    retry_keep_end(ex, trailers);
-    up = &ex->attempt->leg;
-    up->ops->send_end(up, trailers);
+    if (ex->chain && ex->state < EX_TUNNEL) {
+        exchange_chain_content(ex, CHAIN_REQUEST, SPAN(""), true, trailers);
+        return;
+    }
+    if (ex->attempt && ex->attempt->lease.conn)
+        exchange_pass_request(ex, SPAN(""), true, trailers);
 }
 
 void exchange_on_request_failed(struct exchange *ex, enum reason reason, const char *detail)
@@ -663,7 +683,7 @@ void exchange_on_request_failed(struct exchange *ex, enum reason reason, const c
 void exchange_on_up_drained(struct exchange *ex)
 {
     exchange_note_activity(ex);
-    if (!ex->down_held)
+    if (!ex->down_held || (ex->chain && exchange_chain_holds(ex, CHAIN_REQUEST)))
         return;
     ex->down_held = false;
     ex->from.leg->ops->release(ex->from.leg);
@@ -672,7 +692,7 @@ void exchange_on_up_drained(struct exchange *ex)
 void exchange_on_down_drained(struct exchange *ex)
 {
     exchange_note_activity(ex);
-    if (!ex->up_held)
+    if (!ex->up_held || (ex->chain && exchange_chain_holds(ex, CHAIN_RESPONSE)))
         return;
     ex->up_held = false;
     if (ex->attempt && ex->attempt->lease.conn)

@@ -83,16 +83,18 @@ struct exchange {
     struct hedge *hedge;     /* in the arena; NULL: there will be no rival */
     struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
 
-    struct sluice_exchange *chain; /* in the arena: its plugins; NULL: none */
-    struct request *try_request;   /* in the arena: as this try sends it; NULL: as it is */
-    enum reason unmatched;         /* refuse it for this when all plugins let it pass */
-    enum exchange_state returned;  /* from EX_RETURN: where to */
-    struct sluice_span body;       /* of an answer of our own */
-    bool composed;                 /* that answer is made, and not out yet */
-    bool extended;                 /* the upstream's plugins have joined */
-    unsigned upstream_status;      /* of the last response; 0: none */
-    unsigned try_number;           /* of the last try that plugins saw */
-    uint64_t tried_us;             /* when it began */
+    struct sluice_exchange *chain;    /* in the arena: its plugins; NULL: none */
+    struct request *try_request;      /* in the arena: as this try sends it; NULL: as it is */
+    enum reason unmatched;            /* refuse it for this when all plugins let it pass */
+    enum exchange_state returned;     /* from EX_RETURN: where to */
+    struct sluice_span body;          /* of an answer of our own */
+    struct sluice_span content;       /* of the request, when a plugin has collected it */
+    const struct fields *trailers[2]; /* by enum chain_flow; kept while a plugin waits */
+    bool composed;                    /* that answer is made, and not out yet */
+    bool extended;                    /* the upstream's plugins have joined */
+    unsigned upstream_status;         /* of the last response; 0: none */
+    unsigned try_number;              /* of the last try that plugins saw */
+    uint64_t tried_us;                /* when it began */
 
     struct alarm total; /* in a tunnel: until its time is up */
     bool request_done;  /* its last byte has been read */
@@ -220,6 +222,12 @@ bool exchange_trusts_peer(const struct exchange *ex);
 
 /* Count and log the end (record.c). */
 void exchange_record(struct exchange *ex);
+
+/* Content that nobody looks at any more, on to the other side. */
+void exchange_pass_request(struct exchange *ex, struct sluice_span piece, bool last,
+                           const struct fields *trailers);
+void exchange_pass_response(struct exchange *ex, struct sluice_span piece, bool last,
+                            const struct fields *trailers);
 
 /* Send a response on, as it is in ex->response (exchange_response.c); ex->state is next then. */
 void exchange_answer(struct exchange *ex, enum exchange_state next);

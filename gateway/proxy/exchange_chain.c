@@ -26,10 +26,41 @@ static void op_leave(void *ex)
     exchange_leave(ex);
 }
 
-static void op_wake(void *ex_, enum chain_flow flow)
+static void op_wake(void *ex, enum chain_flow flow)
 {
-    (void)ex_;
-    (void)flow; /* leave() runs the story on, which asks again */
+    exchange_chain_wake(ex, flow);
+}
+
+static void op_send(void *ex, enum chain_flow flow, struct sluice_span part, bool last)
+{
+    exchange_chain_send(ex, flow, part, last);
+}
+
+static bool op_can_want_body(void *ex_, enum chain_flow flow)
+{
+    const struct exchange *ex = ex_;
+    const struct response *response = &ex->response;
+
+    if (flow == CHAIN_REQUEST)
+        return ex->state == EX_PASS && request_has_content(&ex->request);
+    if (ex->request.method == METHOD_HEAD || response->status == 204 || response->status == 304)
+        return false;
+    if (ex->composed)
+        return ex->body.len > 0;
+    return ex->state == EX_RETURN && ex->returned == EX_ANSWER &&
+           response->framing != FRAMING_NONE &&
+           !(response->framing == FRAMING_LENGTH && response->body_bytes == 0);
+}
+
+/* What they were parsed into is the worker's own, and ours for the length of the phase. */
+static struct fields *trailers_of(const struct exchange *ex, enum chain_flow flow)
+{
+    return (struct fields *)(uintptr_t)ex->trailers[flow];
+}
+
+static const struct request *op_request(void *ex)
+{
+    return &((struct exchange *)ex)->request;
 }
 
 static struct fields *op_fields(void *ex_, enum sluice_side side, bool *frozen)
@@ -48,8 +79,9 @@ static struct fields *op_fields(void *ex_, enum sluice_side side, bool *frozen)
     case SLUICE_ATTEMPT:
         return ex->try_request ? &ex->try_request->fields : NULL;
     case SLUICE_REQUEST_TRAILERS:
+        return trailers_of(ex, CHAIN_REQUEST);
     case SLUICE_RESPONSE_TRAILERS:
-        break;
+        return trailers_of(ex, CHAIN_RESPONSE);
     }
     return NULL;
 }
@@ -227,6 +259,9 @@ const struct chain_ops exchange_chain_ops = {
     .enter = op_enter,
     .leave = op_leave,
     .wake = op_wake,
+    .can_want_body = op_can_want_body,
+    .send = op_send,
+    .request = op_request,
     .fields = op_fields,
     .attribute = op_attribute,
     .fact = op_fact,
@@ -292,7 +327,13 @@ enum err exchange_chain_extend(struct exchange *ex)
 
 enum err exchange_chain_pass(struct exchange *ex)
 {
-    return follow(ex, chain_request_head(ex->chain));
+    enum err err = follow(ex, chain_request_head(ex->chain));
+
+    if (err == ERR_AGAIN && !ex->request_done && !ex->down_held) {
+        ex->down_held = true;
+        ex->from.leg->ops->hold(ex->from.leg);
+    }
+    return err;
 }
 
 /* -- attempts ------------------------------------------------------------------------------ */

@@ -41,6 +41,38 @@ void exchange_chain_attempt_done(struct exchange *ex, unsigned status, enum reas
  */
 CHECKED enum err exchange_chain_return(struct exchange *ex, enum reason *reason);
 
+/* -- content ------------------------------------------------------------------- */
+
+/* Does a plugin look at content of this direction? */
+bool exchange_chain_sees(const struct exchange *ex, enum chain_flow flow);
+
+/* Does a plugin hold it: is its end not sent on yet? */
+bool exchange_chain_holds(const struct exchange *ex, enum chain_flow flow);
+
+/* A part, or the end (last), has come: let plugins see it, and pass on what they leave. */
+void exchange_chain_content(struct exchange *ex, enum chain_flow flow, struct sluice_span piece,
+                            bool last, const struct fields *trailers);
+
+/*
+ * The request's head has passed all: frame its content as plugins leave it. ERR_AGAIN while it
+ * is being collected. Others: it has been refused.
+ */
+CHECKED enum err exchange_chain_collect(struct exchange *ex);
+
+/* The same of the response; false while it is being collected, or when it has been refused. */
+bool exchange_chain_frame(struct exchange *ex);
+
+/* For exchange_chain.c: what has passed all plugins; a flow waits no longer. */
+void exchange_chain_send(struct exchange *ex, enum chain_flow flow, struct sluice_span part,
+                         bool last);
+void exchange_chain_wake(struct exchange *ex, enum chain_flow flow);
+
+/* Is it the response's content that is waited for? */
+bool exchange_chain_collects(const struct exchange *ex);
+
+/* Let plugins see the content of an answer of our own; as exchange_chain_return(). */
+CHECKED enum err exchange_chain_reply_content(struct exchange *ex, enum reason *reason);
+
 /* Copy the response's head: what it was read into is about to be used again. */
 CHECKED enum err exchange_chain_keep(struct exchange *ex);
 

@@ -114,9 +114,13 @@ bool exchange_return(struct exchange *ex)
         exchange_refuse(ex, reason, NULL);
         return true;
     }
+    if (!exchange_chain_frame(ex))
+        return ex->state != EX_RETURN;
     exchange_answer(ex, ex->returned);
     if (ex->state == EX_TUNNEL)
         enter_tunnel(ex);
+    if (ex->state == EX_ANSWER && ex->body.ptr)
+        exchange_pass_response(ex, ex->body, true, NULL);
     if (ex->up_held && ex->attempt && ex->attempt->lease.conn) {
         ex->up_held = false;
         ex->attempt->leg.ops->release(&ex->attempt->leg);
@@ -132,8 +136,10 @@ static void go_back(struct exchange *ex, enum exchange_state next)
     exchange_chain_attempt_done(ex, ex->response.status, REASON_NONE, false);
     if (exchange_return(ex))
         return;
-    ex->up_held = true;
-    ex->attempt->leg.ops->hold(&ex->attempt->leg);
+    if (!exchange_chain_collects(ex)) {
+        ex->up_held = true;
+        ex->attempt->leg.ops->hold(&ex->attempt->leg);
+    }
     if (exchange_chain_keep(ex))
         exchange_refuse(ex, REASON_OVERLOAD, NULL);
 }
@@ -189,28 +195,45 @@ void exchange_on_tunnel(struct exchange *ex, const struct response *response)
     answer(ex, &granted, EX_TUNNEL);
 }
 
-void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
+void exchange_pass_response(struct exchange *ex, struct sluice_span piece, bool last,
+                            const struct fields *trailers)
 {
     struct leg *down = ex->from.leg;
 
-    if (ex->state == EX_PAUSE)
-        retry_drop(ex, piece.len);
-    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
-        return;
-    exchange_note_activity(ex);
     ex->response_bytes += (int64_t)piece.len;
-    down->ops->send_body(down, piece);
-}
-
-void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)
-{
-    struct leg *down = ex->from.leg;
-
-    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
+    if (piece.len > 0)
+        down->ops->send_body(down, piece);
+    if (!last)
         return;
-    exchange_note_activity(ex);
     down->ops->send_end(down, trailers);
     ex->response_done = true;
     if (ex->state == EX_ANSWER)
         ex->state = EX_DRAIN;
+}
+
+void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
+{
+    if (ex->state == EX_PAUSE)
+        retry_drop(ex, piece.len);
+    if (ex->chain && (ex->state == EX_ANSWER || ex->state == EX_RETURN) &&
+        exchange_chain_sees(ex, CHAIN_RESPONSE)) {
+        exchange_chain_content(ex, CHAIN_RESPONSE, piece, false, NULL);
+        return;
+    }
+    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
+        return;
+    exchange_note_activity(ex);
+    exchange_pass_response(ex, piece, false, NULL);
+}
+
+void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)
+{
+    if (ex->chain && (ex->state == EX_ANSWER || ex->state == EX_RETURN)) {
+        exchange_chain_content(ex, CHAIN_RESPONSE, SPAN(""), true, trailers);
+        return;
+    }
+    if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
+        return;
+    exchange_note_activity(ex);
+    exchange_pass_response(ex, SPAN(""), true, trailers);
 }

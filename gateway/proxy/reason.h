@@ -29,6 +29,7 @@
     X(UPSTREAM_PROTOCOL, "upstream_protocol", 502, "The service sent a malformed response.")       \
     X(RESPONSE_TIMEOUT, "response_timeout", 504, "The service did not answer in time.")            \
     X(UPSTREAM_IDLE_TIMEOUT, "upstream_idle_timeout", 504, "The service stopped in the middle.")   \
+    X(RESPONSE_TOO_LARGE, "response_too_large", 502, "The response exceeds the limit.")            \
     X(TOTAL_TIMEOUT, "total_timeout", 504, "The exchange took longer than allowed.")               \
     X(TUNNEL_TIMEOUT, "tunnel_timeout", 0, "")                                                     \
     X(CLIENT_CLOSED, "client_closed", 0, "")                                                       \

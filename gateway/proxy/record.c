@@ -2,6 +2,7 @@
  * record.c - every exchange leaves its numbers, and a line in the access log if there is one.
  */
 #include "base/log.h"
+#include "chain/run.h"
 #include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
@@ -45,6 +46,14 @@ static bool find_field(const struct access_record *record, bool of_response,
         }
     }
     return false;
+}
+
+static bool find_attribute(const struct access_record *record, struct sluice_span name,
+                           struct sluice_span *value)
+{
+    const struct exchange *ex = record->owner;
+
+    return ex->chain && chain_attribute(ex->chain, name, value);
 }
 
 /* For who looks into one case: what the metrics only count. */
@@ -99,6 +108,8 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .has_query = request->has_query,
         .reused = ex->reused,
         .find_field = find_field,
+        .find_attribute = find_attribute,
+        .notes = ex->chain ? chain_notes(ex->chain) : SPAN(""),
         .owner = ex,
     };
 }

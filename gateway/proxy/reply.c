@@ -213,6 +213,8 @@ static enum err pass_plugins(struct exchange *ex)
                 exchange_chain_local_reply(ex);
         }
         err = exchange_chain_return(ex, &reason);
+        if (err == OK)
+            err = exchange_chain_reply_content(ex, &reason);
         if (err == OK || err == ERR_AGAIN)
             return err;
         ex->reason = reason;

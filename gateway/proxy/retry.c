@@ -148,7 +148,7 @@ void retry_resend(struct exchange *ex)
 
 static bool has_whole_content(const struct exchange *ex)
 {
-    return ex->request_bytes == 0 || (ex->retry && ex->retry->keeps);
+    return ex->request_bytes == 0 || ex->content.ptr || (ex->retry && ex->retry->keeps);
 }
 
 /* -- deciding ------------------------------------------------------------------ */

@@ -131,3 +131,58 @@ def test_a_template_puts_in_what_is_known_of_the_request(serve):
                                          "${nobody.home:-none} ${client.address/8/64} $${route}")])])
     answer = gateway.ask(fields=[("X-A", "1")])
     assert ["x-text", "GET 1 w none 127.0.0.0 all"] in json.loads(answer.body)["fields"]
+
+
+def words(answer):
+    return [mark[0].split(".")[0] for mark in marks(answer)]
+
+
+@pytest.mark.parametrize("when, ask, runs", [
+    ({"methods": ["POST"]}, {"method": "GET"}, False),
+    ({"methods": ["POST"]}, {"method": "POST"}, True),
+    ({"path": "/a"}, {"target": "/a/b"}, True),
+    ({"path": "/a"}, {"target": "/ab"}, False),
+    ({"path_exact": "/a"}, {"target": "/a/b"}, False),
+    ({"fields": {"x-a": "1"}}, {"fields": [("X-A", "1")]}, True),
+    ({"fields": {"x-a": "1"}}, {"fields": [("X-A", "2")]}, False),
+    ({"fields": {"x-a": {"prefix": "1"}}}, {"fields": [("X-A", "12")]}, True),
+    ({"fields": {"x-a": {"present": "false"}}}, {}, True),
+    ({"not": {"methods": ["POST"]}}, {"method": "POST"}, False),
+    ({"not": {"methods": ["POST"]}}, {"method": "GET"}, True),
+    ({"path": "/a", "not": {"path": "/a/b"}}, {"target": "/a/b/c"}, False),
+])
+def test_conditions_choose_requests(serve, when, ask, runs):
+    gateway = serve([echo(plugins=[probe("a", entry={"when": when})])])
+    assert words(gateway.ask(**ask)) == (["a"] if runs else [])
+    wait_until(lambda: gateway.access_log(), what="the end")
+    assert len(done(gateway)) == runs
+
+
+@pytest.mark.parametrize("told, status, ran", [
+    (["pass", "reply"], 200, ["a"]), (["reply", "pass"], 200, ["b"]), (["reply", "reply"], 418, None),
+    (["fail", "pass"], 200, ["b"]), (["fail", "fail"], 500, None), (["reply", "fail"], 500, None)])
+def test_any_of_needs_one_that_lets_pass(serve, told, status, ran):
+    gateway = serve([echo(plugins=[{"any_of": [probe(word, request=one) for word, one in zip("ab", told)]},
+                                   probe("c", "c")])])
+    answer = gateway.ask()
+    assert answer.status == status
+    if ran:
+        assert words(answer) == ["c", *ran]
+
+
+def test_any_of_is_not_passed_by_those_who_have_no_say(serve):
+    gateway = serve([echo(plugins=[{"any_of": [probe("a", request="reply"),
+                                               probe("b", entry={"when": {"path": "/b"}})]}])])
+    assert gateway.ask(target="/a").status == 418
+    assert gateway.ask(target="/b").status == 200
+
+
+def test_the_access_log_tells_what_plugins_found(serve):
+    gateway = serve([echo(plugins=[probe("w", request="reply")])],
+                    access_log={"path": "stdout", "format": "json",
+                                "fields": ["status", "reason", "notes", "attr.probe.word", "attr.no.body"]})
+    gateway.ask()
+    wait_until(lambda: open(gateway.stdout_path, encoding="utf-8").read().endswith("\n"), what="a line")
+    with open(gateway.stdout_path, encoding="utf-8") as lines:
+        assert json.loads(lines.read()) == {"status": 418, "reason": "plugin_replied", "notes": "told_so",
+                                            "attr.probe.word": "w", "attr.no.body": None}

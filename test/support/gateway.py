@@ -27,7 +27,7 @@ REASONS = {
     "no_endpoint", "upstream_full", "queue_timeout", "connect_failed", "connect_timeout", "upstream_reset",
     "upstream_closed", "upstream_protocol", "response_timeout", "upstream_idle_timeout", "total_timeout", "tunnel_timeout",
     "client_closed", "client_reset", "write_timeout", "tunnel_unsupported", "plugin_replied", "plugin_failed",
-    "plugin_timeout", "overload", "draining", "internal"}
+    "plugin_timeout", "response_too_large", "overload", "draining", "internal"}
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')

@@ -66,6 +66,11 @@ static struct sluice_span host_render(const struct sluice_call *call,
     return template_render(text, call->exchange);
 }
 
+static const struct sluice_call *host_worker_call(const struct sluice_call *call)
+{
+    return &call->place->call;
+}
+
 static void host_detach(const struct sluice_call *call, uint32_t phases)
 {
     if (call->exchange->running)
@@ -82,6 +87,7 @@ const struct sluice_host host_table = {
     .conf_alloc = host_conf_alloc,
     .conf_place = host_conf_place,
     .workers = host_workers,
+    .template_make = host_template_make,
     .attribute = host_attribute,
     .metric = host_metric,
     .words = host_words,
@@ -112,6 +118,7 @@ const struct sluice_host host_table = {
     .body_replace = host_body_replace,
     .ticket = ticket_new,
     .resume = ticket_resume,
+    .worker_call = host_worker_call,
     .timer = host_timer,
     .http_call = host_http_call,
     .redis_call = host_redis_call,
@@ -132,4 +139,5 @@ const struct sluice_host host_table = {
     .span_attribute = host_span_attribute,
     .span_attribute_each = host_span_attribute_each,
     .report = host_report,
+    .target_text = host_target_text,
 };

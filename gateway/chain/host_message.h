@@ -16,6 +16,9 @@ void *host_conf_alloc(struct sluice_setup *setup, size_t bytes);
 struct sluice_span host_conf_place(struct sluice_setup *setup);
 uint32_t host_workers(struct sluice_setup *setup);
 uint32_t host_attribute(struct sluice_setup *setup, struct sluice_span name);
+const struct sluice_template *host_template_make(struct sluice_setup *setup, const char *option,
+                                                 struct sluice_span text);
+struct sluice_span host_target_text(const struct sluice_target *target);
 
 /* -- host_message.c -- */
 bool host_field_get(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,

@@ -4,6 +4,7 @@
 #include "chain/host_message.h"
 #include "chain/plugin.h"
 #include "chain/set.h"
+#include "chain/template.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -115,4 +116,27 @@ uint32_t host_workers(struct sluice_setup *setup)
 uint32_t host_attribute(struct sluice_setup *setup, struct sluice_span name)
 {
     return attribute_number(&setup->set->attributes, name);
+}
+
+const struct sluice_template *host_template_make(struct sluice_setup *setup, const char *option,
+                                                 struct sluice_span text)
+{
+    const struct sluice_template *made;
+    struct text why;
+
+    text_init(&why, MESSAGE_BYTES);
+    made = template_new(text, &setup->set->attributes, setup->arena, &why);
+    if (!made) {
+        host_conf_error(setup, option,
+                        "write ${consumer.name}, ${request.field.NAME}, ${client.address/24/64} or "
+                        "${NAME.NAME:-default}",
+                        "%s", why.ptr ? why.ptr : "this text cannot be used");
+    }
+    text_fini(&why);
+    return made;
+}
+
+struct sluice_span host_target_text(const struct sluice_target *target)
+{
+    return target->text;
 }

@@ -233,6 +233,31 @@ void text_add_json(struct text *text, struct sluice_span bytes)
     }
 }
 
+size_t text_clean(struct sluice_span bytes, char *out, size_t room)
+{
+    size_t n = 0;
+
+    while (bytes.len > 0 && n < room) {
+        unsigned char c = (unsigned char)bytes.ptr[0];
+        size_t len = c < 0x80 ? 1 : utf8_len(bytes);
+        bool is_bad = c < 0x20 || c == 0x7f || len == 0 || is_c1(bytes.ptr, len);
+
+        if (len == 0)
+            len = 1;
+        if (!is_bad && len > room - n)
+            break;
+        if (is_bad) {
+            out[n++] = '?';
+        } else {
+            memcpy(out + n, bytes.ptr, len);
+            n += len;
+        }
+        bytes.ptr += len;
+        bytes.len -= len;
+    }
+    return n;
+}
+
 /* -- the rest ---------------------------------------------------------- */
 
 void text_reset(struct text *text)

@@ -38,6 +38,12 @@ void text_vformat(struct text *text, const char *format, va_list args)
  */
 void text_add_json(struct text *text, struct sluice_span bytes);
 
+/*
+ * Copy at most room bytes of a text that strangers chose to out, with '?' for each control byte
+ * and each that is not UTF-8; a character is copied whole or not at all. Returns how many.
+ */
+size_t text_clean(struct sluice_span bytes, char *out, size_t room);
+
 /* Empty, keeping the memory. */
 void text_reset(struct text *text);
 

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 enum { COLLECTORS_STEP = 16, US_PER_S = 1000000 };
 
@@ -164,9 +165,10 @@ static bool begin_sample(struct page *page, const char *suffix, const struct lab
     return true;
 }
 
-void page_sample(struct page *page, const struct label *labels, size_t n_labels, double value)
+static void sample(struct page *page, const char *suffix, const struct label *labels,
+                   size_t n_labels, double value)
 {
-    if (!begin_sample(page, "", labels, n_labels, NULL))
+    if (!begin_sample(page, suffix, labels, n_labels, NULL))
         return;
     if (isnan(value)) {
         text_add(page->out, SPAN("NaN"));
@@ -176,6 +178,11 @@ void page_sample(struct page *page, const struct label *labels, size_t n_labels,
         text_format(page->out, "%.15g", value);
     }
     text_add_char(page->out, '\n');
+}
+
+void page_sample(struct page *page, const struct label *labels, size_t n_labels, double value)
+{
+    sample(page, "", labels, n_labels, value);
 }
 
 static void count_sample(struct page *page, const char *suffix, const struct label *labels,
@@ -245,5 +252,29 @@ void page_histogram(struct page *page, const struct label *labels, size_t n_labe
         format_seconds(sum_us, page->out);
         text_add_char(page->out, '\n');
     }
+    count_sample(page, "_count", labels, n_labels, below);
+}
+
+void page_buckets(struct page *page, const struct label *labels, size_t n_labels,
+                  const struct page_buckets *buckets)
+{
+    uint64_t below = 0;
+
+    if (BUG(page->type != PAGE_HISTOGRAM))
+        return;
+    for (size_t i = 0; i <= buckets->n_bounds; i++) {
+        char bound[32] = "+Inf";
+        struct label le = {"le", SPAN("")};
+
+        if (i < buckets->n_bounds)
+            snprintf(bound, sizeof(bound), "%.15g", buckets->bounds[i]);
+        le.value = span_of(bound);
+        below += buckets->n[i];
+        if (begin_sample(page, "_bucket", labels, n_labels, &le)) {
+            text_add_number(page->out, below);
+            text_add_char(page->out, '\n');
+        }
+    }
+    sample(page, "_sum", labels, n_labels, buckets->sum);
     count_sample(page, "_count", labels, n_labels, below);
 }

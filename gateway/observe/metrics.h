@@ -44,6 +44,17 @@ void page_sample(struct page *page, const struct label *labels, size_t n_labels,
 void page_count(struct page *page, const struct label *labels, size_t n_labels,
                 uint64_t value); /* exact beyond 2^53 */
 
+/* A histogram with bounds of its own, and not a fixed unit. */
+struct page_buckets {
+    const double *bounds; /* upper ones, rising */
+    const uint64_t *n;    /* in each bucket alone; one more than bounds: what is above them all */
+    size_t n_bounds;
+    double sum;
+};
+
+void page_buckets(struct page *page, const struct label *labels, size_t n_labels,
+                  const struct page_buckets *buckets);
+
 /* The sum of n histograms (one per worker, stride bytes apart) as _bucket, _sum and _count; le in
  * seconds. */
 void page_histogram(struct page *page, const struct label *labels, size_t n_labels,

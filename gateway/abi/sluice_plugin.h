@@ -580,7 +580,8 @@ struct sluice_host {
     /*
      * Bytes under a key. get copies at most cap bytes to out and says how many there are; serial
      * grows with each set of the key: what was made of a value can be kept beside its serial. A
-     * lock is held for the copy only.
+     * lock is held for the copy only. A full map drops what has expired, then what was used longest
+     * ago. ttl_ms 0: one hour.
      */
     enum sluice_shared (*map_get)(struct sluice_map *map, struct sluice_span key, void *out,
                                   size_t cap, size_t *len, uint64_t *serial);

@@ -60,6 +60,21 @@ const struct chain *chain_front(const struct chain_set *set, unsigned listener, 
 /* The plugins of an upstream; NULL: none. */
 const struct chain *chain_back(const struct chain_set *set, unsigned upstream);
 
+/* Where URLs of options lead: an upstream of its own for each address. */
+struct chain_url {
+    struct sluice_span name;     /* "url:https://host:443", for logs and metrics */
+    struct sluice_span endpoint; /* "host:443" */
+    bool is_tls;
+    struct mark at; /* where it was named first */
+};
+
+/*
+ * The upstreams for URLs: their indexes follow those of the upstreams that were given. i from 0 to
+ * chain_set_urls() - 1. NULL is fine.
+ */
+size_t chain_set_urls(const struct chain_set *set);
+const struct chain_url *chain_set_url(const struct chain_set *set, size_t i);
+
 /* A number that changes with the files that options name. */
 uint64_t chain_set_files(const struct chain_set *set, uint64_t stamp);
 

@@ -84,6 +84,7 @@ struct sluice_place {
     struct sluice_call call;         /* as the worker's own callbacks get it */
     struct list pending;             /* of struct chain_pending that belong to the worker */
     unsigned n_pending;
+    struct list doors;   /* of struct sluice_door: for other threads */
     bool is_broken;      /* worker_start failed: each phase answers SLUICE_FAIL */
     bool is_ended;       /* worker_stop is next: nothing new begins */
     struct text *report; /* borrowed while somebody asks; else NULL */
@@ -132,6 +133,9 @@ void pending_finish(struct chain_pending *pending, chain_finish_fn *finish, void
 /* Run a worker's own callback, as pending_finish() does without an exchange (door/post). */
 void place_run(struct sluice_place *place, chain_finish_fn *run, void *arg);
 
+/* Nobody comes in by the doors of this place any more (host_door.c). */
+void doors_end(struct sluice_place *place);
+
 /* -- what options point to --------------------------------------------------------- */
 
 struct sluice_upstream {
@@ -141,8 +145,9 @@ struct sluice_upstream {
 
 /* An URL, or a path at an upstream. */
 struct sluice_target {
-    struct sluice_span text;                  /* as written */
-    const struct sluice_upstream *upstream;   /* NULL: the address of the URL */
+    struct sluice_span text;                /* as written */
+    const struct sluice_upstream *upstream; /* of an URL: the set's own for its address */
+    bool is_url;
     bool is_tls;                              /* of an URL */
     struct sluice_span authority, host, port; /* of an URL; port as text: "443"; host without [] */
     struct sluice_span path;                  /* with its query, begins with '/' */

@@ -214,9 +214,13 @@ static enum err parse_target(struct bind *bind, const struct tree *node, void *o
     if (target->is_tls || span_starts(target->text, SPAN("http://"))) {
         size_t skip = target->is_tls ? 8 : 7;
 
+        target->is_url = true;
         if (is_plain(target->text) &&
-            split_url(target, span_make(target->text.ptr + skip, target->text.len - skip)))
+            split_url(target, span_make(target->text.ptr + skip, target->text.len - skip))) {
+            if (build_of(bind))
+                target->upstream = set_url(build_of(bind)->set, target);
             return OK;
+        }
         notes_error(bind->notes, node->at,
                     "write http://HOST[:PORT]/PATH, https://..., or "
                     "UPSTREAM/PATH",

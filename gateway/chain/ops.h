@@ -50,6 +50,34 @@ enum chain_attribute {
 };
 #undef CHAIN_ATTRIBUTE_MEMBER
 
+struct call;
+struct mailbox;
+struct redis_call;
+
+/* A request of the gateway's own. Everything is copied. */
+struct chain_http_request {
+    unsigned upstream; /* by its index in the snapshot */
+    struct sluice_span method;
+    struct sluice_span target; /* path and query */
+    struct sluice_span host;   /* empty: what the upstream's own rule says */
+    const struct sluice_pair *fields;
+    size_t n_fields;
+    struct sluice_span body;
+    uint64_t total_ms;
+    size_t max_body; /* of the answer */
+};
+
+/* How it ended; valid for the length of the call. */
+struct chain_http_answer {
+    enum sluice_http_end end;
+    const struct response *response; /* NULL unless SLUICE_HTTP_OK */
+    struct sluice_span body;
+    struct arena *arena; /* for what the callee makes of it */
+};
+
+typedef void chain_http_fn(void *arg, const struct chain_http_answer *answer);
+typedef void chain_redis_fn(void *arg, const struct sluice_redis_reply *reply);
+
 struct chain_ops {
     /*
      * Bracket what befalls an exchange from outside (a completion, a deadline). leave() runs its
@@ -75,6 +103,22 @@ struct chain_ops {
     void (*send)(void *owner, enum chain_flow flow, struct sluice_span part, bool last);
     /* Microseconds since 1970, as of this turn. worker is the owner of the chain's worker. */
     uint64_t (*wall_us)(void *worker);
+
+    /* -- of workers and views: what leaves the gateway, and what comes to a worker by mail -- */
+
+    struct mailbox *(*mailbox)(void *worker);
+    /*
+     * Ask over HTTP, by the upstreams of a view (the owner of a chain_holder). NULL: the request is
+     * malformed or too large, or no memory is left. done is called once, from the loop; the call
+     * is then over. cancel: it will not be called.
+     */
+    struct call *(*http_start)(void *view, const struct chain_http_request *request,
+                               chain_http_fn *done, void *arg);
+    void (*http_cancel)(struct call **call);
+    /* One command for Redis, in the same way; NULL also when none is configured. */
+    struct redis_call *(*redis_start)(void *worker, const struct sluice_span *argv, size_t n,
+                                      uint64_t timeout_ms, chain_redis_fn *done, void *arg);
+    void (*redis_cancel)(struct redis_call **call);
 };
 
 #endif /* CHAIN_OPS_H */

@@ -10,6 +10,9 @@
 #include "base/log.h"
 #include "chain/home.h"
 #include "chain/options.h"
+#include "chain/shared.h"
+#include "core/helpers.h"
+#include "observe/series.h"
 
 #include <dlfcn.h>
 
@@ -120,6 +123,9 @@ struct chain_home *home_new(struct tally *tally, unsigned n_workers)
     list_init(&home->plugins);
     home->tally = tally;
     home->n_workers = n_workers;
+    home->shared = shared_new();
+    home->series = series_new(n_workers);
+    home->helpers = helpers_new();
     text_init(&home->dirs, 4L * PATH_BYTES);
     if (named)
         text_add(&home->dirs, span_of(named));
@@ -156,8 +162,24 @@ void home_free(struct chain_home **home)
             plugin->handle = NULL;
         unload(plugin);
     }
+    home_quiet(old);
+    shared_free(&old->shared);
+    series_free(&old->series);
     text_fini(&old->dirs);
     alloc_free(old);
+}
+
+void home_set_helpers(struct chain_home *home, unsigned threads, size_t queue)
+{
+    enum err err = helpers_set(home->helpers, threads, queue);
+
+    if (err)
+        log_error("helper threads cannot be started", F_UINT("wanted", threads), F_ERR(err));
+}
+
+void home_quiet(struct chain_home *home)
+{
+    helpers_free(&home->helpers);
 }
 
 /* -- files --------------------------------------------------------------------------- */

@@ -22,6 +22,13 @@ struct set_file {
     struct set_file *next;
 };
 
+/* An address that URLs name: an upstream that nobody wrote. */
+struct set_url {
+    struct sluice_upstream upstream;
+    struct chain_url url;
+    struct set_url *next;
+};
+
 struct chain_set {
     struct chain_home *home; /* borrowed, outlives us */
     struct arena *arena;     /* borrowed: the snapshot's, in which we live */
@@ -36,12 +43,17 @@ struct chain_set {
     unsigned max_back; /* entries of the longest */
     struct attributes attributes;
     const struct sluice_upstream *upstreams;
+    struct set_url *urls, *last_url; /* in the order of their indexes */
+    size_t n_urls;
     struct set_file *files;
     uint64_t files_stamp;
 };
 
 /* The plugin of that name, loaded when it is named first; NULL and a note when it cannot be. */
 struct plugin *set_plugin(struct chain_build *build, struct sluice_span name, struct mark at);
+
+/* The upstream for an URL's address, made when it is named first. target has its parts. */
+const struct sluice_upstream *set_url(struct chain_set *set, const struct sluice_target *target);
 
 /* Remember a file, for chain_set_files(). path is copied. */
 void set_add_file(struct chain_set *set, const char *path);

@@ -195,7 +195,7 @@ void shared_collect(struct shared *shared, struct page *page)
             struct numbers numbers = numbers_of(state);
             const void *number = (const char *)&numbers + families[i].at;
             const struct label labels[] = {
-                {"plugin", state->id.plugin}, {"name", state->id.name}, {"key", state->id.key}};
+                {"plugin", state->id.plugin}, {"state", state->id.name}, {"key", state->id.key}};
 
             page_count(page, labels, sizeof(labels) / sizeof(labels[0]), *(const uint64_t *)number);
         }

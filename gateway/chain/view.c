@@ -55,6 +55,7 @@ static void start(struct sluice_place *place, struct chain_view *view, struct ch
                                        .conf = entry->conf,
                                        .worker = worker_memory(entry->about)};
     list_init(&place->pending);
+    list_init(&place->doors);
     if (entry->about->worker_start && !entry->about->worker_start(&place->call)) {
         place->is_broken = true;
         log_error("plugin cannot start on a worker", F_SPAN("place", entry->place),
@@ -65,6 +66,7 @@ static void start(struct sluice_place *place, struct chain_view *view, struct ch
 static void stop(struct sluice_place *place)
 {
     place->is_ended = true;
+    doors_end(place);
     pending_drop_all(&place->pending);
     if (place->entry->about->worker_stop)
         place->entry->about->worker_stop(&place->call);

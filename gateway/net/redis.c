@@ -649,6 +649,14 @@ void redis_set_peer(struct redis *redis, struct redis_peer *peer)
     loop_soon(redis->loop, &redis->work);
 }
 
+void redis_stop(struct redis *redis)
+{
+    redis_set_peer(redis, NULL);
+    list_each_safe (node, after, &redis->links) {
+        link_fail(list_entry(node, struct link, node), SPAN("the gateway ends"));
+    }
+}
+
 bool redis_has_peer(const struct redis *redis)
 {
     return redis->peer != NULL;

@@ -49,7 +49,7 @@ typedef void redis_done_fn(void *arg, const struct sluice_redis_reply *reply);
 /* rng and counters are borrowed, and outlive us. */
 struct redis *redis_new(struct loop *loop, struct rng *rng, struct redis_counters *counters);
 
-/* Cancels what is under way; the connections' memory is given back at the end of a turn. */
+/* Cancels what is under way; without redis_stop() before, the loop must turn once more. */
 void redis_free(struct redis **redis);
 
 /*
@@ -57,6 +57,12 @@ void redis_free(struct redis **redis);
  * sent ends where it was sent, and what waits goes to the new one.
  */
 void redis_set_peer(struct redis *redis, struct redis_peer *peer);
+
+/*
+ * Close all connections and send nothing more; what is under way is told at the end of the turn.
+ * One more turn, then redis_free() has nothing left to close.
+ */
+void redis_stop(struct redis *redis);
 
 /* -- actions ---------------------------------------------------------- */
 

@@ -28,7 +28,7 @@ struct call {
     struct upstream *upstream;
     struct alarm deadline;
     struct soon soon; /* it ended inside call_start(): told at the end of the turn */
-    call_done_fn *done;
+    chain_http_fn *done;
     void *arg; /* borrowed */
     enum call_state state;
     enum sluice_http_end end;
@@ -61,7 +61,7 @@ static void call_free(struct call *call)
 
 static void tell(struct call *call)
 {
-    struct call_answer answer = {.end = call->end, .arena = &call->arena};
+    struct chain_http_answer answer = {.end = call->end, .arena = &call->arena};
 
     if (call->end == SLUICE_HTTP_OK) {
         answer.response = &call->response;
@@ -480,7 +480,8 @@ static const struct conn_ops call_conn_ops = {
 /* -- life ---------------------------------------------------------------------------------- */
 
 /* The request's head, in the arena. */
-static enum err keep_request(struct call *call, const struct call_request *request)
+static enum err keep_request(struct call *call, const struct call_way *way,
+                             const struct chain_http_request *request)
 {
     struct arena *arena = &call->arena;
     struct fields *fields = &call->request.fields;
@@ -488,7 +489,7 @@ static enum err keep_request(struct call *call, const struct call_request *reque
     call->request.method_text = arena_copy(arena, request->method);
     call->request.method = method_find(call->request.method_text);
     call->target = arena_copy(arena, request->target);
-    call->host = arena_copy(arena, request->host);
+    call->host = arena_copy(arena, request->host.len > 0 ? request->host : way->host);
     call->content = arena_copy(arena, request->body);
     fields->line = arena_try(arena, (request->n_fields + 1) * sizeof(*fields->line));
     fields->cap = (uint16_t)(request->n_fields + 1);
@@ -532,7 +533,7 @@ static bool is_token(struct sluice_span text)
     return text.len > 0;
 }
 
-static bool is_sound(const struct call_request *request)
+static bool is_sound(const struct chain_http_request *request)
 {
     return is_token(request->method) && !span_equal(request->method, SPAN("CONNECT")) &&
            span_starts(request->target, SPAN("/")) && is_line_part(request->target) &&
@@ -540,8 +541,8 @@ static bool is_sound(const struct call_request *request)
            request->body.len <= CALL_SENT_MAX;
 }
 
-struct call *call_start(struct worker *worker, const struct call_request *request,
-                        call_done_fn *done, void *arg)
+struct call *call_start(struct worker *worker, const struct call_way *way,
+                        const struct chain_http_request *request, chain_http_fn *done, void *arg)
 {
     struct arena arena;
     struct call *call;
@@ -556,15 +557,15 @@ struct call *call_start(struct worker *worker, const struct call_request *reques
     }
     call->arena = arena;
     call->worker = worker;
-    call->upstream = request->upstream;
-    call->connect_ms = request->connect_ms;
+    call->upstream = way->upstream;
+    call->connect_ms = way->connect_ms;
     call->done = done;
     call->arg = arg;
     text_init(&call->body, request->max_body);
     lease_init(&call->lease, &call_conn_ops, on_ready);
     alarm_init(&call->deadline, on_deadline);
     soon_init(&call->soon, on_soon);
-    if (keep_request(call, request)) {
+    if (keep_request(call, way, request)) {
         call_free(call);
         return NULL;
     }

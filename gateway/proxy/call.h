@@ -15,7 +15,7 @@
 #ifndef PROXY_CALL_H
 #define PROXY_CALL_H
 
-#include "http/message.h"
+#include "chain/ops.h"
 
 struct call;
 struct upstream;
@@ -23,40 +23,21 @@ struct worker;
 
 enum { CALL_SENT_MAX = 1024 * 1024, CALL_FIELDS_MAX = 256 /* of a request */ };
 
-/* Borrowed for the call of call_start(), but for upstream, which must outlive the call. */
-struct call_request {
-    struct upstream *upstream;
-    uint64_t connect_ms; /* for each connection */
-    struct sluice_span method;
-    struct sluice_span target; /* path and query */
-    struct sluice_span host;   /* empty: the endpoint's address */
-    const struct sluice_pair *fields;
-    size_t n_fields;
-    struct sluice_span body; /* at most CALL_SENT_MAX */
-    uint64_t total_ms;
-    size_t max_body; /* of the answer */
-};
-
-/* How it ended. Everything lives for the length of call_done_fn. */
-struct call_answer {
-    enum sluice_http_end end;
-    const struct response *response; /* NULL unless OK */
-    struct sluice_span body;
-    struct arena *arena; /* for what the callee makes of it */
+/* How to reach an upstream. */
+struct call_way {
+    struct upstream *upstream; /* borrowed, outlives the call */
+    uint64_t connect_ms;       /* for each connection */
+    struct sluice_span host;   /* when the request has none; empty: the endpoint's address */
 };
 
 /*
- * Called by the loop once for each call that is not cancelled, never from inside call_start().
- * May start and cancel calls; the call it tells of is over: forget the pointer.
+ * Ask; request->upstream is not looked at. NULL: a field or the target is malformed, the body is
+ * too large, or no memory is left; done is then not called. Else done is called once, by the loop,
+ * never from inside here, unless the call is cancelled first. It may start and cancel calls; the
+ * call it tells of is over: forget the pointer.
  */
-typedef void call_done_fn(void *arg, const struct call_answer *answer);
-
-/*
- * Ask. NULL: a field or the target is malformed, the body is too large, or no memory is left; done
- * is then not called.
- */
-struct call *call_start(struct worker *worker, const struct call_request *request,
-                        call_done_fn *done, void *arg);
+struct call *call_start(struct worker *worker, const struct call_way *way,
+                        const struct chain_http_request *request, chain_http_fn *done, void *arg);
 
 /* End it at once, done is not called. NULL is fine, and so is the call that done tells of. */
 void call_cancel(struct call **call);

@@ -20,4 +20,7 @@ struct traffic_numbers {
 /* A metrics_collect_fn; arg is a struct traffic_numbers. */
 void collect_traffic(void *arg, struct page *page);
 
+/* A metrics_collect_fn; arg is the struct crew. */
+void collect_redis(void *crew_, struct page *page);
+
 #endif /* PROXY_COLLECT_H */

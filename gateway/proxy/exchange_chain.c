@@ -9,7 +9,9 @@
 #include "chain/chain.h"
 #include "chain/view.h"
 #include "http/target.h"
+#include "net/redis.h"
 #include "net/tls.h"
+#include "proxy/call.h"
 #include "proxy/worker.h"
 
 enum { ATTEMPT_SPARE = 8 /* lines that plugins typically add to a try */ };
@@ -255,6 +257,42 @@ static uint64_t op_wall_us(void *worker)
     return worker_wall_us(worker);
 }
 
+static struct mailbox *op_mailbox(void *worker_)
+{
+    const struct worker *worker = worker_;
+
+    return worker->mailbox;
+}
+
+/* What to say we want of it, when the request does not: "preserve" has nothing to preserve. */
+static struct sluice_span host_rule(const struct upstream_conf *conf)
+{
+    bool is_rule =
+        span_equal(conf->host, SPAN("preserve")) || span_equal(conf->host, SPAN("endpoint"));
+
+    return is_rule ? SPAN("") : conf->host;
+}
+
+static struct call *op_http_start(void *view_, const struct chain_http_request *request,
+                                  chain_http_fn *done, void *arg)
+{
+    const struct view *view = view_;
+    const struct upstream_conf *conf = view->snapshot->upstreams[request->upstream].conf;
+    const struct call_way way = {.upstream = view->upstreams[request->upstream],
+                                 .connect_ms = conf->timeout.connect_ms,
+                                 .host = host_rule(conf)};
+
+    return call_start(view->worker, &way, request, done, arg);
+}
+
+static struct redis_call *op_redis_start(void *worker_, const struct sluice_span *argv, size_t n,
+                                         uint64_t timeout_ms, chain_redis_fn *done, void *arg)
+{
+    struct worker *worker = worker_;
+
+    return redis_send(worker->redis, argv, n, timeout_ms, done, arg);
+}
+
 const struct chain_ops exchange_chain_ops = {
     .enter = op_enter,
     .leave = op_leave,
@@ -268,6 +306,11 @@ const struct chain_ops exchange_chain_ops = {
     .target_set = op_target_set,
     .upstream_set = op_upstream_set,
     .wall_us = op_wall_us,
+    .mailbox = op_mailbox,
+    .http_start = op_http_start,
+    .http_cancel = call_cancel,
+    .redis_start = op_redis_start,
+    .redis_cancel = redis_cancel,
 };
 
 /* -- the request ------------------------------------------------------------------------ */

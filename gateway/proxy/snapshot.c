@@ -1,7 +1,9 @@
 #include "proxy/snapshot.h"
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "chain/chain.h"
+#include "net/redis_conf.h"
 #include "net/tls.h"
 #include "proxy/counters.h"
 #include "upstream/upstream.h"
@@ -161,6 +163,51 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
     }
 }
 
+/* As if it had been written: { endpoints: [ HOST:PORT ], tls: true }. */
+static struct upstream_conf *conf_of_url(struct snapshot *snapshot, const struct chain_url *url,
+                                         struct notes *notes)
+{
+    const struct shape *shape = upstream_map_shape.element;
+    struct bind bind = {.arena = &snapshot->arena, .notes = notes};
+    struct upstream_conf *conf = arena_new(&snapshot->arena, sizeof(*conf));
+    struct endpoint_conf *endpoint = arena_new(&snapshot->arena, sizeof(*endpoint));
+
+    *endpoint = (struct endpoint_conf){.at = url->at, .address = url->endpoint, .weight = 1};
+    CHECK(shape_bind(&bind, shape, NULL, conf) == OK); /* nothing but presets */
+    conf->named = (struct named){.name = url->name, .at = url->at};
+    conf->source.endpoints = (struct items){endpoint, 1};
+    CHECK(shape_bind(&bind, &tls_client_shape, NULL, &conf->tls) == OK);
+    conf->tls.is_written = conf->tls.enabled = url->is_tls;
+    conf->tls.verify = true;
+    return conf;
+}
+
+/* The upstreams that URLs in options of plugins stand for, behind those that were written. */
+static void add_urls(struct snapshot *snapshot, const struct snapshot_parts *parts,
+                     struct notes *notes)
+{
+    size_t n = snapshot->n_upstreams, n_urls = chain_set_urls(snapshot->chains);
+    struct snapshot_upstream *all;
+
+    if (n_urls == 0)
+        return;
+    all = arena_new(&snapshot->arena, (n + n_urls + 1) * sizeof(*all));
+    memcpy(all, snapshot->upstreams, n * sizeof(*all));
+    for (size_t i = 0; i < n_urls; i++) {
+        const struct chain_url *url = chain_set_url(snapshot->chains, i);
+        struct upstream_conf *conf = conf_of_url(snapshot, url, notes);
+
+        all[n + i].conf = conf;
+        all[n + i].members = roster_plan(parts->draft, conf, notes);
+        all[n + i].tally =
+            tally_get(parts->tally, UPSTREAM_TALLY, url->name, sizeof(struct upstream_counters));
+        if (url->is_tls)
+            all[n + i].tls = tls_client_new(&conf->tls, notes);
+    }
+    snapshot->upstreams = all;
+    snapshot->n_upstreams = n + n_urls;
+}
+
 /* Load the plugins, and let them say what is wrong with their options. */
 static void add_chains(struct snapshot *snapshot, const struct snapshot_conf *conf,
                        const struct snapshot_parts *parts, struct notes *notes, bool check_only)
@@ -207,6 +254,7 @@ static void add_chains(struct snapshot *snapshot, const struct snapshot_conf *co
         spot->n_targets = route->n_targets;
     }
     snapshot->chains = parts->home ? chain_set_new(&wanted) : NULL;
+    add_urls(snapshot, parts, notes);
     if (snapshot->chains)
         snapshot->files_stamp = snapshot_files(snapshot);
 }
@@ -243,6 +291,7 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     add_upstreams(snapshot, conf, parts, notes);
     add_secrets(snapshot, parts, notes);
     add_routes(snapshot, conf, parts, notes);
+    snapshot->redis = redis_peer_new(&conf->redis, notes);
     if (snapshot->routes)
         add_chains(snapshot, conf, parts, notes, check_only);
     if (notes_errors(notes) == 0)
@@ -279,6 +328,7 @@ void snapshot_free(struct snapshot **snapshot)
     if (!old)
         return;
     chain_set_free(&old->chains);
+    redis_peer_unref(&old->redis);
     for (size_t i = 0; i < old->n_upstreams; i++) {
         members_unref(&old->upstreams[i].members);
         tls_client_unref(&old->upstreams[i].tls);

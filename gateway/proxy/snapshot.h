@@ -12,6 +12,7 @@
 #ifndef PROXY_SNAPSHOT_H
 #define PROXY_SNAPSHOT_H
 
+#include "net/redis_conf.h"
 #include "observe/access_log.h"
 #include "observe/tally.h"
 #include "observe/writer.h"
@@ -47,6 +48,7 @@ struct snapshot {
     const struct tally_block **route_tally;   /* struct route_counters, by route->index */
     const struct tally_block *unrouted_tally; /* the same, for requests that match none */
     struct chain_set *chains;                 /* owned; NULL: no plugins */
+    struct redis_peer *redis;                 /* shared; NULL: none */
     struct access_log_conf access_log;
     struct writer_file *access_file; /* owned; NULL: no access log */
     struct writer *writer;           /* borrowed, outlives us: whose file that is */
@@ -79,6 +81,7 @@ struct snapshot_conf {
     struct items routes;        /* for route_table_new() */
     const struct tree *plugins; /* of the top level; NULL: none */
     struct items plugin_path;   /* of struct sluice_span */
+    struct redis_conf redis;
     struct access_log_conf access_log;
 };
 

@@ -7,6 +7,7 @@
 #include "core/mailbox.h"
 #include "http/date.h"
 #include "net/listener.h"
+#include "net/redis_conf.h"
 #include "proxy/exchange_chain.h"
 #include "proxy/session.h"
 #include "upstream/upstream.h"
@@ -281,6 +282,7 @@ static void on_publish(void *worker_, struct letter *letter)
     struct publish_letter *publish = (struct publish_letter *)(void *)letter;
     struct view *old = worker->view;
 
+    redis_set_peer(worker->redis, publish->snapshot->redis);
     worker->view = view_new(worker, publish->snapshot);
     list_each_safe (node, after, &worker->ports) {
         port_follow(list_entry(node, struct port, link), worker);
@@ -508,6 +510,7 @@ static void on_stop(void *worker_, struct letter *letter)
     }
     sweep(worker, 0);
     view_unuse(&worker->view);
+    redis_stop(worker->redis);
     /* What was put off in this turn still runs; the loop ends with the next one. */
     loop_soon(worker->loop, &worker->last_turn);
 }
@@ -534,6 +537,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     rng_init(&worker->rng);
     worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
     upstreams_on_starved(worker->upstreams, on_starved, worker);
+    worker->redis = redis_new(worker->loop, &worker->rng, &worker->redis_counters);
     worker->chain = chain_worker_new(worker, worker->loop, &worker->rng, &exchange_chain_ops, index,
                                      crew->n_workers);
     worker->scratch = route_scratch_new();
@@ -559,6 +563,7 @@ void worker_free(struct worker **worker)
     *worker = NULL;
     mailbox_free(&old->mailbox);
     view_unuse(&old->view);
+    redis_free(&old->redis);
     upstreams_free(&old->upstreams);
     chain_worker_free(&old->chain);
     route_scratch_free(&old->scratch);

@@ -15,6 +15,7 @@
 #include "core/alarm.h"
 #include "core/loop.h"
 #include "http/message.h"
+#include "net/redis.h"
 #include "proxy/counters.h"
 #include "proxy/snapshot.h"
 
@@ -82,6 +83,8 @@ struct worker {
     struct mailbox *mailbox;
     struct view *view; /* the newest; NULL before the first snapshot */
     struct upstreams *upstreams;
+    struct redis *redis; /* owned; without a peer when none is configured */
+    struct redis_counters redis_counters;
     struct chain_worker *chain; /* owned */
     struct route_scratch *scratch;
     struct rng rng;

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "chain/home.h"
 #include "chain/plugin.h"
 #include "core/library.h"
 #include "core/mailbox.h"
@@ -322,6 +323,10 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     control->generation++;
     apply_log(control, &loaded->conf.log, &files.log);
     log_files_close(&files, control->writer); /* what is in use is held by its users */
+    if (snapshot->chains) {
+        home_set_helpers(control->home, (unsigned)loaded->conf.helpers.threads,
+                         loaded->conf.helpers.queue);
+    }
     publish(control, snapshot, loaded);
     roster_commit(&draft);
     consul_apply(control->consul, &control->conf.consul);
@@ -690,6 +695,8 @@ static void stop_workers(struct control *control)
     for (unsigned i = 0; i < crew->n_workers; i++) {
         thread_join(&control->thread[i]);
     }
+    if (control->home)
+        home_quiet(control->home);
     for (unsigned i = 0; i < crew->n_workers; i++) {
         worker_free(&crew->worker[i]);
     }
@@ -744,6 +751,8 @@ static void set_up_counting(struct control *control)
     metrics_add(control->metrics, collect_members, control->roster);
     metrics_add(control->metrics, health_collect, control->health);
     metrics_add(control->metrics, consul_collect, control->consul);
+    metrics_add(control->metrics, collect_redis, &control->crew);
+    metrics_add(control->metrics, home_collect, control->home);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 

@@ -6,6 +6,7 @@
 #include "server/gateway_conf.h"
 
 #include "base/log.h"
+#include "core/helpers.h"
 #include "http/target.h"
 #include "server/conf_rest.h"
 
@@ -195,6 +196,39 @@ static const struct shape limits_shape = {.kind = SHAPE_STRUCT,
                                           .fields = limits_fields,
                                           .title = "process limits"};
 
+/* -- helpers ---------------------------------------------------------------------- */
+
+static const struct shape helpers_threads = {.kind = SHAPE_UINT,
+                                             .size = sizeof(uint64_t),
+                                             .min = 1,
+                                             .max = HELPERS_MAX,
+                                             .what = "a number from 1 to 64"};
+static const struct shape helpers_queue = {.kind = SHAPE_UINT,
+                                           .size = sizeof(uint64_t),
+                                           .min = 1,
+                                           .max = 1000000,
+                                           .what = "a number from 1 to 1000000"};
+
+static const struct field helpers_fields[] = {
+    {.name = "threads",
+     .shape = &helpers_threads,
+     .offset = offsetof(struct helpers_conf, threads),
+     .preset = "2",
+     .help = "How many; they run only when a plugin is configured."},
+    {.name = "queue",
+     .shape = &helpers_queue,
+     .offset = offsetof(struct helpers_conf, queue),
+     .preset = "1024",
+     .help = "Work that may wait for a thread; more is refused, and the plugin decides what that "
+             "means."},
+    {.name = NULL},
+};
+static const struct shape helpers_shape = {.kind = SHAPE_STRUCT,
+                                           .size = sizeof(struct helpers_conf),
+                                           .fields = helpers_fields,
+                                           .scalar = "threads",
+                                           .title = "helpers"};
+
 /* -- the top level ------------------------------------------------------------------- */
 
 static void check_gateway(struct bind *bind, const struct tree *node, void *out)
@@ -286,6 +320,14 @@ static const struct field gateway_fields[] = {
              "then the longest prefix, then pattern, then none), methods, more fields, more query "
              "parameters; between equals, the first.",
      .example = "[ { match: { path: /orders }, upstream: app } ]"},
+    {.name = "redis",
+     .shape = &redis_shape,
+     .offset = AT(serving.redis),
+     .help = "Where plugins keep what several gateways share. An address alone means that."},
+    {.name = "helpers",
+     .shape = &helpers_shape,
+     .offset = AT(helpers),
+     .help = "Threads for work of plugins that takes its time, such as hashing passwords."},
     {.name = NULL},
 };
 

@@ -28,6 +28,10 @@ struct limits_conf {
     uint64_t connections; /* 0: by the descriptors the process may open */
 };
 
+struct helpers_conf {
+    uint64_t threads, queue;
+};
+
 struct gateway_conf {
     struct items include; /* always empty: tree_read() has followed it */
     uint64_t workers;     /* 0: auto */
@@ -38,6 +42,7 @@ struct gateway_conf {
     struct consul_conf consul;
     struct dns_conf dns; /* where an upstream says nothing else */
     uint64_t ready_timeout_ms;
+    struct helpers_conf helpers;
     struct snapshot_conf serving; /* listeners, upstreams, routes, access_log */
 };
 

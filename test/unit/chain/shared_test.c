@@ -121,9 +121,9 @@ START_TEST(states_say_their_numbers)
     state = with_number(shared);
     metrics_print(metrics, &out);
     ck_assert_ptr_nonnull(
-        strstr(out.ptr, "sluice_shared_keys{plugin=\"limit\",name=\"counts\",key=\"\"} 1\n"));
-    ck_assert_ptr_nonnull(
-        strstr(out.ptr, "sluice_shared_capacity{plugin=\"limit\",name=\"counts\",key=\"\"} 100\n"));
+        strstr(out.ptr, "sluice_shared_keys{plugin=\"limit\",state=\"counts\",key=\"\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(
+        out.ptr, "sluice_shared_capacity{plugin=\"limit\",state=\"counts\",key=\"\"} 100\n"));
     shared_unref(&state, 0);
     text_fini(&out);
     metrics_free(&metrics);

@@ -1,0 +1,71 @@
+"""A real Redis on a free port of loopback, started and stopped by tests."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Redis:
+    """One server. stop() and start() keep the port."""
+
+    def __init__(self, password=None):
+        self.folder = tempfile.mkdtemp(prefix="redis-")
+        self.password = password
+        self.process = None
+        self.port = None
+        for _ in range(5):  # somebody may take the port first
+            self.port = free_port()
+            if self.start():
+                return
+        raise AssertionError("redis-server does not start")
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                   "--appendonly", "no", "--dir", self.folder, "--daemonize", "no"]
+        if self.password:
+            command += ["--requirepass", self.password]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                return self.ask("PING") in (b"+PONG", b"-NOAUTH Authentication required.")
+            except OSError:
+                time.sleep(0.02)
+        return False
+
+    def ask(self, *words):
+        """The first line of the answer to one command."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+            commands = [words]
+            if self.password and words[0] != "PING":
+                commands.insert(0, ("AUTH", self.password))
+            lines = link.makefile("rb")
+            for command in commands:
+                text = f"*{len(command)}\r\n" + "".join(f"${len(w)}\r\n{w}\r\n" for w in command)
+                link.sendall(text.encode())
+                answer = lines.readline().rstrip(b"\r\n")
+            if answer.startswith(b"$") and answer != b"$-1":
+                answer = lines.readline().rstrip(b"\r\n")
+            return answer
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

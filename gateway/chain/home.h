@@ -26,6 +26,7 @@ struct chain_home {
     struct shared *shared;   /* owned: words and maps */
     struct series *series;   /* owned: metrics of plugins */
     struct helpers *helpers; /* owned: who does what is offloaded; NULL after home_quiet() */
+    uint64_t ticks_per_us;   /* 0: not measured yet */
 };
 
 /* So many helper threads, and so much room in their queue. Says so when it cannot be. */

@@ -8,6 +8,7 @@
 #include "chain/run.h"
 
 #include "base/ticks.h"
+#include "chain/plugin.h"
 #include "chain/set.h"
 #include "chain/state.h"
 #include "core/loop.h"
@@ -54,6 +55,12 @@ void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_pha
 {
     run->place = place;
     run->phase = phase;
+    run->words = (struct crash_words){.what = "plugin",
+                                      .name = place->entry->about->name,
+                                      .phase = phase_names[phase],
+                                      .id = place->entry->plugin->id,
+                                      .place = place->entry->place.ptr};
+    run->before = crash_say(&run->words);
     run->begun = ticks_now();
 }
 
@@ -63,6 +70,7 @@ void run_leave(struct run_call *run)
     uint64_t ticks = ticks_now() - run->begun;
     struct chain_phase_counters *counters = &run->place->counters->phase[run->phase];
 
+    (void)crash_say(run->before);
     counter_add(&counters->calls, 1);
     counter_add(&counters->ticks, ticks);
     if (ticks >= SLOW_US * per_us)

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "chain/host.h"
 #include "core/alarm.h"
+#include "core/crash.h"
 
 struct arena;
 
@@ -97,6 +98,8 @@ struct run_call {
     struct sluice_place *place;
     enum sluice_phase phase;
     uint64_t begun;
+    struct crash_words words;
+    const struct crash_words *before;
 };
 void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_phase phase);
 void run_leave(struct run_call *run);

@@ -53,6 +53,7 @@ static void *thread_run(void *arg)
 enum err thread_start(struct thread **thread, const char *name, thread_main_fn *main, void *arg)
 {
     struct thread *fresh = alloc_new(sizeof *fresh);
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t all, before;
     int failure;
 
@@ -62,6 +63,9 @@ enum err thread_start(struct thread **thread, const char *name, thread_main_fn *
 
     /* A new thread inherits the mask: no signal can reach it before it has blocked them itself. */
     sigfillset(&all);
+    /* But for those that tell of a fault of its own: core/crash.c says whose. */
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failure = pthread_create(&fresh->id, NULL, thread_run, fresh);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -19,8 +19,10 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "chain/collect.h"
 #include "chain/home.h"
 #include "chain/plugin.h"
+#include "core/crash.h"
 #include "core/library.h"
 #include "core/mailbox.h"
 #include "core/signals.h"
@@ -753,6 +755,7 @@ static void set_up_counting(struct control *control)
     metrics_add(control->metrics, consul_collect, control->consul);
     metrics_add(control->metrics, collect_redis, &control->crew);
     metrics_add(control->metrics, home_collect, control->home);
+    metrics_add(control->metrics, collect_plugins, control->home);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 
@@ -832,6 +835,7 @@ int control_run(const struct gateway_source *source)
         fprintf(stderr, "sluice: cannot start: %s\n", strerror(errno));
         return EXIT_FAILED;
     }
+    crash_install();
     h1_scan_choose(NULL);
     code = gateway_load(source, notes, &loaded) ? EXIT_REFUSED : start(&control, &loaded, notes);
     keep_notes(&control, notes, code == EXIT_FINE ? OK : ERR_CONFIG);

@@ -6,10 +6,11 @@
  */
 #include <sluice_plugin.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT };
+enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT, MODE_CRASH };
 
 struct conf {
     struct sluice_span word, field;
@@ -29,6 +30,7 @@ static const struct sluice_choice modes[] = {{"pass", MODE_PASS, "Go on."},
                                              {"reply", MODE_REPLY, "Answer."},
                                              {"fail", MODE_FAIL, "Be unable."},
                                              {"wait", MODE_WAIT, "Wait for nobody."},
+                                             {"crash", MODE_CRASH, "Take the gateway down."},
                                              {NULL, 0, NULL}};
 
 #define AT(member) offsetof(struct conf, member)
@@ -120,6 +122,9 @@ static enum sluice_verdict do_as_told(const struct sluice_call *call, uint32_t m
         return call->host->reply(call, &reply) ? SLUICE_REPLIED : SLUICE_FAIL;
     case MODE_FAIL:
         return SLUICE_FAIL;
+    case MODE_CRASH:
+        raise(SIGSEGV);
+        break;
     case MODE_WAIT:
         break;
     }

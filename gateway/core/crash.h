@@ -1,0 +1,23 @@
+/*
+ * crash.h - who was running when the process dies.
+ *
+ * A thread names what it is about to call, in words that stay where they are until it names
+ * something else. When a signal ends the process, these words go to stderr first; then the
+ * signal does what it would have done.
+ */
+#ifndef CORE_CRASH_H
+#define CORE_CRASH_H
+
+/* Static or longer-lived texts; NULL ends them early. */
+struct crash_words {
+    const char *what; /* "plugin" */
+    const char *name, *phase, *id, *place;
+};
+
+/* Once, before there are threads: for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT. */
+void crash_install(void);
+
+/* This thread's words from now on, borrowed; NULL: none. Returns those before. */
+const struct crash_words *crash_say(const struct crash_words *words);
+
+#endif /* CORE_CRASH_H */

@@ -370,15 +370,23 @@ static enum err aim_first(struct exchange *ex)
     return forwarded_apply(ex);
 }
 
+const struct route_target *exchange_target(struct exchange *ex)
+{
+    const struct route *route = ex->route;
+
+    if (!ex->target && route && route->action == ROUTE_FORWARD) {
+        ex->target =
+            route->n_targets == 1 ? route->targets : route_pick(route, rng_next(&ex->worker->rng));
+    }
+    return ex->target;
+}
+
 static enum progress step_aim(struct exchange *ex)
 {
     enum reason reason = REASON_INTERNAL;
     enum err err;
 
-    if (!ex->target) {
-        ex->target = ex->route->n_targets == 1 ? ex->route->targets
-                                               : route_pick(ex->route, rng_next(&ex->worker->rng));
-    }
+    (void)exchange_target(ex);
     if (ex->chain && !ex->extended) {
         err = exchange_chain_extend(ex);
         if (err == ERR_AGAIN)

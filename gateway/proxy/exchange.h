@@ -201,6 +201,9 @@ static inline void exchange_note_leader(struct exchange *ex)
 /* Send the request, head and end, as far as it has come; its attempt has a connection. */
 CHECKED enum err exchange_send_request(struct exchange *ex, struct attempt *attempt);
 
+/* Where it is forwarded to: one of the route's, picked when first asked; NULL: nowhere. */
+const struct route_target *exchange_target(struct exchange *ex);
+
 /* Answer with a reason's status, or cut when a head is out already. */
 void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail);
 

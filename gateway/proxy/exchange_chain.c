@@ -111,6 +111,7 @@ static struct sluice_span op_attribute(void *ex_, enum chain_attribute attribute
     struct exchange *ex = ex_;
     const struct request *request = &ex->request;
     static const struct sluice_span none = {NULL, 0};
+    const struct route_target *target;
 
     switch (attribute) {
     case CHAIN_METHOD:
@@ -140,7 +141,8 @@ static struct sluice_span op_attribute(void *ex_, enum chain_attribute attribute
     case CHAIN_ROUTE:
         return ex->route ? ex->route->name : none;
     case CHAIN_UPSTREAM:
-        return ex->target ? ex->target->upstream : none;
+        target = exchange_target(ex);
+        return target ? target->upstream : none;
     case CHAIN_ENDPOINT:
         return ex->endpoint;
     case CHAIN_STATUS:
@@ -233,15 +235,15 @@ static bool op_upstream_set(void *ex_, unsigned upstream)
     const struct snapshot *snapshot = ex->view->snapshot;
     struct route_target *target;
 
-    if (ex->target || !ex->route || ex->route->action != ROUTE_FORWARD ||
+    if (ex->attempt || ex->extended || !ex->route || ex->route->action != ROUTE_FORWARD ||
         upstream >= snapshot->n_upstreams)
         return false;
     for (size_t i = 0; i < ex->route->n_targets; i++) {
-        if (ex->route->targets[i].index == upstream)
+        if (ex->route->targets[i].index == upstream) {
             ex->target = &ex->route->targets[i];
+            return true;
+        }
     }
-    if (ex->target)
-        return true;
     target = arena_try(&ex->arena, sizeof(*target));
     if (!target)
         return false;

@@ -10,6 +10,7 @@
 enum {
     RATE_LIMITS_MAX = 16,       /* of one place */
     RATE_KEY_MAX = 1024,        /* bytes of a key's value: what is equal that far shares a limit */
+    RATE_NAME_MAX = 200,        /* bytes of a limit's name */
     RATE_TEXT_MAX = 1024 + 256, /* of a whole key: the limit's name and its value */
     RATE_REFILLS = 64,          /* leases fetched in the background at once, by one worker */
 };
@@ -102,8 +103,15 @@ bool rate_start(const struct sluice_host *host, struct sluice_setup *setup, void
 bool rate_key(const struct sluice_call *call, const struct rate_limit *limit,
               struct sluice_span *key);
 
-/* Tell the client where it stands: fields for a response (rate_fields.c). */
-void rate_tell(const struct sluice_call *call);
+/* Fields for a response, with room for their values and for one more field. */
+struct rate_fields_text {
+    struct sluice_pair field[4];
+    char row[3][RATE_NAME_MAX + 64];
+    size_t n;
+};
+
+/* What tells the client where it stands: standard, legacy or no fields (rate_fields.c). */
+void rate_tell(const struct sluice_call *call, struct rate_fields_text *text);
 
 /* Decide by the words that all workers share (rate_local.c). */
 void rate_take(const struct sluice_call *call, const struct rate_limit *limit,

@@ -305,7 +305,7 @@ static void name_it(struct place *place, struct rate_limit *limit, size_t index,
 
 static void check_name(struct place *place, const struct rate_limit *limit)
 {
-    bool is_bad = limit->name.len > 200;
+    bool is_bad = limit->name.len > RATE_NAME_MAX;
 
     for (size_t i = 0; i < limit->name.len; i++) {
         char c = limit->name.ptr[i];

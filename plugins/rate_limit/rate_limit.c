@@ -30,15 +30,19 @@ static enum sluice_verdict refuse(const struct sluice_call *call, size_t index)
     char seconds[24];
     int len = snprintf(seconds, sizeof(seconds), "%llu",
                        (unsigned long long)((answer->retry_ns + 999999999) / 1000000000));
-    struct sluice_pair field = {SLUICE_SPAN("retry-after"), {seconds, (size_t)len}};
+    struct rate_fields_text text;
     struct sluice_reply reply = {.size = sizeof(reply),
                                  .status = (uint32_t)conf->status,
                                  .reason = SLUICE_SPAN("rate_limited"),
                                  .content_type = conf->content_type,
                                  .body = conf->body,
-                                 .fields = &field,
-                                 .n_fields = answer->retry_ns > 0 ? 1 : 0};
+                                 .fields = text.field};
 
+    rate_tell(call, &text);
+    if (answer->retry_ns > 0)
+        text.field[text.n++] =
+            (struct sluice_pair){SLUICE_SPAN("retry-after"), {seconds, (size_t)len}};
+    reply.n_fields = text.n;
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : SLUICE_FAIL;
 }
 
@@ -197,7 +201,12 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
 
 static enum sluice_verdict on_response_head(const struct sluice_call *call)
 {
-    rate_tell(call);
+    struct rate_fields_text text;
+
+    rate_tell(call, &text);
+    for (size_t i = 0; i < text.n; i++) {
+        call->host->field_set(call, SLUICE_RESPONSE, text.field[i].name, text.field[i].value);
+    }
     return SLUICE_NEXT;
 }
 

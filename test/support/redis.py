@@ -1,6 +1,7 @@
 """A real Redis on a free port of loopback, started and stopped by tests."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -59,6 +60,13 @@ class Redis:
             if answer.startswith(b"$") and answer != b"$-1":
                 answer = lines.readline().rstrip(b"\r\n")
             return answer
+
+    def freeze(self):
+        """It takes connections and says nothing, until thaw() or stop()."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self):
         if self.process:

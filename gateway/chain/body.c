@@ -135,12 +135,17 @@ static void take_edit(struct chain_body *body)
         body->part = span_make("", 0);
 }
 
+/* Does the part lie in memory of this flow? */
+static bool is_ours(const struct chain_body *body)
+{
+    return body->part.len > 0 &&
+           (body->part.ptr == body->edit[body->current].ptr || body->part.ptr == body->kept.ptr);
+}
+
 /* The part is somebody else's memory: keep it while a seat waits. */
 static bool keep_part(struct chain_body *body)
 {
-    const struct text *edit = &body->edit[body->current];
-
-    if (body->part.len == 0 || body->part.ptr == edit->ptr || body->part.ptr == body->kept.ptr)
+    if (body->part.len == 0 || is_ours(body))
         return true;
     text_reset(&body->kept);
     text_add(&body->kept, body->part);
@@ -187,6 +192,8 @@ static enum chain_answer drain(struct sluice_exchange *ex, enum chain_flow flow)
             return CHAIN_GOES_ON;
         }
         ex->ops->send(ex->owner, flow, body->part, body->is_last);
+        if (is_ours(body))
+            ex->ops->flush(ex->owner); /* its memory is used again for the next part */
         if (body->queue.len == 0 && !body->queue_last)
             return CHAIN_GOES_ON;
         text_reset(&body->kept);

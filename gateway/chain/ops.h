@@ -99,8 +99,12 @@ struct chain_ops {
     bool (*upstream_set)(void *owner, unsigned upstream);
     /* Is there content in this direction, and has its head not gone on yet? */
     bool (*can_want_body)(void *owner, enum chain_flow flow);
-    /* Content that has passed all: send it on. The part is borrowed. last: its end as well. */
+    /*
+     * Content that has passed all: send it on. The part is borrowed until flush() has returned, or
+     * the exchange is left. last: its end as well.
+     */
     void (*send)(void *owner, enum chain_flow flow, struct sluice_span part, bool last);
+    void (*flush)(void *owner);
     /* Microseconds since 1970, as of this turn. worker is the owner of the chain's worker. */
     uint64_t (*wall_us)(void *worker);
 

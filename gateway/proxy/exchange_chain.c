@@ -38,6 +38,11 @@ static void op_send(void *ex, enum chain_flow flow, struct sluice_span part, boo
     exchange_chain_send(ex, flow, part, last);
 }
 
+static void op_flush(void *ex)
+{
+    exchange_flush(ex);
+}
+
 static bool op_can_want_body(void *ex_, enum chain_flow flow)
 {
     const struct exchange *ex = ex_;
@@ -301,6 +306,7 @@ const struct chain_ops exchange_chain_ops = {
     .wake = op_wake,
     .can_want_body = op_can_want_body,
     .send = op_send,
+    .flush = op_flush,
     .request = op_request,
     .fields = op_fields,
     .attribute = op_attribute,

@@ -108,6 +108,8 @@ void exchange_chain_send(struct exchange *ex, enum chain_flow flow, struct sluic
     enum sluice_phase phase =
         flow == CHAIN_REQUEST ? SLUICE_PHASE_REQUEST_TRAILERS : SLUICE_PHASE_RESPONSE_TRAILERS;
 
+    if (ex->state >= EX_REPLY)
+        return; /* it has ended meanwhile */
     if (trailers && trailers->n > 0 && chain_sees(ex->chain, phase)) {
         enum chain_answer answer = chain_trailers(ex->chain, flow);
 

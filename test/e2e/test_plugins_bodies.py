@@ -147,3 +147,42 @@ def test_an_expecting_client_is_told_to_continue(serve, upstream):
         assert client.read_head().status == 100
         client.send(b"hi")
         assert client.read_response("POST").body == b"HI"
+
+
+@pytest.mark.parametrize("mode", ["read", "edit", "whole"])
+@pytest.mark.parametrize("body", [b"hello", pattern(600 * KIB), [b"he", b"llo"]], ids=["length", "large", "chunked"])
+def test_held_parts_arrive_whole_and_in_order(serve, upstream, mode, body):
+    gateway = serve(editor(request=mode, response=mode, hold="8ms"))
+    whole = body if isinstance(body, bytes) else b"".join(body)
+    answer = gateway.ask("POST", body=body)
+    assert answer.body == whole and upstream.last.body == whole
+    assert gateway.metric("sluice_plugin_waits_total", plugin="editor") >= 2
+
+
+def test_a_client_that_leaves_while_a_part_is_held_ends_all(serve, upstream):
+    gateway = serve({"editor": {"request": "read", "hold": "1h"}, "wait": "1h"})
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+        wait_until(lambda: gateway.metric("sluice_plugin_waits_total", plugin="editor") == 1, what="a held part")
+        client.reset()
+    assert ended(gateway)["request_bytes"] == "5"
+
+
+def test_a_peer_is_not_read_while_its_content_is_held(serve, upstream):
+    gateway = serve({"editor": {"request": "read", "hold": "1h"}, "wait": "1h"})
+    sent = 0
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        client.sock.setblocking(False)
+        piece = b"x" * 65536
+        quiet = 0
+        while quiet < 20 and sent < 100000000:
+            try:
+                sent += client.sock.send(piece)
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+                wait_until(lambda: gateway.metrics(), what="an answer in between")
+        assert sent < 50000000, "the gateway took content that nobody takes"
+        client.reset()
+    assert int(ended(gateway)["request_bytes"]) < 1024 * KIB

@@ -53,7 +53,7 @@ def test_new_content_is_loaded_by_a_reload_and_the_old_unloaded_when_nobody_need
         assert len(mapped(gateway, "probe")) == 2 and first < mapped(gateway, "probe")
     wait_until(lambda: len(mapped(gateway, "probe")) == 1, what="the old file to go")
     assert not first & mapped(gateway, "probe")
-    assert len(done(gateway, "a")) == 1
+    wait_until(lambda: len(done(gateway, "a")) == 1, what="the end of the one that waited")
 
 
 def test_a_reload_without_change_loads_nothing(start, shelf):

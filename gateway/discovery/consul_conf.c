@@ -228,6 +228,11 @@ static const struct field consul_fields[] = {
      .preset = "10s",
      .help = "When more than half of the endpoints are gone at once, they are still used for this "
              "time, in which health checks decide."},
+    {.name = "register",
+     .shape = &consul_register_shape,
+     .offset = AT(registration),
+     .help = "The gateway itself as a service of the agent, for as long as its workers are alive.",
+     .example = "{ name: edge, port: 8080 }"},
     {.name = NULL},
 };
 

@@ -6,6 +6,7 @@
 
 #include "config/shape.h"
 #include "discovery/consul_guard.h"
+#include "discovery/consul_register_conf.h"
 #include "net/tls_conf.h"
 
 /* How an agent is to answer. */
@@ -42,6 +43,7 @@ struct consul_conf {
     uint64_t max_stale_ms; /* 0: none */
     int read;              /* enum consul_read */
     struct consul_guard_rules guard;
+    struct consul_register_conf registration;
 };
 
 /* What an upstream asks for. */

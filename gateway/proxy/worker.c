@@ -451,6 +451,35 @@ static void on_starved(void *worker_, struct sluice_span upstream)
     }
 }
 
+struct beat_letter {
+    struct letter letter;
+    uint64_t number;
+};
+
+static void on_beat(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct beat_letter *beat = (struct beat_letter *)(void *)letter;
+
+    __atomic_store_n(&worker->beat, beat->number, __ATOMIC_RELAXED);
+    alloc_free(beat);
+}
+
+uint64_t worker_silence_us(struct worker *worker)
+{
+    uint64_t silence_us = now_us() - worker->beat_asked_us;
+    struct beat_letter *beat;
+
+    /* One question at a time: a worker that hangs collects no letters. */
+    if (__atomic_load_n(&worker->beat, __ATOMIC_RELAXED) != worker->beat_asked)
+        return silence_us ? silence_us : 1;
+    beat = alloc_new(sizeof(*beat));
+    beat->number = ++worker->beat_asked;
+    worker->beat_asked_us = now_us();
+    mailbox_post(worker->mailbox, &beat->letter, on_beat);
+    return 0;
+}
+
 static void sweep(struct worker *worker, uint64_t quiet_us)
 {
     uint64_t now_us = loop_now_us(worker->loop);

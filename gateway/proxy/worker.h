@@ -99,6 +99,8 @@ struct worker {
     struct field_line *response_lines;
     uint64_t last_connection; /* so many sessions have begun here */
     uint64_t incoming;        /* atomic: connections handed to us that we have not taken yet */
+    uint64_t beat;            /* atomic: the number of the last question that was answered */
+    uint64_t beat_asked, beat_asked_us; /* the control thread's: the last one, and when */
     bool draining, said_drained;
     struct soon last_turn;
     struct alarm sweep; /* while draining: closes what has become idle */
@@ -141,6 +143,12 @@ void worker_add_port(struct worker *worker, struct sluice_span name, int fd,
  * they are done.
  */
 void worker_remove_port(struct worker *worker, struct sluice_span name);
+
+/*
+ * Does its loop turn? 0 when it has answered what the last call asked, and then it is asked again;
+ * else for how many microseconds it has not answered.
+ */
+uint64_t worker_silence_us(struct worker *worker);
 
 /* Stop accepting, end connections as they become idle; crew->on_drained follows. */
 void worker_drain(struct worker *worker);

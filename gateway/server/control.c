@@ -8,7 +8,9 @@
  *                         has found something, or on_deadline
  *   READY      PAUSING    begin_drain (SIGTERM, SIGINT, admin): readiness goes red
  *   PAUSING    DRAINING   on_pause_over: no new connections, idle ones are closed
- *   any        ended      finish: all connections gone, the timeout, or a second signal
+ *   DRAINING   LEAVING    leave: all connections gone, or the timeout
+ *   LEAVING    ended      finish, when a registry knows us no more or does not answer in time
+ *   any        ended      finish, at a second signal
  *
  * A configuration is applied in one way, at the start and later: read, check, build, open
  * sockets; only when all of that went well is it published.
@@ -28,6 +30,7 @@
 #include "core/signals.h"
 #include "core/thread.h"
 #include "discovery/consul.h"
+#include "discovery/consul_register.h"
 #include "http/h1_parse.h"
 #include "net/listener.h"
 #include "net/tls.h"
@@ -49,13 +52,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum phase { STARTING, READY, PAUSING, DRAINING, ENDED };
+enum phase { STARTING, READY, PAUSING, DRAINING, LEAVING, ENDED };
 
 enum {
     NOTES_MAX = 1024 * 1024,
     SPARE_DESCRIPTORS = 64, /* for listeners, logs, admin and the like */
     WATCH_MS = 5000,        /* how often to look whether certificates have changed */
     MIN_DESCRIPTORS = 128,
+    HANGS_US = 1000000, /* a worker that is merely busy turns its loop far more often */
 };
 
 struct control {
@@ -73,6 +77,7 @@ struct control {
     struct health *health;
     struct sources *sources;
     struct consul *consul;
+    struct consul_register *registration;
     struct roster *roster;
     struct tls_tickets *tickets;
     uint64_t tickets_us; /* when their newest key was made */
@@ -157,13 +162,32 @@ static void finish(struct control *control)
     loop_stop(control->loop);
 }
 
+static void on_gone(void *control_)
+{
+    struct control *control = control_;
+
+    if (control->phase == LEAVING)
+        finish(control);
+}
+
+/* All is served; who was told to send clients here knows by now, or in a moment. */
+static void leave(struct control *control)
+{
+    if (control->phase != DRAINING)
+        return;
+    control->phase = LEAVING;
+    alarm_disarm(&control->deadline);
+    if (!consul_register_end(control->registration))
+        finish(control);
+}
+
 static void on_worker_drained(void *control_, struct letter *letter)
 {
     struct control *control = control_;
 
     alloc_free(letter);
     if (++control->n_drained == control->crew.n_workers)
-        finish(control);
+        leave(control);
 }
 
 static void tell_drained(void *control_, unsigned worker)
@@ -172,6 +196,25 @@ static void tell_drained(void *control_, unsigned worker)
 
     (void)worker;
     mailbox_post(control->mailbox, alloc_new(sizeof(struct letter)), on_worker_drained);
+}
+
+/* For who tells a registry of us; names the workers that hang. */
+static bool are_workers_alive(void *control_, struct text *why)
+{
+    const struct crew *crew = &((struct control *)control_)->crew;
+    bool alive = true;
+
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        uint64_t silence_us = worker_silence_us(crew->worker[i]);
+
+        if (silence_us < HANGS_US)
+            continue;
+        text_format(why, "%sworker %u has not turned its loop for %llu.%llu s", alive ? "" : ", ",
+                    i, (unsigned long long)(silence_us / 1000000),
+                    (unsigned long long)(silence_us / 100000 % 10));
+        alive = false;
+    }
+    return alive;
 }
 
 /* -- the log ----------------------------------------------------------------- */
@@ -332,6 +375,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     publish(control, snapshot, loaded);
     roster_commit(&draft);
     consul_apply(control->consul, &control->conf.consul);
+    consul_register_apply(control->registration, &control->conf.consul);
     if (control->phase == STARTING) {
         control->opening = change;
     } else {
@@ -450,6 +494,7 @@ static void be_ready(struct control *control)
     alarm_disarm(&control->deadline);
     alarm_arm(control->loop, &control->watch, WATCH_MS);
     ports_apply(control->ports, &control->opening);
+    consul_register_begin(control->registration);
     log_info("ready", F_UINT("workers", control->crew.n_workers),
              F_STR("configuration", host_source(control)));
 }
@@ -509,10 +554,11 @@ static void on_deadline(struct alarm *alarm)
         log_warn(
             "drain timeout: connections still open are cut",
             F_UINT("connections", __atomic_load_n(&control->crew.connections, __ATOMIC_RELAXED)));
-        finish(control);
+        leave(control);
         return;
     }
     control->phase = DRAINING;
+    (void)consul_register_end(control->registration);
     for (unsigned i = 0; i < control->crew.n_workers; i++) {
         worker_drain(control->crew.worker[i]);
     }
@@ -528,6 +574,7 @@ static void begin_drain(void *control_)
     log_info("draining",
              F_UINT("connections", __atomic_load_n(&control->crew.connections, __ATOMIC_RELAXED)));
     control->phase = PAUSING;
+    consul_register_leave(control->registration);
     if (control->conf.drain.pause_ms > 0) {
         alarm_arm(control->loop, &control->deadline, control->conf.drain.pause_ms);
     } else {
@@ -740,6 +787,8 @@ static void set_up_counting(struct control *control)
     control->health = health_new(control->loop, control->crew.n_workers);
     control->sources = sources_new(control->loop);
     control->sources->consul = control->consul = consul_new(control->loop);
+    control->registration = consul_register_new(
+        control->loop, &(struct consul_register_host){control, are_workers_alive, on_gone});
     control->roster = roster_new(control->sources, control->shares);
     roster_on_change(control->roster, on_members, control);
     control->home = home_new(control->tally, control->crew.n_workers);
@@ -756,6 +805,7 @@ static void set_up_counting(struct control *control)
     metrics_add(control->metrics, collect_redis, &control->crew);
     metrics_add(control->metrics, home_collect, control->home);
     metrics_add(control->metrics, collect_plugins, control->home);
+    metrics_add(control->metrics, consul_register_collect, control->registration);
     metrics_add(control->metrics, process_collect, &control->process);
 }
 
@@ -771,6 +821,7 @@ static void tear_down(struct control *control)
     soon_cancel(&control->settled);
     roster_free(&control->roster);
     sources_free(&control->sources);
+    consul_register_free(&control->registration);
     consul_free(&control->consul);
     log_info("ended");
     log_set_sink(NULL, NULL);

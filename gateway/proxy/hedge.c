@@ -50,7 +50,7 @@ static void start(struct exchange *ex)
     enum reason reason;
     enum err err;
 
-    if (!upstream_has_other(upstream_of(ex), lease->endpoint))
+    if (!upstream_has_other(upstream_of(ex), lease))
         return;
     if (!upstream_take_retry(upstream_of(ex))) {
         count(ex, UPSTREAM_HEDGE_REFUSED);

@@ -231,10 +231,27 @@ static const struct shape helpers_shape = {.kind = SHAPE_STRUCT,
 
 /* -- the top level ------------------------------------------------------------------- */
 
+/* Who prefers a zone must know which is ours. */
+static void spread_zone(struct bind *bind, struct gateway_conf *conf)
+{
+    struct upstream_conf *upstream = conf->serving.upstreams.first;
+
+    for (size_t i = 0; i < conf->serving.upstreams.n; i++, upstream++) {
+        upstream->zone = conf->zone;
+        if (conf->zone.len == 0 && zone_conf_is_on(&upstream->zone_preference)) {
+            notes_warn(bind->notes, upstream->named.at,
+                       "write zone: NAME at the top level, or zone: \"${ZONE}\"",
+                       "upstream '%s' prefers our zone, which is not said",
+                       upstream->named.name.ptr);
+        }
+    }
+}
+
 static void check_gateway(struct bind *bind, const struct tree *node, void *out)
 {
-    const struct gateway_conf *conf = out;
+    struct gateway_conf *conf = out;
 
+    spread_zone(bind, conf);
     if (node->kind == TREE_MAP && !node->first) {
         notes_error(bind->notes, node->at, "the least is: routes: [ { echo: true } ]",
                     "the configuration is empty");
@@ -301,6 +318,12 @@ static const struct field gateway_fields[] = {
      .shape = &shape_plugins,
      .offset = AT(serving.plugins),
      .help = "For every request, in this order; responses pass them in reverse."},
+    {.name = "zone",
+     .shape = &shape_text,
+     .offset = AT(zone),
+     .help = "The zone this gateway runs in, as sources call it (\"${ZONE}\": from the "
+             "environment); for the upstreams with zone_preference.",
+     .example = "eu-1a"},
     {.name = "listeners",
      .shape = &listener_list_shape,
      .offset = AT(serving.listeners),

@@ -43,6 +43,7 @@ struct gateway_conf {
     struct dns_conf dns; /* where an upstream says nothing else */
     uint64_t ready_timeout_ms;
     struct helpers_conf helpers;
+    struct sluice_span zone;      /* where we run; "": not known */
     struct snapshot_conf serving; /* listeners, upstreams, routes, access_log */
 };
 

@@ -3,10 +3,11 @@
 #include "base/rng.h"
 #include "upstream/upstream.h"
 
+#include <math.h>
 #include <stddef.h>
 
 enum {
-    DRAWS = 4,       /* random ones before looking at each endpoint in turn */
+    DRAWS = 8,       /* before looking at each endpoint */
     WALK_MAX = 1024, /* slots looked at before each endpoint is, once */
 };
 
@@ -63,71 +64,137 @@ uint64_t balance_mix(uint64_t number)
 
 bool balance_is_fit(const struct lease *lease, const struct endpoint *endpoint)
 {
-    return !endpoint->out && lease_may_try(lease, endpoint) && endpoint_has_room(endpoint);
+    return lease_may_try(lease, endpoint) && endpoint_has_room(endpoint);
 }
 
-struct endpoint *balance_draw(struct upstream *upstream, const struct lease *lease, size_t skip,
+/* The endpoint of the band that this part of its weights hits. */
+static size_t find_by_weight(const struct band *band, uint64_t at)
+{
+    size_t low = 0;
+    size_t high = band->n - 1;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (band->reach[middle] > at) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* An endpoint in its slow start takes its part of the draws that hit it. */
+static bool accepts(const struct upstream *upstream, const struct endpoint *endpoint)
+{
+    uint64_t full = (uint64_t)endpoint->member.weight * ENDPOINT_FULL;
+    uint64_t weight = endpoint_weight(endpoint);
+
+    return weight == full || rng_below(upstream->rng, full) < weight;
+}
+
+/* What is out must not send its share to its neighbour: add up who is left, and draw among them. */
+static struct endpoint *draw_among_fit(const struct band *band, const struct lease *lease,
+                                       size_t skip, size_t *index)
+{
+    struct endpoint *last = NULL;
+    uint64_t sum = 0;
+    uint64_t at;
+
+    for (size_t i = 0; i < band->n; i++) {
+        if (i != skip && balance_is_fit(lease, band->endpoint[i]))
+            sum += endpoint_weight(band->endpoint[i]);
+    }
+    at = rng_below(band->upstream->rng, sum);
+    for (size_t i = 0; i < band->n; i++) {
+        uint64_t weight;
+
+        if (i == skip || !balance_is_fit(lease, band->endpoint[i]))
+            continue;
+        weight = endpoint_weight(band->endpoint[i]);
+        last = band->endpoint[i];
+        *index = i;
+        if (at < weight)
+            break;
+        at -= weight;
+    }
+    return last; /* another worker may have filled the rest meanwhile */
+}
+
+struct endpoint *balance_draw(const struct band *band, const struct lease *lease, size_t skip,
                               size_t *index)
 {
-    const struct candidates *candidates = &upstream->candidates;
-    size_t n = candidates->n;
-    size_t at = rng_below(upstream->rng, n);
+    struct upstream *upstream = band->upstream;
 
-    /* Some draws, then each in turn from a random one on, so that it is found if there is one. */
-    for (size_t i = 0; n > 0 && i < DRAWS + n; i++) {
-        struct endpoint *endpoint = candidates->endpoint[at];
+    for (unsigned i = 0; i < DRAWS; i++) {
+        size_t at = band->same_weights
+                        ? rng_below(upstream->rng, band->n)
+                        : find_by_weight(band, rng_below(upstream->rng, band->weights));
+        struct endpoint *endpoint = band->endpoint[at];
 
-        if (at != skip && balance_is_fit(lease, endpoint)) {
+        if (at != skip && balance_is_fit(lease, endpoint) && accepts(upstream, endpoint)) {
             *index = at;
             return endpoint;
         }
-        at = i < DRAWS ? rng_below(upstream->rng, n) : (at + 1) % n;
     }
-    return NULL;
+    return draw_among_fit(band, lease, skip, index);
 }
 
 /*
- * Would one more request keep it at its share of the requests in flight, times the bound? The
- * share is rounded up, so there is always an endpoint within the bound.
+ * Would one more request keep it at its share of the band's requests in flight, times the bound?
+ * The share is rounded up, so there is always an endpoint within the bound.
  */
-static bool is_within_bound(const struct upstream *upstream, const struct endpoint *endpoint)
+static bool is_within_bound(const struct band *band, const struct endpoint *endpoint)
 {
-    uint64_t sum = upstream->candidates.weights;
+    const struct upstream *upstream = band->upstream;
+    uint64_t active = upstream->n_active * band->share / LEVELS_WHOLE + 1;
 
     return upstream->bound_percent == 0 ||
-           (uint64_t)endpoint->active * 100 * sum <
-               upstream->bound_percent * (upstream->n_active + 1) * endpoint->member.weight;
+           (uint64_t)endpoint->active * 100 * band->weights <
+               upstream->bound_percent * active * endpoint->member.weight;
 }
 
-static struct endpoint *walk_endpoints(const struct upstream *upstream, const struct lease *lease,
-                                       size_t first, bool bounded)
+/*
+ * By the highest of what key and id make together: an endpoint that comes or goes moves its own
+ * keys and no others. Looks at each endpoint of the band.
+ */
+static struct endpoint *walk_band(const struct band *band, const struct lease *lease, bool bounded)
 {
-    size_t n = upstream->n_endpoints;
+    struct endpoint *best = NULL;
+    double best_score = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        struct endpoint *endpoint = upstream->endpoint[(first + i) % n];
+    for (size_t i = 0; i < band->n; i++) {
+        struct endpoint *endpoint = band->endpoint[i];
+        uint64_t mixed = balance_mix(lease->key ^ endpoint->member.id);
+        double part = ((double)(mixed >> 11) + 0.5) / (double)(UINT64_C(1) << 53);
+        double score = -(double)endpoint->member.weight / log(part);
 
-        if (balance_is_fit(lease, endpoint) && (!bounded || is_within_bound(upstream, endpoint)))
-            return endpoint;
+        if (score > best_score && balance_is_fit(lease, endpoint) &&
+            (!bounded || is_within_bound(band, endpoint))) {
+            best = endpoint;
+            best_score = score;
+        }
     }
-    return NULL;
+    return best;
 }
 
-struct endpoint *balance_walk(struct upstream *upstream, const struct lease *lease, size_t at)
+struct endpoint *balance_walk(const struct band *band, const struct lease *lease, size_t at)
 {
+    const struct upstream *upstream = band->upstream;
     const struct slots *slots = &upstream->members->slots;
     size_t n = slots->n < WALK_MAX ? slots->n : WALK_MAX;
-    size_t first = slots->member[at];
     struct endpoint *found;
 
     for (size_t i = 0; i < n; i++) {
         struct endpoint *endpoint = upstream->endpoint[slots->member[at]];
 
-        if (balance_is_fit(lease, endpoint) && is_within_bound(upstream, endpoint))
+        if (band_has(band, endpoint) && balance_is_fit(lease, endpoint) &&
+            is_within_bound(band, endpoint))
             return endpoint;
         if (++at == slots->n)
             at = 0;
     }
-    found = walk_endpoints(upstream, lease, first, true);
-    return found ? found : walk_endpoints(upstream, lease, first, false);
+    found = walk_band(band, lease, true);
+    return found ? found : walk_band(band, lease, false);
 }

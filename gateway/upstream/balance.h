@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+struct band;
 struct endpoint;
 struct lease;
 struct members;
@@ -30,8 +31,11 @@ struct balance {
      */
     void (*prepare)(struct members *members);
 
-    /* An endpoint with room that the lease has not tried yet, or NULL when there is none. */
-    struct endpoint *(*pick)(struct upstream *upstream, const struct lease *lease);
+    /*
+     * An endpoint of the band with room that the lease has not tried yet, or NULL when there is
+     * none. One that the request names may be of another band.
+     */
+    struct endpoint *(*pick)(struct band *band, const struct lease *lease);
 
     /* An endpoint took so long to the head of its answer. May be NULL. */
     void (*on_latency)(struct endpoint *endpoint, uint64_t latency_us);
@@ -55,20 +59,20 @@ uint64_t balance_mix(uint64_t number);
 
 /* -- for the rules ---------------------------------------------------------- */
 
-/* Is it a candidate, may this lease have it, and is there room? Constant time. */
+/* May this lease have the candidate, and is there room? Constant time. */
 bool balance_is_fit(const struct lease *lease, const struct endpoint *endpoint);
 
 /*
- * A random fit endpoint other than the candidate at index skip (candidates.n: none to skip), and
- * its index among them; whatever the weights. NULL when there is none.
+ * A random fit endpoint of the band, by weight, other than the one at index skip (band->n: none to
+ * skip), and its index. NULL when there is none.
  */
-struct endpoint *balance_draw(struct upstream *upstream, const struct lease *lease, size_t skip,
+struct endpoint *balance_draw(const struct band *band, const struct lease *lease, size_t skip,
                               size_t *index);
 
 /*
- * The first fit endpoint within the bound from slot number at on, else any within it, else any.
- * NULL when there is none.
+ * The first fit endpoint of the band within the bound from slot number at on, else the key's choice
+ * of those within it, else of all. NULL when there is none.
  */
-struct endpoint *balance_walk(struct upstream *upstream, const struct lease *lease, size_t at);
+struct endpoint *balance_walk(const struct band *band, const struct lease *lease, size_t at);
 
 #endif /* UPSTREAM_BALANCE_H */

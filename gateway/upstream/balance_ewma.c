@@ -1,5 +1,5 @@
 /*
- * balance_ewma.c - the shorter expected wait of two endpoints chosen at random.
+ * balance_ewma.c - the shorter expected wait of two endpoints chosen at random by weight.
  *
  * The wait is the endpoint's recent time to the head of an answer, times the requests it would
  * have in flight (this worker's), by weight. The recent time is a moving average that forgets with
@@ -54,21 +54,25 @@ static double expected_us(const struct endpoint *endpoint)
     return latency > 1 ? latency : 1; /* requests in flight must always count */
 }
 
-static double cost(const struct endpoint *endpoint)
+/* Idle endpoints are compared by their times alone: the draws follow the weights already. */
+static double cost(const struct band *band, const struct endpoint *endpoint)
 {
-    return expected_us(endpoint) * (endpoint->active + 1.0) / (double)endpoint_weight(endpoint);
+    double mean = (double)band->weights * ENDPOINT_FULL / (double)band->n;
+
+    return expected_us(endpoint) *
+           (1 + endpoint->active * mean / (double)endpoint_weight(endpoint));
 }
 
-static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
+static struct endpoint *pick(struct band *band, const struct lease *lease)
 {
     struct endpoint *first, *second;
     size_t index;
 
-    first = balance_draw(upstream, lease, upstream->candidates.n, &index);
-    if (!first || upstream->candidates.n == 1)
+    first = balance_draw(band, lease, band->n, &index);
+    if (!first || band->n == 1)
         return first;
-    second = balance_draw(upstream, lease, index, &index);
-    return second && cost(second) < cost(first) ? second : first;
+    second = balance_draw(band, lease, index, &index);
+    return second && cost(band, second) < cost(band, first) ? second : first;
 }
 
 const struct balance balance_ewma = {.name = "peak_ewma", .pick = pick, .on_latency = on_latency};

@@ -125,13 +125,13 @@ static void prepare(struct members *members)
     draft_close(&draft);
 }
 
-static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
+static struct endpoint *pick(struct band *band, const struct lease *lease)
 {
-    if (upstream->candidates.n == 0)
-        return NULL;
-    if (!lease->has_key || upstream->members->slots.rule != &balance_maglev)
-        return balance_random.pick(upstream, lease);
-    return balance_walk(upstream, lease, lease->key % SLOTS);
+    const struct slots *slots = &band->upstream->members->slots;
+
+    if (!lease->has_key || slots->rule != &balance_maglev || slots->n == 0)
+        return balance_random.pick(band, lease);
+    return balance_walk(band, lease, lease->key % SLOTS);
 }
 
 const struct balance balance_maglev = {

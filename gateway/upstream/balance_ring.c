@@ -93,13 +93,13 @@ static size_t find(const struct slots *slots, uint64_t key)
     return low < slots->n ? low : 0;
 }
 
-static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
+static struct endpoint *pick(struct band *band, const struct lease *lease)
 {
-    if (upstream->candidates.n == 0)
-        return NULL;
-    if (!lease->has_key || upstream->members->slots.rule != &balance_ring)
-        return balance_random.pick(upstream, lease);
-    return balance_walk(upstream, lease, find(&upstream->members->slots, lease->key));
+    const struct slots *slots = &band->upstream->members->slots;
+
+    if (!lease->has_key || slots->rule != &balance_ring || slots->n == 0)
+        return balance_random.pick(band, lease);
+    return balance_walk(band, lease, find(slots, lease->key));
 }
 
 const struct balance balance_ring = {

@@ -60,13 +60,24 @@ static struct endpoint *find(const struct upstream *upstream, uint64_t id)
     return NULL;
 }
 
-static struct endpoint *pick(struct upstream *upstream, const struct lease *lease)
+/*
+ * May it be picked, in whichever band? One whose band has no share has done its time as a backup.
+ */
+static bool is_candidate(const struct candidates *candidates, const struct endpoint *endpoint)
 {
-    bool is_named = lease->has_key && upstream->candidates.n > 0 &&
-                    upstream->members->slots.rule == &balance_sticky;
-    struct endpoint *named = is_named ? find(upstream, lease->key) : NULL;
+    uint16_t band = candidates->band_of[endpoint->index];
 
-    return named && balance_is_fit(lease, named) ? named : balance_round.pick(upstream, lease);
+    return band != BAND_NONE && candidates->band[band].share > 0;
+}
+
+static struct endpoint *pick(struct band *band, const struct lease *lease)
+{
+    bool is_named = lease->has_key && band->upstream->members->slots.rule == &balance_sticky;
+    struct endpoint *named = is_named ? find(band->upstream, lease->key) : NULL;
+
+    return named && is_candidate(band->candidates, named) && balance_is_fit(lease, named)
+               ? named
+               : balance_round.pick(band, lease);
 }
 
 const struct balance balance_sticky = {

@@ -72,8 +72,15 @@ static const struct row upstream_rows[] = {
     {"sluice_upstream_queue_rejected_total", NULL, PAGE_COUNTER, "cause", "timeout",
      AT(rejected_timeout)},
     {"sluice_upstream_panic_picks_total",
-     "Requests for which an endpoint was chosen although none was known to be well.", PAGE_COUNTER,
+     "Requests for which an endpoint of a priority in panic was chosen, well or not.", PAGE_COUNTER,
      NULL, NULL, AT(panic_picks)},
+    {"sluice_upstream_backup_picks_total",
+     "Requests for which an endpoint of another priority than the first was chosen.", PAGE_COUNTER,
+     NULL, NULL, AT(backup_picks)},
+    {"sluice_upstream_zone_picks_total",
+     "Requests by the zone of the endpoint chosen, where zones are preferred.", PAGE_COUNTER,
+     "zone", "own", AT(near_picks)},
+    {"sluice_upstream_zone_picks_total", NULL, PAGE_COUNTER, "zone", "other", AT(far_picks)},
 };
 
 #undef AT

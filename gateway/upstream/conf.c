@@ -206,6 +206,28 @@ static const struct field upstream_fields[] = {
      .help = "The weight of an endpoint that is new, or well again, grows from a tenth to the "
              "whole in this time; not for the hashing rules. 0: at once.",
      .example = "30s"},
+    {.name = "panic_threshold",
+     .shape = &panic_shape,
+     .offset = offsetof(struct upstream_conf, levels.panic_percent),
+     .preset = "50",
+     .help =
+         "When a smaller percentage than this of the endpoints of a priority is well, and other "
+         "priorities cannot take its requests, they go to all of its endpoints (panic): those "
+         "that are left would only follow. 0: never; when nobody is well, requests are "
+         "answered with 503."},
+    {.name = "overprovisioning",
+     .shape = &overprovisioning_shape,
+     .offset = offsetof(struct upstream_conf, levels.overprovisioning_percent),
+     .preset = "140",
+     .help = "How many more requests than its part endpoints can take, in percent: at 140, a "
+             "priority takes all requests until fewer than 1/1.4 (71%) of its endpoints are well; "
+             "from there on the next priority takes what is missing."},
+    {.name = "zone_preference",
+     .shape = &zone_shape,
+     .offset = offsetof(struct upstream_conf, zone_preference),
+     .help = "Prefer endpoints of the gateway's own zone (see zone at the top level), as far as "
+             "their part of the capacity allows; the rest goes to other zones. Off when not given.",
+     .example = "{ min_endpoints: 3 }"},
     {.name = "host",
      .shape = &shape_text,
      .offset = offsetof(struct upstream_conf, host),

@@ -11,6 +11,7 @@
 #include "upstream/budget.h"
 #include "upstream/conf_deadline.h"
 #include "upstream/conf_health.h"
+#include "upstream/conf_levels.h"
 #include "upstream/conf_outlier.h"
 
 struct balance;
@@ -67,7 +68,10 @@ struct upstream_conf {
     int balance;               /* index for balance_get() */
     struct upstream_hash hash;
     struct upstream_sticky sticky;
-    uint64_t slow_start_ms;  /* 0: none */
+    uint64_t slow_start_ms; /* 0: none */
+    struct levels_rule levels;
+    struct zone_conf zone_preference;
+    struct sluice_span zone; /* of this gateway; "": unknown. The top level's, see server/ */
     struct sluice_span host; /* "preserve", "endpoint" or the text to send */
     struct upstream_connections connections;
     struct upstream_requests requests;

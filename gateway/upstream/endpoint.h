@@ -65,7 +65,7 @@ struct endpoint {
     uint64_t latency_at_us;   /* 0: no answer yet */
     struct tls_memory memory; /* the session to resume */
     uint32_t state;           /* share_state() as last seen */
-    bool out;                 /* not to be picked: not among the candidates */
+    uint32_t index;           /* in upstream->endpoint, unless retired */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     bool resting;             /* not in rotation: no new requests, nothing is kept */
     bool retired;

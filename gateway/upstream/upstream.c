@@ -128,6 +128,7 @@ static void fill_table(struct upstream *upstream, struct endpoint **old,
                 endpoint_begin_slowly(endpoint); /* where there were others, little by little */
         }
         endpoint_set_rotation(endpoint, i < members->n);
+        endpoint->index = (uint32_t)i;
         upstream->endpoint[i] = endpoint;
     }
     upstream->n_endpoints = members->n;
@@ -177,7 +178,7 @@ static struct upstream *upstream_new(struct upstreams *upstreams, struct sluice_
     upstream->loop = upstreams->loop;
     upstream->rng = upstreams->rng;
     upstream->name = alloc_text(name.ptr, name.len);
-    upstream->candidates.cursor = upstreams->worker; /* workers do not start in step */
+    list_init(&upstream->selections);
     list_init(&upstream->waiting);
     list_init(&upstream->retired);
     soon_init(&upstream->serve, serve);
@@ -195,7 +196,8 @@ static void end_if_unused(struct upstream *upstream)
     alarm_disarm(&upstream->look);
     members_unref(&upstream->members);
     tls_client_unref(&upstream->tls);
-    candidates_fini(upstream);
+    candidates_fini(&upstream->everything.candidates);
+    alloc_free(upstream->zone);
     alloc_free(upstream->endpoint);
     alloc_free(upstream->name);
     alloc_free(upstream);
@@ -211,6 +213,17 @@ static void set_tls(struct upstream *upstream, struct tls_client *tls)
     for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
         endpoint_renew(upstream->endpoint[i]);
     }
+}
+
+static void set_levels(struct upstream *upstream, const struct upstream_conf *conf)
+{
+    bool by_zone = zone_conf_is_on(&conf->zone_preference) && conf->zone.len > 0;
+
+    upstream->levels = conf->levels;
+    alloc_free(upstream->zone);
+    upstream->zone = by_zone ? alloc_text(conf->zone.ptr, conf->zone.len) : NULL;
+    upstream->zone_min = conf->zone_preference.min_endpoints;
+    upstream->version--; /* the next pick makes its candidates anew */
 }
 
 struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted)
@@ -233,15 +246,21 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->second_ends_us = 0; /* the slot may be another one */
     upstream->budget = conf->retry_budget;
     set_tls(upstream, wanted->tls);
+    set_levels(upstream, conf);
     upstream_set_members(upstream, wanted->members);
     return upstream;
 }
 
-bool upstream_has_other(const struct upstream *upstream, const struct endpoint *endpoint)
+static struct selection *selection_of(struct upstream *upstream, const struct lease *lease)
 {
-    const struct candidates *candidates = &upstream->candidates;
+    return lease->selection ? lease->selection : &upstream->everything;
+}
 
-    return candidates->n > 1 || (candidates->n == 1 && candidates->endpoint[0] != endpoint);
+bool upstream_has_other(struct upstream *upstream, const struct lease *lease)
+{
+    const struct candidates *candidates = &selection_of(upstream, lease)->candidates;
+
+    return candidates->n > 1 || (candidates->n == 1 && candidates->endpoint[0] != lease->endpoint);
 }
 
 bool upstream_take_retry(struct upstream *upstream)
@@ -295,6 +314,7 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     alarm_init(&lease->alarm, on_queue_alarm);
     lease->ops = ops;
     lease->ready = ready;
+    lease->selection = NULL;
     lease->upstream = NULL;
     lease->endpoint = NULL;
     lease->conn = NULL;
@@ -319,21 +339,48 @@ void lease_mark_tried(struct lease *lease)
 
 struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease)
 {
+    struct candidates *candidates;
+
     if (candidates_are_old(upstream))
         candidates_renew(upstream);
-    return upstream->balance->pick(upstream, lease);
+    candidates = &selection_of(upstream, lease)->candidates;
+    if (candidates->n_bands == 1)
+        return upstream->balance->pick(candidates->band, lease);
+    return candidates_pick(candidates, lease);
 }
 
 /* Is there one that the lease may have as soon as there is room? */
-static bool may_wait(const struct upstream *upstream, const struct lease *lease)
+static bool may_wait(struct upstream *upstream, const struct lease *lease)
 {
-    const struct candidates *candidates = &upstream->candidates;
+    const struct candidates *candidates = &selection_of(upstream, lease)->candidates;
 
     for (size_t i = 0; i < candidates->n; i++) {
         if (lease_may_try(lease, candidates->endpoint[i]))
             return true;
     }
     return false;
+}
+
+/* Where bands differ: of which one the endpoint is. */
+static void count_band(struct upstream *upstream, const struct lease *lease,
+                       const struct endpoint *endpoint)
+{
+    const struct candidates *candidates = &selection_of(upstream, lease)->candidates;
+    struct upstream_counters *counters = upstream->counters;
+    const struct band *band;
+
+    if (!candidates->panic && candidates->n_bands == 1 && !upstream->zone)
+        return;
+    band = &candidates->band[candidates->band_of[endpoint->index]];
+    if (band->panic)
+        counter_add(&counters->panic_picks, 1);
+    if (band->backup)
+        counter_add(&counters->backup_picks, 1);
+    if (upstream->zone)
+        counter_add(span_equal(endpoint->member.facts->zone, span_of(upstream->zone))
+                        ? &counters->near_picks
+                        : &counters->far_picks,
+                    1);
 }
 
 /* ERR_AGAIN: every endpoint that may be tried is full. */
@@ -349,8 +396,7 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     }
     if (!endpoint)
         return may_wait(upstream, lease) ? ERR_AGAIN : ERR_MISSING;
-    if (upstream->candidates.panic)
-        counter_add(&upstream->counters->panic_picks, 1);
+    count_band(upstream, lease, endpoint);
     if (upstream->caps_requests && !requests_take(lease, endpoint))
         return ERR_AGAIN;
     err = endpoint_lease(endpoint, lease, lease->fresh);
@@ -388,6 +434,7 @@ static void leave_queue(struct lease *lease)
     list_remove(&lease->link);
     alarm_disarm(&lease->alarm);
     upstream->n_waiting--;
+    selection_of(upstream, lease)->n_waiting--;
     counter_sub(&upstream->counters->waiting, 1);
     if (upstream->n_waiting == 0) {
         alarm_disarm(&upstream->look);
@@ -405,6 +452,7 @@ static enum err join_queue(struct upstream *upstream, struct lease *lease)
     list_append(&upstream->waiting, &lease->link);
     alarm_arm(upstream->loop, &lease->alarm, upstream->limits.queue_timeout_ms);
     counter_add(&upstream->counters->waiting, 1);
+    selection_of(upstream, lease)->n_waiting++;
     if (upstream->n_waiting++ == 0) {
         alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
         say_waiting(upstream, true);
@@ -417,8 +465,8 @@ enum err upstream_lease(struct upstream *upstream, struct lease *lease)
 {
     enum err err = ERR_AGAIN;
 
-    /* Who waits already comes first. */
-    if (upstream->n_waiting == 0)
+    /* Who waits already comes first, but for those who wait for others. */
+    if (upstream->n_waiting == 0 || selection_of(upstream, lease)->n_waiting == 0)
         err = try_lease(upstream, lease);
     return err == ERR_AGAIN ? join_queue(upstream, lease) : err;
 }
@@ -432,17 +480,37 @@ static void on_queue_alarm(struct alarm *alarm)
     lease->ready(lease, ERR_TIMEOUT);
 }
 
+/* The first in the queue whose selection is not known to be full; NULL when there is none. */
+static struct lease *next_waiting(struct upstream *upstream)
+{
+    list_each (node, &upstream->waiting) {
+        struct lease *lease = list_entry(node, struct lease, link);
+
+        if (!selection_of(upstream, lease)->is_blocked)
+            return lease;
+        if (list_is_empty(&upstream->selections))
+            return NULL;
+    }
+    return NULL;
+}
+
 static void serve(struct soon *soon)
 {
     struct upstream *upstream = list_entry(soon, struct upstream, serve);
+    struct lease *lease;
 
     upstream->refs++; /* a lease that ends in ready() must not take us away */
-    while (!list_is_empty(&upstream->waiting)) {
-        struct lease *lease = list_entry(upstream->waiting.next, struct lease, link);
+    upstream->everything.is_blocked = false;
+    list_each (node, &upstream->selections) {
+        list_entry(node, struct selection, link)->is_blocked = false;
+    }
+    while ((lease = next_waiting(upstream)) != NULL) {
         enum err err = try_lease(upstream, lease);
 
-        if (err == ERR_AGAIN)
-            break;
+        if (err == ERR_AGAIN) {
+            selection_of(upstream, lease)->is_blocked = true;
+            continue;
+        }
         leave_queue(lease);
         lease->ready(lease, err);
     }

@@ -12,8 +12,8 @@
 
 #include "core/alarm.h"
 #include "core/loop.h"
-#include "upstream/candidates.h"
 #include "upstream/endpoint.h"
+#include "upstream/selection.h"
 
 struct balance;
 struct rng;
@@ -29,10 +29,11 @@ struct lease {
     struct list link;   /* the upstream's queue */
     struct alarm alarm; /* ends the waiting */
     void (*ready)(struct lease *lease, enum err err);
-    const struct conn_ops *ops; /* set by the caller: what the connection's events do */
-    struct upstream *upstream;  /* borrowed while queued or held */
-    struct endpoint *endpoint;  /* borrowed while held */
-    struct conn *conn;          /* owned while held */
+    const struct conn_ops *ops;  /* set by the caller: what the connection's events do */
+    struct selection *selection; /* set by the caller; borrowed; NULL: of all endpoints */
+    struct upstream *upstream;   /* borrowed while queued or held */
+    struct endpoint *endpoint;   /* borrowed while held */
+    struct conn *conn;           /* owned while held */
     const struct endpoint *tried[LEASE_TRIES];
     uint8_t n_tried;
     uint8_t slots;   /* held of the caps of requests, see requests.h */
@@ -69,7 +70,8 @@ enum upstream_hedge_end {
 
 /* One worker's numbers of one upstream. */
 struct upstream_counters {
-    struct counter waiting, rejected_full, rejected_timeout, panic_picks;
+    struct counter waiting, rejected_full, rejected_timeout;
+    struct counter panic_picks, backup_picks, near_picks, far_picks;
     struct counter retries[UPSTREAM_RETRY_COUNT], retries_refused[UPSTREAM_REFUSAL_COUNT];
     struct counter hedges[UPSTREAM_HEDGE_COUNT];
     struct pace requests; /* begun: what the retry budget is a share of */
@@ -94,7 +96,12 @@ struct upstream {
     size_t n_endpoints, n_resting;
     struct list retired; /* of struct endpoint: named no more, still leased */
     size_t n_retired;
-    struct candidates candidates;
+    struct selection everything;
+    struct list selections; /* of struct selection, besides everything */
+    uint32_t version;       /* of the share group, as the candidates know it */
+    struct levels_rule levels;
+    char *zone;                /* owned; ours, when it is to be preferred; else NULL */
+    uint64_t zone_min;         /* endpoints of a level that are well, for zones to count */
     uint64_t bound_percent;    /* of the mean, for hashing rules; 0: none */
     uint64_t n_active;         /* leases of endpoints that are not retired */
     uint64_t slow_start_us;    /* 0: none */
@@ -148,6 +155,13 @@ void upstream_set_members(struct upstream *upstream, struct members *members);
 /* The same for the upstream of that name, if there is one. */
 void upstreams_set_members(struct upstreams *upstreams, struct members *members);
 
+/*
+ * The endpoints that subset chooses, made when new; the caller owns a reference and the upstream
+ * must live on. NULL for NULL, or a subset of all: that is what lease->selection wants.
+ */
+struct selection *upstream_select(struct upstream *upstream, const struct subset *subset);
+void selection_unref(struct selection **selection);
+
 /* The endpoint that the rule chooses for a lease now; NULL when there is none for it. */
 struct endpoint *upstream_pick(struct upstream *upstream, const struct lease *lease);
 
@@ -162,8 +176,8 @@ static inline void upstream_note_request(struct upstream *upstream, uint64_t now
     }
 }
 
-/* Could another endpoint than this one be tried? */
-bool upstream_has_other(const struct upstream *upstream, const struct endpoint *endpoint);
+/* Could another endpoint than the one it holds be tried for this lease? */
+bool upstream_has_other(struct upstream *upstream, const struct lease *lease);
 
 /* Spend one retry of the budget; false when nothing is left of it, which is counted. */
 bool upstream_take_retry(struct upstream *upstream);

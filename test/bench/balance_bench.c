@@ -91,13 +91,12 @@ static void measure(size_t n, crowd_weight_fn *weight)
     printf("%zu endpoints, %s weights\n", n, weight ? "uneven" : "equal");
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         struct crowd *crowd = crowd_open(rules[i].more, n, weight);
-        bool is_linear = rules[i].rule == 0 || rules[i].rule == 6;
         double ns;
 
         for (size_t at = 0; at < n; at++) {
             endpoint_note_latency(crowd->upstream->endpoint[at], 1000 + at % 7 * 100);
         }
-        ns = pick_ns(crowd, is_linear && n > 1000 ? 2000 : 500000);
+        ns = pick_ns(crowd, 500000);
         printf("  %-55s %9.0f ns/pick %7.2f ms/set\n", rules[i].more, ns,
                prepare_ms(crowd, rules[i].rule));
         crowd_close(&crowd);

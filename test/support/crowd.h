@@ -21,14 +21,19 @@ struct crowd {
     struct shares *shares;
     struct upstreams *all;
     struct upstream *upstream;
+    const char *zone; /* of the gateway; NULL: unknown */
 };
+
+/* What else is written of an endpoint: "zone: a"; NULL where one is wanted: nothing. */
+typedef const char *crowd_facts_fn(size_t i);
 
 /* The weight of an endpoint; NULL where one is wanted: all have 1. */
 typedef unsigned crowd_weight_fn(size_t i);
 
 static inline struct members *crowd_members(struct crowd *crowd, const char *more, size_t from,
                                             size_t to, crowd_weight_fn *weight,
-                                            struct upstream_conf *conf_out, struct arena *arena)
+                                            crowd_facts_fn *facts, struct upstream_conf *conf_out,
+                                            struct arena *arena)
 {
     struct notes *notes = notes_new();
     struct bind bind = {.arena = arena, .notes = notes};
@@ -40,8 +45,8 @@ static inline struct members *crowd_members(struct crowd *crowd, const char *mor
     text_init(&yaml, 4u << 20);
     text_format(&yaml, "app: { %s, endpoints: [ ", more);
     for (size_t i = from; i < to; i++) {
-        text_format(&yaml, "{ address: \"10.%zu.%zu.%zu:80\", weight: %u },", i >> 16, i >> 8 & 255,
-                    i & 255, weight ? weight(i) : 1);
+        text_format(&yaml, "{ address: \"10.%zu.%zu.%zu:80\", weight: %u, %s },", i >> 16,
+                    i >> 8 & 255, i & 255, weight ? weight(i) : 1, facts ? facts(i) : "");
     }
     text_format(&yaml, " ] }\n");
     CHECK(!yaml.cut);
@@ -49,15 +54,15 @@ static inline struct members *crowd_members(struct crowd *crowd, const char *mor
     CHECK(shape_bind(&bind, &upstream_map_shape, tree, &map) == OK);
     *conf_out = *(struct upstream_conf *)map.first;
     members = sets_make(conf_out, crowd->shares, crowd->upstream ? crowd->upstream->members : NULL);
-    CHECK(members && members->n == to - from);
+    CHECK(members && members_count(members) == to - from);
     text_fini(&yaml);
     notes_free(&notes);
     return members;
 }
 
 /* Endpoints from up to to, as a start or a reload that says more: "balance: random". */
-static inline void crowd_set(struct crowd *crowd, const char *more, size_t from, size_t to,
-                             crowd_weight_fn *weight)
+static inline void crowd_set_as(struct crowd *crowd, const char *more, size_t from, size_t to,
+                                crowd_weight_fn *weight, crowd_facts_fn *facts)
 {
     struct upstream_wanted wanted;
     struct upstream_conf conf;
@@ -66,7 +71,8 @@ static inline void crowd_set(struct crowd *crowd, const char *more, size_t from,
     struct arena arena;
 
     arena_init(&arena, NULL, 0);
-    members = crowd_members(crowd, more, from, to, weight, &conf, &arena);
+    members = crowd_members(crowd, more, from, to, weight, facts, &conf, &arena);
+    conf.zone = crowd->zone ? span_of(crowd->zone) : SPAN("");
     wanted = (struct upstream_wanted){
         .conf = &conf,
         .members = members,
@@ -79,7 +85,14 @@ static inline void crowd_set(struct crowd *crowd, const char *more, size_t from,
     arena_fini(&arena);
 }
 
-static inline struct crowd *crowd_open(const char *more, size_t n, crowd_weight_fn *weight)
+static inline void crowd_set(struct crowd *crowd, const char *more, size_t from, size_t to,
+                             crowd_weight_fn *weight)
+{
+    crowd_set_as(crowd, more, from, to, weight, NULL);
+}
+
+static inline struct crowd *crowd_open_as(const char *more, size_t n, crowd_weight_fn *weight,
+                                          crowd_facts_fn *facts)
 {
     struct crowd *crowd = alloc_new(sizeof(*crowd));
 
@@ -91,8 +104,13 @@ static inline struct crowd *crowd_open(const char *more, size_t n, crowd_weight_
     crowd->tally = tally_new(1);
     crowd->shares = shares_new(crowd->tally);
     crowd->all = upstreams_new(crowd->loop, &crowd->rng, 0);
-    crowd_set(crowd, more, 0, n, weight);
+    crowd_set_as(crowd, more, 0, n, weight, facts);
     return crowd;
+}
+
+static inline struct crowd *crowd_open(const char *more, size_t n, crowd_weight_fn *weight)
+{
+    return crowd_open_as(more, n, weight, NULL);
 }
 
 /* All requests are over. */

@@ -59,7 +59,7 @@ START_TEST(who_is_out_is_never_picked_and_comes_back)
         say(crowd, 2, SHARE_EJECTED, false);
         count_picks(crowd, true, count);
         ck_assert_msg(count[2] > 0 && count[7] == 0, "%s", all_rules[i]);
-        ck_assert_uint_eq(crowd->upstream->candidates.n, N - 1);
+        ck_assert_uint_eq(crowd->upstream->everything.candidates.n, N - 1);
         crowd_close(&crowd);
     }
 }
@@ -148,26 +148,248 @@ START_TEST(the_bound_is_about_those_that_are_left)
 }
 END_TEST
 
-START_TEST(when_nobody_is_well_everybody_is_picked)
+START_TEST(below_the_panic_threshold_everybody_is_picked)
 {
     for (size_t i = 0; i < RULES; i++) {
         struct crowd *crowd = crowd_open(all_rules[i], N, NULL);
+        const struct candidates *candidates = &crowd->upstream->everything.candidates;
         unsigned count[N];
 
         for (size_t at = 0; at < N; at++) {
             say(crowd, at, at % 2 ? SHARE_EJECTED : SHARE_CHECK_FAILED, true);
         }
+        for (size_t n_well = 0; n_well < N / 2; n_well++) {
+            count_picks(crowd, true, count);
+            for (size_t at = 0; at < N; at++) {
+                ck_assert_msg(count[at] > 0, "%s: %zu of %zu well", all_rules[i], at, n_well);
+            }
+            ck_assert(candidates->panic);
+            say(crowd, n_well, SHARE_EJECTED, false);
+            say(crowd, n_well, SHARE_CHECK_FAILED, false);
+        }
         count_picks(crowd, true, count);
         for (size_t at = 0; at < N; at++) {
-            ck_assert_msg(count[at] > 0, "%s: %zu", all_rules[i], at);
+            ck_assert_msg((count[at] > 0) == (at < N / 2), "%s: %zu", all_rules[i], at);
         }
-        ck_assert(crowd->upstream->candidates.panic);
-        say(crowd, 3, SHARE_EJECTED, false);
-        count_picks(crowd, true, count);
-        ck_assert_uint_eq(count[3], PICKS);
-        ck_assert(!crowd->upstream->candidates.panic);
+        ck_assert(!candidates->panic);
         crowd_close(&crowd);
     }
+}
+END_TEST
+
+START_TEST(without_panic_nobody_is_picked_when_nobody_is_well)
+{
+    for (size_t i = 0; i < RULES; i++) {
+        char more[128];
+        struct crowd *crowd;
+
+        snprintf(more, sizeof(more), "%s, panic_threshold: 0", all_rules[i]);
+        crowd = crowd_open(more, 2, NULL);
+        say(crowd, 0, SHARE_EJECTED, true);
+        ck_assert_uint_eq(pick(crowd, 7), 1);
+        say(crowd, 1, SHARE_EJECTED, true);
+        ck_assert_ptr_null(crowd_pick(crowd, NULL));
+        say(crowd, 0, SHARE_EJECTED, false);
+        ck_assert_uint_eq(pick(crowd, 7), 0);
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+/* -- priorities -------------------------------------------------------------- */
+
+/* Two levels of five. */
+static const char *two_levels(size_t i)
+{
+    return i < N / 2 ? "priority: 0" : "priority: 3";
+}
+
+/* How many of the picks were of the first level. */
+static double first_part(struct crowd *crowd, bool keyed, unsigned count[N])
+{
+    unsigned n = 0;
+
+    count_picks(crowd, keyed, count);
+    for (size_t i = 0; i < N / 2; i++) {
+        n += count[i];
+    }
+    return (double)n / PICKS;
+}
+
+START_TEST(a_level_hands_over_what_it_cannot_take)
+{
+    for (size_t i = 0; i < RULES; i++) {
+        struct crowd *crowd = crowd_open_as(all_rules[i], N, NULL, two_levels);
+        unsigned count[N];
+
+        ck_assert_double_eq(first_part(crowd, true, count), 1);
+        say(crowd, 0, SHARE_EJECTED, true); /* 4 of 5, times 1.4, is enough */
+        ck_assert_double_eq(first_part(crowd, true, count), 1);
+        say(crowd, 1, SHARE_EJECTED, true); /* 0.84 */
+        ck_assert_double_eq_tol(first_part(crowd, true, count), 0.84, 0.01);
+        say(crowd, 2, SHARE_EJECTED, true); /* 0.56 */
+        ck_assert_double_eq_tol(first_part(crowd, true, count), 0.56, 0.01);
+        for (size_t at = 5; at < N; at++) {
+            ck_assert_msg(count[at] > PICKS / 20, "%s: %zu has %u", all_rules[i], at, count[at]);
+        }
+        say(crowd, 3, SHARE_EJECTED, true);
+        say(crowd, 4, SHARE_EJECTED, true);
+        ck_assert_double_eq(first_part(crowd, true, count), 0);
+        say(crowd, 2, SHARE_EJECTED, false);
+        say(crowd, 3, SHARE_EJECTED, false);
+        say(crowd, 4, SHARE_EJECTED, false);
+        say(crowd, 1, SHARE_EJECTED, false);
+        ck_assert_double_eq(first_part(crowd, true, count), 1);
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+START_TEST(keys_that_stay_in_a_level_stay_with_their_endpoint)
+{
+    for (size_t i = 4; i < 6; i++) {
+        struct crowd *crowd = crowd_open_as(all_rules[i], N, NULL, two_levels);
+        size_t before[1000];
+        unsigned n_moved = 0;
+
+        for (unsigned key = 0; key < 1000; key++) {
+            before[key] = pick(crowd, key);
+        }
+        say(crowd, 0, SHARE_EJECTED, true);
+        say(crowd, 1, SHARE_EJECTED, true); /* 16% go to the other level */
+        for (unsigned key = 0; key < 1000; key++) {
+            size_t now = pick(crowd, key);
+
+            ck_assert_uint_eq(pick(crowd, key), now);
+            if (before[key] > 1 && now != before[key]) {
+                ck_assert_uint_ge(now, N / 2);
+                n_moved++;
+            }
+        }
+        ck_assert_uint_gt(n_moved, 60); /* 96 of the 600 whose endpoint is well */
+        ck_assert_uint_lt(n_moved, 140);
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+START_TEST(a_second_try_goes_to_the_next_level_when_the_first_has_nobody_else)
+{
+    struct crowd *crowd = crowd_open_as("balance: random", N, NULL, two_levels);
+    struct lease lease;
+
+    lease_init(&lease, NULL, NULL);
+    for (unsigned tries = 0; tries < N / 2; tries++) {
+        lease.endpoint = upstream_pick(crowd->upstream, &lease);
+        ck_assert_uint_lt(crowd_index(crowd, lease.endpoint), N / 2);
+        lease_mark_tried(&lease);
+    }
+    lease.endpoint = upstream_pick(crowd->upstream, &lease);
+    ck_assert_uint_ge(crowd_index(crowd, lease.endpoint), N / 2);
+    crowd_close(&crowd);
+}
+END_TEST
+
+START_TEST(all_levels_in_panic_share_by_their_size)
+{
+    struct crowd *crowd = crowd_open_as("balance: random", N, NULL, two_levels);
+    unsigned count[N];
+
+    for (size_t at = 0; at < N; at++) {
+        say(crowd, at, SHARE_CHECK_FAILED, true);
+    }
+    ck_assert_double_eq_tol(first_part(crowd, false, count), 0.5, 0.01);
+    for (size_t at = 0; at < N; at++) {
+        ck_assert_uint_gt(count[at], PICKS / 12);
+    }
+    crowd_close(&crowd);
+}
+END_TEST
+
+static const char *one_failing(size_t i)
+{
+    return i < N / 2 ? "state: failing" : "priority: 1";
+}
+
+START_TEST(who_fails_counts_as_not_well_and_is_the_last_resort)
+{
+    struct crowd *crowd = crowd_open_as("balance: maglev, hash: source", N, NULL, one_failing);
+    unsigned n_failing = 0;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        ck_assert_uint_lt(pick(crowd, i), N / 2); /* those in rotation come first */
+    }
+    for (size_t at = 0; at < N / 2; at++) {
+        say(crowd, at, SHARE_EJECTED, true);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        n_failing += pick(crowd, i) >= N / 2;
+    }
+    ck_assert_uint_gt(n_failing, 400);
+    ck_assert_uint_lt(n_failing, 600);
+    crowd_close(&crowd);
+}
+END_TEST
+
+/* -- zones ------------------------------------------------------------------- */
+
+/* Two of ten in zone a, the others in b. */
+static const char *two_zones(size_t i)
+{
+    return i % 5 == 0 ? "zone: a" : "zone: b";
+}
+
+static double near_part(struct crowd *crowd, unsigned count[N])
+{
+    count_picks(crowd, true, count);
+    return (double)(count[0] + count[5]) / PICKS;
+}
+
+START_TEST(our_own_zone_gets_what_its_capacity_allows)
+{
+    for (size_t i = 0; i < RULES; i++) {
+        char more[128];
+        struct crowd *crowd;
+        unsigned count[N];
+
+        snprintf(more, sizeof(more), "%s, zone_preference: true", all_rules[i]);
+        crowd = crowd_open_as(more, N, NULL, two_zones);
+        ck_assert_double_eq_tol(near_part(crowd, count), 0.2, 0.1); /* ours is not known */
+        crowd->zone = "a";
+        crowd_set_as(crowd, more, 0, N, NULL, two_zones);
+        ck_assert_double_eq_tol(near_part(crowd, count), 0.4, 0.015); /* 2 of 10, times 2 zones */
+        ck_assert_uint_gt(count[0], PICKS * 15 / 100);
+        ck_assert_uint_gt(count[1], PICKS * 4 / 100);
+        say(crowd, 5, SHARE_EJECTED, true);
+        ck_assert_double_eq_tol(near_part(crowd, count), 2.0 / 9, 0.01);
+        crowd->zone = "b"; /* has more than its part: all stay */
+        crowd_set_as(crowd, more, 0, N, NULL, two_zones);
+        ck_assert_double_eq(near_part(crowd, count), 0);
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+START_TEST(few_endpoints_and_panic_know_no_zones)
+{
+    struct crowd *crowd = crowd_open_as("balance: random", 5, NULL, two_zones);
+    const struct candidates *candidates;
+
+    crowd->zone = "a";
+    crowd_set_as(crowd, "zone_preference: true", 0, 5, NULL, two_zones);
+    candidates = &crowd->upstream->everything.candidates;
+    (void)crowd_pick(crowd, NULL);
+    ck_assert_uint_eq(candidates->n_bands, 1);
+    crowd_set_as(crowd, "zone_preference: { min_endpoints: 2 }", 0, 5, NULL, two_zones);
+    (void)crowd_pick(crowd, NULL);
+    ck_assert_uint_eq(candidates->n_bands, 2);
+    for (size_t at = 2; at < 5; at++) {
+        say(crowd, at, SHARE_EJECTED, true);
+    }
+    (void)crowd_pick(crowd, NULL);
+    ck_assert_uint_eq(candidates->n_bands, 1);
+    ck_assert(candidates->panic);
+    crowd_close(&crowd);
 }
 END_TEST
 
@@ -221,6 +443,13 @@ END_TEST
 
 UNIT_MAIN("upstream/candidates", who_is_out_is_never_picked_and_comes_back, all_causes_must_be_gone,
           the_share_of_who_is_out_goes_to_all_others_alike, keys_of_who_is_out_move_and_no_others,
-          the_bound_is_about_those_that_are_left, when_nobody_is_well_everybody_is_picked,
+          the_bound_is_about_those_that_are_left, below_the_panic_threshold_everybody_is_picked,
+          without_panic_nobody_is_picked_when_nobody_is_well,
+          a_level_hands_over_what_it_cannot_take,
+          keys_that_stay_in_a_level_stay_with_their_endpoint,
+          a_second_try_goes_to_the_next_level_when_the_first_has_nobody_else,
+          all_levels_in_panic_share_by_their_size,
+          who_fails_counts_as_not_well_and_is_the_last_resort,
+          our_own_zone_gets_what_its_capacity_allows, few_endpoints_and_panic_know_no_zones,
           who_comes_back_begins_slowly, what_is_known_stays_with_the_address,
           a_lease_does_not_wait_for_who_is_out)

@@ -105,6 +105,10 @@ START_TEST(every_number_has_its_family_and_labels)
     counter_add(&upstream->waiting, 6);
     counter_add(&upstream->rejected_full, 7);
     counter_add(&upstream->rejected_timeout, 8);
+    counter_add(&upstream->panic_picks, 71);
+    counter_add(&upstream->backup_picks, 72);
+    counter_add(&upstream->near_picks, 73);
+    counter_add(&upstream->far_picks, 74);
     check_page(tally,
                "# TYPE sluice_upstream_requests_total counter\n"
                "sluice_upstream_requests_total" LABELS "} 1\n"
@@ -146,7 +150,12 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"full\"} 7\n"
                "sluice_upstream_queue_rejected_total{upstream=\"app\",cause=\"timeout\"} 8\n"
                "# TYPE sluice_upstream_panic_picks_total counter\n"
-               "sluice_upstream_panic_picks_total{upstream=\"app\"} 0\n");
+               "sluice_upstream_panic_picks_total{upstream=\"app\"} 71\n"
+               "# TYPE sluice_upstream_backup_picks_total counter\n"
+               "sluice_upstream_backup_picks_total{upstream=\"app\"} 72\n"
+               "# TYPE sluice_upstream_zone_picks_total counter\n"
+               "sluice_upstream_zone_picks_total{upstream=\"app\",zone=\"own\"} 73\n"
+               "sluice_upstream_zone_picks_total{upstream=\"app\",zone=\"other\"} 74\n");
     tally_free(&tally);
 }
 END_TEST

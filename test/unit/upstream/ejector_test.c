@@ -240,7 +240,7 @@ START_TEST(an_ejection_outlives_other_members)
     crowd_set(it.crowd, "balance: random", 0, 3, NULL); /* and back */
     obey(&it);
     ck_assert(is_out(&it, 1));
-    ck_assert_uint_eq(it.crowd->upstream->candidates.n, 2);
+    ck_assert_uint_eq(it.crowd->upstream->everything.candidates.n, 2);
     close_scene(&it);
 }
 END_TEST

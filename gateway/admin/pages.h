@@ -51,7 +51,8 @@ void answer_problem(struct answer *answer, unsigned status, const char *detail);
 
 admin_page_fn page_list, page_health, page_ready, page_metrics; /* page_state.c */
 admin_page_fn page_config;                                      /* page_config.c */
-admin_page_fn page_upstreams, page_workers;                     /* page_traffic.c */
+admin_page_fn page_upstreams;                                   /* page_upstreams.c */
+admin_page_fn page_workers;                                     /* page_workers.c */
 admin_page_fn page_reload, page_drain, page_log;                /* page_action.c */
 
 #endif /* ADMIN_PAGES_H */

@@ -24,6 +24,12 @@ static inline void counter_sub(struct counter *counter, uint64_t n)
     __atomic_store_n(&counter->value, counter->value - n, __ATOMIC_RELAXED);
 }
 
+/* For gauges that are measured. */
+static inline void counter_set(struct counter *counter, uint64_t value)
+{
+    __atomic_store_n(&counter->value, value, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t counter_get(const struct counter *counter)
 {
     return __atomic_load_n(&counter->value, __ATOMIC_RELAXED);

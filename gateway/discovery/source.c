@@ -63,6 +63,11 @@ void source_conf_check(struct bind *bind, struct mark at, const struct source_co
     }
 }
 
+bool source_ages(const struct source *source)
+{
+    return !source->is_constant || source->names || (source->found && !source->found->literal);
+}
+
 const char *source_state_name(enum source_state state)
 {
     static const char *const names[] = {

@@ -177,6 +177,9 @@ struct found *source_found(const struct source *source);
 /* How it is doing; borrowed until the next event. */
 const struct source_status *source_status(const struct source *source);
 
+/* Can what is known grow old? A list of literal addresses in the configuration cannot. */
+bool source_ages(const struct source *source);
+
 /* "fresh" for SOURCE_FRESH. */
 const char *source_state_name(enum source_state state);
 

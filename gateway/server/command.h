@@ -24,6 +24,8 @@ enum option_id {
     OPTION_JSON,
     OPTION_MARKDOWN,
     OPTION_ADMIN,
+    OPTION_WATCH,
+    OPTION_INTERVAL,
     OPTION_FIELD,
     OPTION_LISTENER,
     OPTION_VERBOSE,
@@ -96,6 +98,7 @@ void command_add_json(struct text *out, struct sluice_span text);
 int command_run(const struct args *args);
 int command_check(const struct args *args);
 int command_reload(const struct args *args);
+int command_upstreams(const struct args *args);
 int command_explain(const struct args *args);
 int command_plugin(const struct args *args);
 int command_schema(const struct args *args);

@@ -17,6 +17,9 @@ const struct option_row option_table[OPTION_COUNT] = {
     [OPTION_ADMIN] = {"admin", 0, "ADDR", false,
                       "The admin listener (ADDR:PORT or unix:PATH); default that of the "
                       "configuration."},
+    [OPTION_WATCH] = {"watch", 'w', NULL, false, "Show it again and again, until q or Ctrl-C."},
+    [OPTION_INTERVAL] = {"interval", 'n', "TIME", false,
+                         "How long between two looks, such as 500ms or 2s; default 1s."},
     [OPTION_FIELD] = {"header", 'H', "'NAME: VALUE'", false,
                       "A field of the request; may be repeated."},
     [OPTION_LISTENER] = {"listener", 0, "NAME", false,
@@ -50,6 +53,15 @@ const struct command command_table[] = {
      .help = "Let the running gateway read its configuration again.",
      .more = "Asks the admin listener, and tells what it noted.\n",
      .run = command_reload},
+    {.name = "upstreams",
+     .operands = "[NAME]",
+     .max_operands = 1,
+     .options = TAKES(CONFIG) | TAKES(ADMIN) | TAKES(WATCH) | TAKES(INTERVAL) | TAKES(JSON),
+     .help = "Show the upstreams of the running gateway, and how their endpoints are.",
+     .more = "Asks the admin listener. With --watch: q ends, j, k and the arrows move by a line,\n"
+             "blank and b by a page, g goes to the top. With --watch and --json each look is a\n"
+             "line.\n",
+     .run = command_upstreams},
     {.name = "explain",
      .operands = "METHOD URL",
      .min_operands = 2,

@@ -38,6 +38,7 @@ static void on_latency(struct endpoint *endpoint, uint64_t latency_us)
         endpoint->latency_us = endpoint->latency_us * old + latency * (1 - old);
     }
     endpoint->latency_at_us = now;
+    counter_set(&endpoint->counters->latency_us, (uint64_t)endpoint->latency_us);
     upstream->latency_us +=
         upstream->latency_us > 0 ? (latency - upstream->latency_us) / MEAN_SHARE : latency;
 }

@@ -61,8 +61,7 @@ static void say_age(struct page *page, const struct roster_row *row)
     uint64_t wall_us = now_wall_us();
     struct label labels[2];
 
-    if (as_of_us == 0 ||
-        (row->source->is_constant && source_found(row->source)->literal && !row->source->names))
+    if (as_of_us == 0 || !source_ages(row->source))
         return;
     label_source(labels, row);
     page_sample(page, labels, 2, wall_us > as_of_us ? (double)(wall_us - as_of_us) / US_PER_S : 0);

@@ -83,6 +83,8 @@ void endpoint_begin_slowly(struct endpoint *endpoint)
         return;
     endpoint->born_us = loop_now_us(upstream->loop);
     upstream->warming_until_us = endpoint->born_us + upstream->slow_start_us;
+    __atomic_store_n(&endpoint->member.share->slow_until_us, upstream->warming_until_us,
+                     __ATOMIC_RELAXED);
 }
 
 uint64_t endpoint_weight(const struct endpoint *endpoint)

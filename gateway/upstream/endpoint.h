@@ -45,7 +45,8 @@ struct endpoint_counters {
     struct counter requests, connects, active, idle;
     struct counter aged, used_up; /* connections closed for max_age, and for requests */
     struct counter failures[ENDPOINT_FAILURE_COUNT];
-    struct counter good, bad; /* how tries ended; only where outliers are detected */
+    struct counter good, bad;  /* how tries ended; only where outliers are detected */
+    struct counter latency_us; /* what balance_ewma goes by; 0: not measured */
 };
 
 enum { ENDPOINT_FULL = 1024 /* endpoint_weight() of one with weight 1 */ };

@@ -74,6 +74,7 @@ struct share {
     struct share_group *group; /* borrowed */
     uint32_t refs;             /* atomic: sets of members that name it */
     uint32_t state;            /* atomic: bits of enum share_cause; by share_set() */
+    uint64_t slow_until_us;    /* atomic: of now_us(), the latest slow start ends; 0: none */
 
     char apart[64]; /* keeps the above off the cache line of what follows */
 

@@ -263,16 +263,24 @@ bool upstream_has_other(struct upstream *upstream, const struct lease *lease)
     return candidates->n > 1 || (candidates->n == 1 && candidates->endpoint[0] != lease->endpoint);
 }
 
+uint64_t upstream_begun(const struct tally_block *tally, uint64_t now_us, uint64_t seconds)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < tally->n; i++) {
+        const struct upstream_counters *counters = tally_slot(tally, i);
+
+        sum += pace_sum(&counters->requests, now_us, seconds);
+    }
+    return sum;
+}
+
 bool upstream_take_retry(struct upstream *upstream)
 {
     uint64_t now_us = loop_now_us(upstream->loop);
-    uint64_t requests = 0;
+    uint64_t requests =
+        upstream_begun(upstream->tally, now_us, upstream->budget.interval_ms / 1000);
 
-    for (unsigned i = 0; i < upstream->tally->n; i++) {
-        const struct upstream_counters *counters = tally_slot(upstream->tally, i);
-
-        requests += pace_sum(&counters->requests, now_us, upstream->budget.interval_ms / 1000);
-    }
     if (budget_take(&upstream->members->group->retries, &upstream->budget, requests, now_us))
         return true;
     counter_add(&upstream->counters->retries_refused[UPSTREAM_REFUSED_BUDGET], 1);

@@ -179,6 +179,9 @@ static inline void upstream_note_request(struct upstream *upstream, uint64_t now
 /* Could another endpoint than the one it holds be tried for this lease? */
 bool upstream_has_other(struct upstream *upstream, const struct lease *lease);
 
+/* Requests begun in the last seconds; tally: of the upstream. Any thread. */
+uint64_t upstream_begun(const struct tally_block *tally, uint64_t now_us, uint64_t seconds);
+
 /* Spend one retry of the budget; false when nothing is left of it, which is counted. */
 bool upstream_take_retry(struct upstream *upstream);
 

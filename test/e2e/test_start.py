@@ -15,7 +15,7 @@ import yaml
 from gateway import ROOT, Admin, expect_problem, plain
 from raw import ask, wait_until
 
-COMMANDS = ["run", "check", "reload", "schema", "reference", "explain", "version", "completion", "help"]
+COMMANDS = ["run", "check", "reload", "upstreams", "schema", "reference", "explain", "version", "completion", "help"]
 
 
 def free_port():

@@ -54,6 +54,9 @@ START_TEST(wrong_usage_ends_with_2_and_writes_nothing_to_stdout)
                                         "completion tcsh",
                                         "help frobnicate",
                                         "reload --admin nonsense",
+                                        "upstreams --admin nonsense",
+                                        "upstreams --interval 3x",
+                                        "upstreams a b",
                                         "--frobnicate"};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

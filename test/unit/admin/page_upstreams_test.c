@@ -27,11 +27,14 @@ START_TEST(upstreams_add_up_the_workers)
     struct upstream_conf conf = {.named.name = SPAN("app"), .balance = 1};
     struct member member = {.text = SPAN("127.0.0.1:80"), .weight = 5};
     const struct found_endpoint facts = {.priority = 2, .zone = SPAN("z1")};
-    struct members members = {.member = &member, .n = 1};
+    struct share_group group = {.name = NULL};
+    struct share share = {.group = &group};
+    struct members members = {.member = &member, .n = 1, .group = &group};
     struct snapshot_upstream upstream = {.conf = &conf, .members = &members};
     json_t *json, *app, *endpoint;
 
     member.facts = &facts;
+    member.share = &share;
     member.tally = tally_get(tally, ENDPOINT_TALLY, SPAN("app 127.0.0.1:80"),
                              sizeof(struct endpoint_counters));
     upstream.tally =
@@ -80,32 +83,4 @@ START_TEST(upstreams_add_up_the_workers)
 }
 END_TEST
 
-START_TEST(workers_are_told_one_by_one)
-{
-    struct sample *sample = sample_new(false);
-    json_t *json, *second;
-
-    sample->crew.connections = 12;
-    sample->crew.max_connections = 1000;
-    counter_add(&sample->workers[1]->counters.connections, 4);
-    counter_add(&sample->workers[1]->counters.exchanges, 3);
-    counter_add(&sample->workers[1]->counters.accepted, 9);
-    counter_add(&sample->workers[1]->counters.handed_off, 2);
-    counter_add(&sample->worker_loop.turns, 77);
-    json = page_of(sample, "GET /workers");
-    ck_assert_int_eq(number(json, "connections"), 12);
-    ck_assert_int_eq(number(json, "max_connections"), 1000);
-    ck_assert_uint_eq(json_array_size(json_object_get(json, "workers")), SAMPLE_WORKERS);
-    second = json_array_get(json_object_get(json, "workers"), 1);
-    ck_assert_int_eq(number(second, "worker"), 1);
-    ck_assert_int_eq(number(second, "connections"), 4);
-    ck_assert_int_eq(number(second, "exchanges"), 3);
-    ck_assert_int_eq(number(second, "accepted"), 9);
-    ck_assert_int_eq(number(second, "handed_off"), 2);
-    ck_assert_int_eq(number(second, "loop_turns"), 77);
-    json_decref(json);
-    sample_free(&sample);
-}
-END_TEST
-
-UNIT_MAIN("admin/page_traffic", upstreams_add_up_the_workers, workers_are_told_one_by_one)
+UNIT_MAIN("admin/page_upstreams", upstreams_add_up_the_workers)

@@ -15,6 +15,7 @@
 #include "core/alarm.h"
 #include "core/loop.h"
 #include "http/message.h"
+#include "http/octet.h"
 #include "observe/metrics.h"
 
 #include <errno.h>
@@ -37,6 +38,9 @@ enum {
     METHODS = EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
               EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
               EVHTTP_REQ_PATCH, /* all known ones: we say 405 ourselves */
+    REST_MAX = 1024,
+    INQUIRY_MS = 1000, /* a worker that hangs holds no page up for longer */
+    LATER_MAX = 16,    /* answers that wait for workers */
 };
 
 struct admin {
@@ -46,7 +50,18 @@ struct admin {
     struct evhttp *http;             /* owned */
     struct evconnlistener *listener; /* borrowed from http */
     struct alarm watch;
+    struct list later; /* of struct later */
+    unsigned n_later;
     bool is_local; /* a unix socket: no browser gets there by a name */
+};
+
+/* A request whose answer waits for what workers say. */
+struct later {
+    struct list link;
+    struct admin *admin;
+    const struct admin_page *page;
+    struct evhttp_request *request; /* borrowed: of its connection */
+    struct inquiry *inquiry;        /* until it is done */
 };
 
 /* -- may it pass ----------------------------------------------------------- */
@@ -109,16 +124,53 @@ static bool is_method(enum evhttp_cmd_type command, enum admin_method method)
     return false;
 }
 
-static void fill(const struct admin *admin, struct evhttp_request *request, struct answer *answer)
+/* "a%5B1%5D" is "a[1]". False when it is too long for REST_MAX bytes at out, or malformed. */
+static bool decode(struct sluice_span sent, char *out, struct sluice_span *rest)
+{
+    size_t n = 0;
+
+    if (sent.len > REST_MAX)
+        return false;
+    for (size_t i = 0; i < sent.len; i++) {
+        const char *at = &sent.ptr[i];
+
+        if (*at != '%') {
+            out[n++] = *at;
+            continue;
+        }
+        if (i + 2 >= sent.len || !octet_is(at[1], OCTET_HEX) || !octet_is(at[2], OCTET_HEX))
+            return false;
+        out[n++] = (char)(octet_hex(at[1]) << 4 | octet_hex(at[2]));
+        i += 2;
+    }
+    *rest = span_make(out, n);
+    return true;
+}
+
+/* Content of a command, in one piece. */
+static struct sluice_span body_of(struct evhttp_request *request)
+{
+    struct evbuffer *body = evhttp_request_get_input_buffer(request);
+    size_t len = evbuffer_get_length(body);
+
+    return len > 0 ? span_make((const char *)evbuffer_pullup(body, -1), len) : SPAN("");
+}
+
+/* Returns the page when it has a question first. */
+static const struct admin_page *fill(const struct admin *admin, struct evhttp_request *request,
+                                     struct answer *answer)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-    const struct admin_page *page = uri ? pages_find(span_of(evhttp_uri_get_path(uri))) : NULL;
+    struct sluice_span rest = SPAN("");
+    const struct admin_page *page =
+        uri ? pages_find(span_of(evhttp_uri_get_path(uri)), &rest) : NULL;
     struct evkeyvalq *out = evhttp_request_get_output_headers(request);
     struct ask ask = {.host = &admin->host, .own = admin->own};
+    char decoded[REST_MAX];
 
-    if (!page) {
+    if (!page || !decode(rest, decoded, &ask.rest)) {
         answer_problem(answer, 404, "There is no such page; GET / lists them.");
-        return;
+        return NULL;
     }
     if (!is_method(evhttp_request_get_command(request), page->method)) {
         const char *allowed =
@@ -126,13 +178,15 @@ static void fill(const struct admin *admin, struct evhttp_request *request, stru
 
         answer_problem(answer, 405, "The page does not know this method; see Allow.");
         evhttp_add_header(out, "Allow", allowed);
-        return;
+        return NULL;
     }
     ask.query = span_of(evhttp_uri_get_query(uri));
+    ask.body = body_of(request);
     answer->content_type = page->content_type;
     page->fill(&ask, answer);
     if (answer->body.cut)
         answer_problem(answer, 500, "The page is too large.");
+    return answer->question.is_asked ? page : NULL;
 }
 
 static void send_answer(struct evhttp_request *request, const struct answer *answer)
@@ -160,9 +214,78 @@ static void send_answer(struct evhttp_request *request, const struct answer *ans
     evbuffer_free(body);
 }
 
+/* -- answers that wait for workers ------------------------------------------------ */
+
+static void later_free(struct later **later)
+{
+    struct later *old = *later;
+
+    *later = NULL;
+    evhttp_connection_set_closecb(evhttp_request_get_connection(old->request), NULL, NULL);
+    inquiry_cancel(&old->inquiry);
+    list_remove(&old->link);
+    old->admin->n_later--;
+    alloc_free(old);
+}
+
+/* The client has gone: nobody wants to know any more. */
+static void on_gone(struct evhttp_connection *connection, void *later_)
+{
+    struct later *later = later_;
+
+    (void)connection;
+    later_free(&later);
+}
+
+static void on_inquired(void *later_, const struct inquiry *inquiry)
+{
+    struct later *later = later_;
+    struct evhttp_request *request = later->request;
+    struct answer answer = {.status = 200, .content_type = later->page->content_type};
+    const struct ask ask = {.host = &later->admin->host, .own = later->admin->own};
+
+    text_init(&answer.body, ANSWER_MAX);
+    later->page->finish(&ask, inquiry, &answer);
+    if (answer.body.cut)
+        answer_problem(&answer, 500, "The page is too large.");
+    later->inquiry = NULL; /* it ends with this call */
+    later_free(&later);
+    send_answer(request, &answer);
+    text_fini(&answer.body);
+}
+
+/* False: there are too many already. */
+static bool later_begin(struct admin *admin, const struct admin_page *page,
+                        struct evhttp_request *request, const struct question *question)
+{
+    const struct admin_host *host = &admin->host;
+    struct later *later;
+
+    if (admin->n_later == LATER_MAX)
+        return false;
+    later = alloc_new(sizeof(*later));
+    later->admin = admin;
+    later->page = page;
+    later->request = request;
+    list_append(&admin->later, &later->link);
+    admin->n_later++;
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_gone, later);
+    later->inquiry = inquiry_begin(&(struct inquiry_wanted){.crew = host->crew,
+                                                            .loop = admin->loop,
+                                                            .mailbox = host->mailbox,
+                                                            .snapshot = host->snapshot(host->owner),
+                                                            .place = question->place,
+                                                            .command = question->command,
+                                                            .wait_ms = INQUIRY_MS,
+                                                            .done = on_inquired,
+                                                            .arg = later});
+    return true;
+}
+
 static void on_request(struct evhttp_request *request, void *admin_)
 {
-    const struct admin *admin = admin_;
+    struct admin *admin = admin_;
+    const struct admin_page *page = NULL;
     struct evkeyvalq *fields = evhttp_request_get_input_headers(request);
     const char *wrong = misframed(request, fields);
     struct answer answer = {.status = 200};
@@ -176,9 +299,14 @@ static void on_request(struct evhttp_request *request, void *admin_)
                        "Ask without Origin, and by an IP address or localhost: pages in a browser "
                        "may not steer the gateway.");
     } else {
-        fill(admin, request, &answer);
+        page = fill(admin, request, &answer);
     }
-    send_answer(request, &answer);
+    if (page && !later_begin(admin, page, request, &answer.question)) {
+        answer_problem(&answer, 503, "Too many wait for workers already; ask again.");
+        page = NULL;
+    }
+    if (!page)
+        send_answer(request, &answer);
     text_fini(&answer.body);
 }
 
@@ -240,6 +368,7 @@ struct admin *admin_new(struct loop *loop, int fd, const struct admin_host *host
     struct admin *admin = alloc_new(sizeof(*admin));
 
     admin->loop = loop;
+    list_init(&admin->later);
     admin->host = *host;
     admin->is_local = is_unix(fd);
     admin->own = metrics_new();
@@ -255,6 +384,11 @@ void admin_free(struct admin **admin)
     if (!*admin)
         return;
     alarm_disarm(&(*admin)->watch);
+    list_each_safe (node, after, &(*admin)->later) {
+        struct later *later = list_entry(node, struct later, link);
+
+        later_free(&later);
+    }
     evhttp_free((*admin)->http);
     metrics_free(&(*admin)->own);
     alloc_free(*admin);

@@ -37,13 +37,14 @@ struct admin_host {
     struct crew *crew;
     struct tally *tally;
     struct metrics *metrics;
+    struct mailbox *mailbox;     /* of the control thread: what workers answer comes there */
     const struct roster *roster; /* the newest members of all upstreams */
     uint64_t started_wall_us;
     const char *version;
 
     enum admin_readiness (*readiness)(void *owner);
     /* The newest snapshot and the tree it was made from, valid until the next event of the loop. */
-    const struct snapshot *(*snapshot)(void *owner);
+    struct snapshot *(*snapshot)(void *owner);
     const struct tree *(*tree)(void *owner);
     const char *(*source)(void *owner); /* the file's path, or "built in" */
     uint64_t (*loaded_wall_us)(void *owner);

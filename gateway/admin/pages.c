@@ -11,24 +11,44 @@
 #define METRICS "text/plain; version=0.0.4; charset=utf-8"
 
 const struct admin_page admin_pages[] = {
-    {"/", ADMIN_GET, TEXT, page_list, "this list"},
-    {"/healthz", ADMIN_GET, TEXT, page_health, "200 while the process lives"},
-    {"/readyz", ADMIN_GET, TEXT, page_ready, "200 when ready for traffic, 503 before and after"},
-    {"/metrics", ADMIN_GET, METRICS, page_metrics, "numbers, in Prometheus text format"},
-    {"/config", ADMIN_GET, JSON, page_config, "the configuration in force, and the last reload"},
+    {"/", ADMIN_GET, TEXT, page_list, "this list", NULL},
+    {"/healthz", ADMIN_GET, TEXT, page_health, "200 while the process lives", NULL},
+    {"/readyz", ADMIN_GET, TEXT, page_ready, "200 when ready for traffic, 503 before and after",
+     NULL},
+    {"/metrics", ADMIN_GET, METRICS, page_metrics, "numbers, in Prometheus text format", NULL},
+    {"/config", ADMIN_GET, JSON, page_config, "the configuration in force, and the last reload",
+     NULL},
     {"/upstreams", ADMIN_GET, JSON, page_upstreams,
-     "?upstream=NAME&limit=N&offset=N: upstreams and their endpoints, 1000 rows if not told"},
-    {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one"},
-    {"/reload", ADMIN_POST, JSON, page_reload, "read the configuration again: 200, 422 if refused"},
-    {"/drain", ADMIN_POST, JSON, page_drain, "finish what is open, then end"},
-    {"/log", ADMIN_PUT, JSON, page_log, "?level=error|warn|info|debug|trace: what is logged"},
+     "?upstream=NAME&limit=N&offset=N: upstreams and their endpoints, 1000 rows if not told", NULL},
+    {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one", NULL},
+    {"/plugins", ADMIN_GET, JSON, page_plugins, "plugins, their places, and what these report",
+     finish_plugins},
+    {"/plugins/", ADMIN_POST, JSON, page_plugin, "PLACE, with a command for it as content",
+     finish_plugin},
+    {"/reload", ADMIN_POST, JSON, page_reload, "read the configuration again: 200, 422 if refused",
+     NULL},
+    {"/drain", ADMIN_POST, JSON, page_drain, "finish what is open, then end", NULL},
+    {"/log", ADMIN_PUT, JSON, page_log, "?level=error|warn|info|debug|trace: what is logged", NULL},
     {0},
 };
 
-const struct admin_page *pages_find(struct sluice_span path)
+/* Does it stand for all that begins with it? */
+static bool is_folder(struct sluice_span path)
 {
+    return path.len > 1 && path.ptr[path.len - 1] == '/';
+}
+
+const struct admin_page *pages_find(struct sluice_span path, struct sluice_span *rest)
+{
+    *rest = SPAN("");
     for (const struct admin_page *page = admin_pages; page->path; page++) {
-        if (span_equal(path, span_of(page->path)))
+        struct sluice_span own = span_of(page->path);
+
+        if (is_folder(own) && span_starts(path, own) && path.len > own.len) {
+            *rest = span_make(path.ptr + own.len, path.len - own.len);
+            return page;
+        }
+        if (!is_folder(own) && span_equal(path, own))
             return page;
     }
     return NULL;

@@ -22,6 +22,7 @@ enum { CHAIN_MAX = 64, LABEL_BYTES = 300, WHY_BYTES = 2048 };
 struct entry_list {
     struct chain_entry **entry;
     unsigned n;
+    struct sluice_span id; /* "route.api." */
 };
 
 /* -- plugins and entries ----------------------------------------------------------- */
@@ -89,7 +90,13 @@ static bool is_of_last_group(const struct entry_list *list, const struct chain_e
 static void add_entry(struct chain_build *build, struct chain_entry *entry, struct entry_list *list)
 {
     struct chain_set *set = build->set;
+    struct arena *arena = build->wanted->arena;
 
+    entry->id = arena_format(arena, "%.*s%.*s", (int)list->id.len, list->id.ptr,
+                             (int)entry->name.len, entry->name.ptr);
+    if (entry->group > 0)
+        entry->id =
+            arena_format(arena, "%.*s.%s", (int)entry->id.len, entry->id.ptr, entry->plugin->name);
     if (!is_of_last_group(list, entry) && is_named_before(list, entry->name)) {
         notes_error(build->wanted->notes, entry->at, "give one of them a name: of its own",
                     "two plugins of this list are called '%.*s'", (int)entry->name.len,
@@ -144,7 +151,8 @@ static struct entry_list list_of(struct chain_build *build, const struct tree *n
 {
     struct arena *arena = build->wanted->arena;
     unsigned n = count_children(node);
-    struct entry_list list = {arena_new(arena, (count_entries(node) + 1) * sizeof(*list.entry)), 0};
+    struct entry_list list = {arena_new(arena, (count_entries(node) + 1) * sizeof(*list.entry)), 0,
+                              SPAN("")};
     struct sluice_span label = SPAN("");
     const struct tree *child;
 
@@ -155,8 +163,10 @@ static struct entry_list list_of(struct chain_build *build, const struct tree *n
                     CHAIN_MAX);
         return list;
     }
-    if (name.len > 0)
+    if (name.len > 0) {
         label = arena_format(arena, "%s %.*s", kind, (int)name.len, name.ptr);
+        list.id = arena_format(arena, "%s.%.*s.", kind, (int)name.len, name.ptr);
+    }
     child = node->kind == TREE_LIST ? node->first : node;
     for (unsigned i = 0; i < n; i++) {
         const struct tree *any_of = tree_find(child, SPAN("any_of"));

@@ -31,7 +31,8 @@ struct chain_entry {
     struct plugin *plugin; /* one reference of the set's; NULL: only switches another one off */
     const struct sluice_plugin *about;
     struct sluice_span name;  /* its own, or the plugin's */
-    struct sluice_span place; /* "route 'api', plugins[1]" */
+    struct sluice_span place; /* "route api, plugins[1]" */
+    struct sluice_span id;    /* "route.api.cors": its list and its name */
     struct mark at;
     const struct entry_written *written;
     void *conf;

@@ -611,7 +611,7 @@ static enum admin_readiness readiness(void *control_)
     return control->phase == READY ? ADMIN_READY : ADMIN_DRAINING;
 }
 
-static const struct snapshot *host_snapshot(void *control)
+static struct snapshot *host_snapshot(void *control)
 {
     return ((struct control *)control)->snapshot;
 }
@@ -645,6 +645,7 @@ static void fill_host(struct control *control)
         .crew = &control->crew,
         .tally = control->tally,
         .metrics = control->metrics,
+        .mailbox = control->mailbox,
         .roster = control->roster,
         .started_wall_us = now_wall_us(),
         .version = SLUICE_VERSION,

@@ -6,12 +6,28 @@ START_TEST(every_page_is_found_by_its_path_only)
 {
     for (const struct admin_page *page = admin_pages; page->path; page++) {
         char longer[100];
+        struct sluice_span rest;
 
-        ck_assert_ptr_eq(pages_find(span_of(page->path)), page);
+        if (page->finish == finish_plugin)
+            continue;
+        ck_assert_ptr_eq(pages_find(span_of(page->path), &rest), page);
+        ck_assert_uint_eq(rest.len, 0);
         snprintf(longer, sizeof(longer), "%s/", page->path);
-        ck_assert_ptr_null(pages_find(span_of(longer)));
+        ck_assert_ptr_null(pages_find(span_of(longer), &rest));
     }
-    ck_assert_ptr_null(pages_find(SPAN("")));
+    ck_assert_ptr_null(pages_find(SPAN(""), &(struct sluice_span){0}));
+}
+END_TEST
+
+START_TEST(what_follows_a_folder_is_the_rest)
+{
+    struct sluice_span rest;
+    const struct admin_page *page = pages_find(SPAN("/plugins/route.api.cors"), &rest);
+
+    ck_assert_ptr_nonnull(page);
+    ck_assert_str_eq(page->path, "/plugins/");
+    ck_assert(span_equal(rest, SPAN("route.api.cors")));
+    ck_assert_ptr_null(pages_find(SPAN("/plugins/"), &rest));
 }
 END_TEST
 
@@ -46,5 +62,5 @@ START_TEST(problem_forgets_what_was_there)
 }
 END_TEST
 
-UNIT_MAIN("admin/pages", every_page_is_found_by_its_path_only,
+UNIT_MAIN("admin/pages", every_page_is_found_by_its_path_only, what_follows_a_folder_is_the_rest,
           first_page_lists_all_with_their_methods, problem_forgets_what_was_there)

@@ -52,7 +52,7 @@ static enum admin_readiness sample_readiness(void *sample)
     return ((struct sample *)sample)->readiness;
 }
 
-static const struct snapshot *sample_snapshot(void *sample)
+static struct snapshot *sample_snapshot(void *sample)
 {
     return &((struct sample *)sample)->snapshot;
 }

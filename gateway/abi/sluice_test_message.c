@@ -366,12 +366,32 @@ static struct sluice_span in_memory(struct sluice_exchange *ex, struct sluice_sp
     return (struct sluice_span){copy, text.len};
 }
 
+/* The value of ${name}: a field of the message, or an attribute. NULL: not set. */
+static const char *value_of(struct sluice_exchange *ex, struct sluice_span name)
+{
+    static const struct {
+        struct sluice_span prefix;
+        enum sluice_side side;
+    } fields[] = {{SLUICE_SPAN_INIT("request.field."), SLUICE_REQUEST},
+                  {SLUICE_SPAN_INIT("response.field."), SLUICE_RESPONSE}};
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        size_t len = fields[i].prefix.len;
+
+        if (name.len > len && memcmp(name.ptr, fields[i].prefix.ptr, len) == 0) {
+            return find_field(&ex->fields[fields[i].side],
+                              (struct sluice_span){name.ptr + len, name.len - len});
+        }
+    }
+    return attribute_of(ex, fake_attribute(ex->test, name));
+}
+
 /* ${name} or ${name:-default} at hole; returns what follows it. */
 static const char *fill(struct sluice_exchange *ex, const char *hole, struct fake_text *out)
 {
     const char *name = hole + 2, *end = strchr(name, '}');
     size_t len = strcspn(name, ":}");
-    const char *value = attribute_of(ex, fake_attribute(ex->test, (struct sluice_span){name, len}));
+    const char *value = value_of(ex, (struct sluice_span){name, len});
 
     if (value) {
         fake_add(out, value, strlen(value));

@@ -343,3 +343,35 @@ enum err tree_parse(struct sluice_span yaml, const char *name, struct arena *are
     remember(&loader, load_text(&loader, yaml, span_of(name), tree));
     return loader.err;
 }
+
+static void refuse(struct loader *loader, const struct tree *entry)
+{
+    notes_error(loader->build.notes, entry->key_at, "it belongs into a file of this machine",
+                "'%.*s' may not be set from elsewhere", (int)entry->key.len, entry->key.ptr);
+    remember(loader, ERR_CONFIG);
+}
+
+enum err tree_add(const struct tree_piece *piece, const char *const *refused, struct arena *arena,
+                  struct notes *notes, struct tree *tree)
+{
+    struct loader loader = {.build = {.arena = arena, .notes = notes, .remote = true}};
+    struct tree *added = NULL;
+    struct sluice_span text = without_byte_order_mark(piece->yaml), key = SPAN("include");
+    const struct tree *entry;
+    unsigned file = notes_add_file(notes, span_of(piece->name), text);
+
+    if (text.len > TREE_FILE_MAX) {
+        complain(&loader, NULL, NULL, "cannot read", piece->name, "it is larger than 4096 KiB");
+        return loader.err;
+    }
+    remember(&loader, tree_build(&loader.build, text, file, &added));
+    for (size_t i = 0; key.len > 0; i++) {
+        entry = tree_find(added, key);
+        if (entry)
+            refuse(&loader, entry);
+        key = refused[i] ? span_of(refused[i]) : SPAN("");
+    }
+    if (!loader.err)
+        join(&loader, tree, added);
+    return loader.err;
+}

@@ -53,6 +53,19 @@ CHECKED enum err tree_read(const char *path, struct arena *arena, struct notes *
 CHECKED enum err tree_parse(struct sluice_span yaml, const char *name, struct arena *arena,
                             struct notes *notes, struct tree **tree);
 
+/* A text of somewhere else than this machine, to be joined as if it were included. */
+struct tree_piece {
+    const char *name; /* stands for the path in notes */
+    struct sluice_span yaml;
+};
+
+/*
+ * Join a piece into the map tree. Its top level may not have the keys of refused (ended by NULL)
+ * nor "include", and nowhere ${NAME}: why is said where they stand. Errors as of tree_read().
+ */
+CHECKED enum err tree_add(const struct tree_piece *piece, const char *const *refused,
+                          struct arena *arena, struct notes *notes, struct tree *tree);
+
 /* The entry of a map, or NULL. map may be NULL. */
 struct tree *tree_find(const struct tree *map, struct sluice_span key);
 

@@ -23,6 +23,7 @@ struct tree_build {
     size_t n_nodes, expanded_bytes;
     bool cut;    /* some text could not be read to its end */
     bool preset; /* a default of ours: no places, no ${NAME} */
+    bool remote; /* not of this machine: ${NAME} is refused */
 };
 
 /*

@@ -116,6 +116,11 @@ enum err tree_expand(struct tree_build *build, struct tree *node)
 
     if (build->preset || find_start(node->text) == node->text.len)
         return OK;
+    if (build->remote) {
+        notes_error(build->notes, node->at, "put what needs the environment into a file",
+                    "${NAME} is not replaced in what comes from elsewhere");
+        return ERR_CONFIG;
+    }
     text_init(&out, SCALAR_MAX);
     err = expand(build, node, &out);
     build->expanded_bytes += out.len;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_BYTES = 4096, TOKEN_BYTES = 4096, CONNECTIONS_MAX = 10000 };
+enum { PATH_BYTES = 4096, TOKEN_BYTES = 4096, CONNECTIONS_MAX = 10000, PREFIX_MAX = 512 };
 
 /* -- the token -------------------------------------------------------------- */
 
@@ -156,6 +156,60 @@ static const struct shape wait_shape = {.kind = SHAPE_DURATION,
                                         .max = 600000,
                                         .what = "a duration from 1s to 10m"};
 
+static void check_kv(struct bind *bind, const struct tree *node, void *out)
+{
+    struct consul_kv_conf *conf = out;
+    struct sluice_span prefix = conf->prefix;
+
+    while (prefix.len > 0 && prefix.ptr[0] == '/')
+        prefix = span_make(prefix.ptr + 1, prefix.len - 1);
+    while (prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/')
+        prefix.len--;
+    if (prefix.len == 0 || prefix.len > PREFIX_MAX) {
+        notes_error(bind->notes, node ? node->at : (struct mark){0}, "write prefix: sluice/edge",
+                    "the prefix of keys is empty, or too long");
+        return;
+    }
+    /* With its end, so that sluice/edge is not sluice/edge2. */
+    conf->prefix = arena_format(bind->arena, "%.*s/", (int)prefix.len, prefix.ptr);
+}
+
+static const struct shape debounce_shape = {
+    .kind = SHAPE_DURATION, .size = sizeof(uint64_t), .max = 60000, .what = "a duration up to 1m"};
+
+#define AT(member) offsetof(struct consul_kv_conf, member)
+
+static const struct field kv_fields[] = {
+    {.name = "prefix",
+     .shape = &shape_text,
+     .offset = AT(prefix),
+     .required = true,
+     .help = "Each key under it holds a piece of the configuration in YAML, joined as included "
+             "files are, in order of the keys. Who may write there decides what is served.",
+     .example = "sluice/edge"},
+    {.name = "debounce",
+     .shape = &debounce_shape,
+     .offset = AT(debounce_ms),
+     .preset = "500ms",
+     .help = "Changes within this time are applied together."},
+    {.name = "allow_empty",
+     .shape = &shape_bool,
+     .offset = AT(allow_empty),
+     .preset = "false",
+     .help = "When all keys are gone, so is the configuration they held. Otherwise the last one "
+             "stays: a token that may no longer read them sees the same."},
+    {.name = NULL},
+};
+
+#undef AT
+
+static const struct shape kv_shape = {.kind = SHAPE_STRUCT,
+                                      .size = sizeof(struct consul_kv_conf),
+                                      .fields = kv_fields,
+                                      .scalar = "prefix",
+                                      .check = check_kv,
+                                      .title = "consul config"};
+
 #define AT(member) offsetof(struct consul_conf, member)
 
 static const struct field consul_fields[] = {
@@ -233,6 +287,12 @@ static const struct field consul_fields[] = {
      .offset = AT(registration),
      .help = "The gateway itself as a service of the agent, for as long as its workers are alive.",
      .example = "{ name: edge, port: 8080 }"},
+    {.name = "config",
+     .shape = &kv_shape,
+     .offset = AT(kv),
+     .help = "More of the configuration, from keys of Consul. It is watched, and a change is "
+             "checked, applied or refused as a reload. What was last applied is kept in state_dir.",
+     .example = "{ prefix: sluice/edge }"},
     {.name = NULL},
 };
 

@@ -29,6 +29,13 @@ struct consul_token_conf {
     struct sluice_span file; /* its path; empty: none */
 };
 
+/* Pieces of the configuration itself. */
+struct consul_kv_conf {
+    struct sluice_span prefix; /* without slashes around it; empty: none */
+    uint64_t debounce_ms;
+    bool allow_empty;
+};
+
 struct consul_conf {
     struct sluice_span written;   /* as in the file */
     struct sluice_span url;       /* "http://127.0.0.1:8500", without a slash at its end */
@@ -44,6 +51,7 @@ struct consul_conf {
     int read;              /* enum consul_read */
     struct consul_guard_rules guard;
     struct consul_register_conf registration;
+    struct consul_kv_conf kv;
 };
 
 /* What an upstream asks for. */

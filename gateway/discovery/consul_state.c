@@ -93,6 +93,12 @@ static void add_endpoint(struct text *out, const struct found_endpoint *endpoint
     text_add_char(out, '}');
 }
 
+static void add_checked(struct text *out, struct sluice_span body)
+{
+    text_format(out, "sluice-state 1 %016" PRIx64 " %zu\n", span_hash(body, state_seed), body.len);
+    text_add(out, body);
+}
+
 void consul_state_format(const struct found *found, struct text *out)
 {
     struct text body;
@@ -105,9 +111,7 @@ void consul_state_format(const struct found *found, struct text *out)
         add_endpoint(&body, &found->endpoint[i]);
     }
     text_add(&body, SPAN("]\n"));
-    text_format(out, "sluice-state 1 %016" PRIx64 " %zu\n", span_hash(text_span(&body), state_seed),
-                body.len);
-    text_add(out, text_span(&body));
+    add_checked(out, text_span(&body));
     if (body.cut)
         out->cut = true;
     text_fini(&body);
@@ -127,19 +131,16 @@ static enum err put(int fd, struct sluice_span bytes)
     return OK;
 }
 
-enum err consul_state_write(const char *path, const struct found *found, char *why)
+static enum err write_whole(const char *path, const struct text *bytes, char *why)
 {
     char fresh[CONSUL_STATE_PATH + 8];
-    struct text bytes;
     enum err err = ERR_SYSTEM;
     int fd;
 
     snprintf(fresh, sizeof(fresh), "%s.new", path);
-    text_init(&bytes, STATE_MAX);
-    consul_state_format(found, &bytes);
     fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd >= 0) {
-        err = bytes.cut ? ERR_LIMIT : put(fd, text_span(&bytes));
+        err = bytes->cut ? ERR_LIMIT : put(fd, text_span(bytes));
         if (close(fd) < 0 && !err)
             err = ERR_SYSTEM;
         if (!err && rename(fresh, path) < 0)
@@ -147,9 +148,32 @@ enum err consul_state_write(const char *path, const struct found *found, char *w
     }
     if (err) {
         snprintf(why, CONSUL_STATE_WHY, "%s",
-                 err == ERR_LIMIT ? "too many endpoints" : strerror(errno));
+                 err == ERR_LIMIT ? "it is too large" : strerror(errno));
         unlink(fresh);
     }
+    return err;
+}
+
+enum err consul_state_write(const char *path, const struct found *found, char *why)
+{
+    struct text bytes;
+    enum err err;
+
+    text_init(&bytes, STATE_MAX);
+    consul_state_format(found, &bytes);
+    err = write_whole(path, &bytes, why);
+    text_fini(&bytes);
+    return err;
+}
+
+enum err consul_state_save(const char *path, struct sluice_span body, char *why)
+{
+    struct text bytes;
+    enum err err;
+
+    text_init(&bytes, STATE_MAX);
+    add_checked(&bytes, body);
+    err = write_whole(path, &bytes, why);
     text_fini(&bytes);
     return err;
 }
@@ -268,31 +292,46 @@ enum err consul_state_parse(struct sluice_span bytes, struct found **found)
     return ERR_PROTOCOL;
 }
 
-enum err consul_state_read(const char *path, struct found **found, char *why)
+enum err consul_state_load(const char *path, struct text *bytes, struct consul_state_body *body,
+                           char *why)
 {
     char input_why[INPUT_WHY] = "";
     struct stat status;
-    struct text bytes;
     enum err err;
 
-    *found = NULL;
     if (stat(path, &status) < 0) {
         snprintf(why, CONSUL_STATE_WHY, "%s", strerror(errno));
         return ERR_MISSING;
     }
-    text_init(&bytes, STATE_MAX);
-    err = input_read(path, &bytes, NULL, input_why);
+    err = input_read(path, bytes, NULL, input_why);
     if (err) {
         snprintf(why, CONSUL_STATE_WHY, "%s", input_why);
-    } else {
+        return err;
+    }
+    err = check_head(text_span(bytes), &body->bytes);
+    if (err)
+        snprintf(why, CONSUL_STATE_WHY, "its checksum or its form is wrong");
+    body->as_of_wall_us =
+        (uint64_t)status.st_mtim.tv_sec * 1000000 + (uint64_t)status.st_mtim.tv_nsec / 1000;
+    return err;
+}
+
+enum err consul_state_read(const char *path, struct found **found, char *why)
+{
+    struct consul_state_body body;
+    struct text bytes;
+    enum err err;
+
+    *found = NULL;
+    text_init(&bytes, STATE_MAX);
+    err = consul_state_load(path, &bytes, &body, why);
+    if (!err) {
         err = consul_state_parse(text_span(&bytes), found);
         if (err)
             snprintf(why, CONSUL_STATE_WHY, "its checksum or its form is wrong");
     }
-    if (!err) {
-        (*found)->as_of_wall_us =
-            (uint64_t)status.st_mtim.tv_sec * 1000000 + (uint64_t)status.st_mtim.tv_nsec / 1000;
-    }
+    if (!err)
+        (*found)->as_of_wall_us = body.as_of_wall_us;
     text_fini(&bytes);
     return err;
 }

@@ -34,6 +34,19 @@ void consul_state_touch(const char *path);
  */
 CHECKED enum err consul_state_read(const char *path, struct found **found, char *why);
 
+/* -- anything else that is kept --------------------------------------------- */
+
+/* What a file holds, and since when it is so. */
+struct consul_state_body {
+    struct sluice_span bytes;
+    uint64_t as_of_wall_us;
+};
+
+/* The same for a body that the caller writes and reads himself. body points into bytes. */
+CHECKED enum err consul_state_save(const char *path, struct sluice_span body, char *why);
+CHECKED enum err consul_state_load(const char *path, struct text *bytes,
+                                   struct consul_state_body *body, char *why);
+
 /* -- for tests ------------------------------------------------------------ */
 
 /* The same without a file. */

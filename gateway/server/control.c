@@ -37,9 +37,11 @@
 #include "observe/metrics.h"
 #include "observe/process.h"
 #include "proxy/collect.h"
+#include "server/descriptors.h"
 #include "server/log_files.h"
 #include "server/options.h"
 #include "server/ports.h"
+#include "server/remote.h"
 #include "upstream/collect.h"
 #include "upstream/health.h"
 
@@ -47,7 +49,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,9 +57,7 @@ enum phase { STARTING, READY, PAUSING, DRAINING, LEAVING, ENDED };
 
 enum {
     NOTES_MAX = 1024 * 1024,
-    SPARE_DESCRIPTORS = 64, /* for listeners, logs, admin and the like */
-    WATCH_MS = 5000,        /* how often to look whether certificates have changed */
-    MIN_DESCRIPTORS = 128,
+    WATCH_MS = 5000,    /* how often to look whether certificates have changed */
     HANGS_US = 1000000, /* a worker that is merely busy turns its loop far more often */
 };
 
@@ -78,6 +77,7 @@ struct control {
     struct sources *sources;
     struct consul *consul;
     struct consul_register *registration;
+    struct consul_kv *kv; /* configuration that lies in Consul */
     struct roster *roster;
     struct tls_tickets *tickets;
     uint64_t tickets_us; /* when their newest key was made */
@@ -157,8 +157,10 @@ static void finish(struct control *control)
     control->phase = ENDED;
     alarm_disarm(&control->deadline);
     /* No upstream is looked after any more; what is closed for that goes with this turn. */
-    health_begin(control->health);
-    health_end(control->health);
+    if (control->health) {
+        health_begin(control->health);
+        health_end(control->health);
+    }
     loop_stop(control->loop);
 }
 
@@ -242,32 +244,6 @@ static void apply_log(struct control *control, const struct log_conf *conf,
 
 /* -- applying a configuration --------------------------------------------- */
 
-static uint64_t max_connections(const struct limits_conf *conf)
-{
-    struct rlimit limit;
-
-    if (conf->connections > 0)
-        return conf->connections;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT32_MAX;
-    if (limit.rlim_cur < MIN_DESCRIPTORS)
-        return limit.rlim_cur / 2;
-    /* Most connections idle most of the time; the others need a second descriptor upstream. */
-    return (limit.rlim_cur - SPARE_DESCRIPTORS) / 5 * 4;
-}
-
-/* A connection costs us a descriptor and little else, so take all that we may have. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        log_warn("the limit of open files cannot be raised", F_STR("cause", strerror(errno)));
-}
-
 /* What can only be changed by a restart is told, not ignored. */
 static void warn_of_fixed(const struct control *control, const struct gateway_conf *conf,
                           struct notes *notes)
@@ -307,7 +283,7 @@ static void publish(struct control *control, struct snapshot *snapshot,
     control->conf = loaded->conf;
     control->tree = loaded->tree;
     control->loaded_wall_us = now_wall_us();
-    __atomic_store_n(&control->crew.max_connections, max_connections(&loaded->conf.limits),
+    __atomic_store_n(&control->crew.max_connections, descriptors_connections(&loaded->conf.limits),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&control->crew.drain_idle_ms, loaded->conf.drain.idle_ms, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < control->crew.n_workers; i++) {
@@ -376,6 +352,7 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
     roster_commit(&draft);
     consul_apply(control->consul, &control->conf.consul);
     consul_register_apply(control->registration, &control->conf.consul);
+    consul_kv_apply(control->kv, &control->conf.consul);
     if (control->phase == STARTING) {
         control->opening = change;
     } else {
@@ -417,16 +394,32 @@ static void log_notes(struct control *control, const struct notes *notes, enum e
     }
 }
 
+static enum err load_with(struct control *control, const struct consul_kv_set *set,
+                          struct notes *notes)
+{
+    struct gateway_loaded loaded;
+    enum err err = remote_load(control->kv, set, control->source, notes, &loaded);
+
+    if (err)
+        return err;
+    err = apply(control, &loaded, notes);
+    if (err)
+        gateway_unload(&loaded);
+    return err;
+}
+
+/* What Consul says is tried first; when that is refused by itself, a new file still counts. */
 static enum err load_and_apply(struct control *control)
 {
     struct notes *notes = notes_new();
-    struct gateway_loaded loaded;
-    enum err err = gateway_load(control->source, notes, &loaded);
+    bool was_refused = consul_kv_is_refused(control->kv);
+    enum err err = load_with(control, consul_kv_newest(control->kv), notes);
 
-    if (err == OK) {
-        err = apply(control, &loaded, notes);
-        if (err)
-            gateway_unload(&loaded);
+    consul_kv_judge(control->kv, err == OK);
+    if (err && was_refused) {
+        notes_free(&notes);
+        notes = notes_new();
+        err = load_with(control, consul_kv_good(control->kv), notes);
     }
     keep_notes(control, notes, err);
     log_notes(control, notes, err);
@@ -486,6 +479,19 @@ static void on_watch(struct alarm *alarm)
     reload(control);
 }
 
+/* Consul says something else, or nothing for the first time. */
+static void on_remote(void *control_)
+{
+    struct control *control = control_;
+
+    if (control->phase != READY || !consul_kv_newest(control->kv) ||
+        consul_kv_newest(control->kv) == consul_kv_good(control->kv))
+        return;
+    log_info("the configuration in consul has changed",
+             F_UINT("keys", consul_kv_newest(control->kv)->n));
+    reload(control);
+}
+
 /* -- members -------------------------------------------------------------- */
 
 static void be_ready(struct control *control)
@@ -497,6 +503,7 @@ static void be_ready(struct control *control)
     consul_register_begin(control->registration);
     log_info("ready", F_UINT("workers", control->crew.n_workers),
              F_STR("configuration", host_source(control)));
+    on_remote(control);
 }
 
 /* Not from inside the roster, which tells of changes before it is through with them. */
@@ -758,7 +765,7 @@ static enum err set_up(struct control *control)
 {
     static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
-    raise_descriptors();
+    descriptors_raise();
     library_log();
     control->loop = loop_new();
     if (mailbox_new(&control->mailbox, control->loop, control))
@@ -773,6 +780,7 @@ static enum err set_up(struct control *control)
     alarm_init(&control->deadline, on_deadline);
     alarm_init(&control->watch, on_watch);
     soon_init(&control->settled, on_settled);
+    control->kv = consul_kv_new(control->loop, on_remote, control);
     control->tickets = tls_tickets_new();
     control->tickets_us = now_us();
     process_init(&control->process);
@@ -806,6 +814,7 @@ static void set_up_counting(struct control *control)
     metrics_add(control->metrics, collect_redis, &control->crew);
     metrics_add(control->metrics, home_collect, control->home);
     metrics_add(control->metrics, collect_plugins, control->home);
+    metrics_add(control->metrics, consul_kv_collect, control->kv);
     metrics_add(control->metrics, consul_register_collect, control->registration);
     metrics_add(control->metrics, process_collect, &control->process);
 }
@@ -823,6 +832,7 @@ static void tear_down(struct control *control)
     roster_free(&control->roster);
     sources_free(&control->sources);
     consul_register_free(&control->registration);
+    consul_kv_free(&control->kv);
     consul_free(&control->consul);
     log_info("ended");
     log_set_sink(NULL, NULL);
@@ -841,8 +851,51 @@ static void tear_down(struct control *control)
     loop_free(&control->loop);
 }
 
+/*
+ * What Consul says is refused: begin with what was last applied, if that is kept. What was noted is
+ * logged, and *notes are new.
+ */
+static const struct consul_kv_set *fall_back(struct control *control, struct notes **notes)
+{
+    const struct consul_kv_set *other = remote_other(control->kv);
+
+    if (!other || consul_kv_is_refused(control->kv))
+        return NULL;
+    consul_kv_judge(control->kv, false);
+    notes_each(*notes, log_note, control);
+    log_error("the configuration in consul is refused, the one kept from before is used");
+    notes_free(notes);
+    *notes = notes_new();
+    return other;
+}
+
+static enum err load_first(struct control *control, struct gateway_loaded *loaded,
+                           struct notes **notes)
+{
+    enum err err =
+        remote_load(control->kv, consul_kv_newest(control->kv), control->source, *notes, loaded);
+    const struct consul_kv_set *other = err ? fall_back(control, notes) : NULL;
+
+    return other ? remote_load(control->kv, other, control->source, *notes, loaded) : err;
+}
+
+static enum err apply_first(struct control *control, struct gateway_loaded *loaded,
+                            struct notes **notes)
+{
+    enum err err = apply(control, loaded, *notes);
+    const struct consul_kv_set *other;
+
+    if (!err && !consul_kv_is_refused(control->kv))
+        consul_kv_judge(control->kv, true);
+    if (!err)
+        return OK;
+    gateway_unload(loaded);
+    other = fall_back(control, notes);
+    return other ? load_with(control, other, *notes) : err;
+}
+
 /* Everything up to the first accepted connection; returns the exit code when that fails, else 0. */
-static int start(struct control *control, struct gateway_loaded *loaded, struct notes *notes)
+static int start(struct control *control, struct gateway_loaded *loaded, struct notes **notes)
 {
     enum err err;
 
@@ -860,11 +913,9 @@ static int start(struct control *control, struct gateway_loaded *loaded, struct 
         gateway_unload(loaded);
         return EXIT_FAILED;
     }
-    err = apply(control, loaded, notes);
-    if (err) {
-        gateway_unload(loaded);
+    err = apply_first(control, loaded, notes);
+    if (err)
         return err == ERR_CONFIG ? EXIT_REFUSED : EXIT_FAILED;
-    }
     return open_admin(control, &control->conf.admin) ? EXIT_FAILED : EXIT_FINE;
 }
 
@@ -889,11 +940,15 @@ int control_run(const struct gateway_source *source)
     }
     crash_install();
     h1_scan_choose(NULL);
-    code = gateway_load(source, notes, &loaded) ? EXIT_REFUSED : start(&control, &loaded, notes);
+    remote_wait(control.kv, control.loop, source, true);
+    code = EXIT_FINE;
+    if (control.phase != ENDED)
+        code =
+            load_first(&control, &loaded, &notes) ? EXIT_REFUSED : start(&control, &loaded, &notes);
     keep_notes(&control, notes, code == EXIT_FINE ? OK : ERR_CONFIG);
     notes_free(&notes);
     say_notes(&control);
-    if (code == EXIT_FINE) {
+    if (code == EXIT_FINE && control.phase != ENDED) {
         on_settled(&control.settled);
         if (control.phase == STARTING)
             alarm_arm(control.loop, &control.deadline, control.conf.ready_timeout_ms);

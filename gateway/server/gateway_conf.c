@@ -9,6 +9,7 @@
 #include "core/helpers.h"
 #include "http/target.h"
 #include "server/conf_rest.h"
+#include "server/remote.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -450,6 +451,75 @@ const char *gateway_source_name(const struct gateway_source *source)
     return source->to || source->listen ? "command line" : "built in";
 }
 
+/* The consul section of a tree. */
+static enum err bind_consul(const struct tree *tree, struct arena *arena, struct notes *notes,
+                            struct consul_conf *conf)
+{
+    struct bind bind = {.arena = arena, .notes = notes};
+    const struct tree *node = tree_find(tree, SPAN("consul"));
+
+    *conf = (struct consul_conf){.connections = 0};
+    return node ? shape_bind(&bind, &consul_shape, node, conf) : ERR_MISSING;
+}
+
+enum err gateway_peek_consul(const struct gateway_source *source, struct arena *arena,
+                             struct consul_conf *conf)
+{
+    struct gateway_loaded loaded = {.tree = NULL};
+    struct notes *notes = notes_new();
+    enum err err = ERR_MISSING;
+
+    arena_init(&loaded.arena, NULL, 0);
+    if (source->path && !read_source(source, &loaded, notes))
+        err = bind_consul(loaded.tree, &loaded.arena, notes, conf);
+    notes_free(&notes);
+    if (err)
+        arena_fini(&loaded.arena);
+    else
+        *arena = loaded.arena;
+    return err;
+}
+
+/* What a source of before wanted does not belong to one that wants something else. */
+static bool wants_pieces(const struct gateway_source *source, const struct tree *tree)
+{
+    struct notes *notes = notes_new();
+    struct consul_conf conf;
+    struct arena arena;
+    bool wanted;
+
+    arena_init(&arena, NULL, 0);
+    wanted = bind_consul(tree, &arena, notes, &conf) == OK &&
+             span_equal(conf.kv.prefix, source->pieces->prefix);
+    arena_fini(&arena);
+    notes_free(&notes);
+    return wanted;
+}
+
+/*
+ * A piece from elsewhere may say what is served and how, not where the gateway is steered from,
+ * what code it loads, or which files of this machine it writes.
+ */
+static enum err add_pieces(const struct gateway_source *source, struct gateway_loaded *loaded,
+                           struct notes *notes)
+{
+    static const char *const refused[] = {"consul",      "admin",   "workers", "log", "access_log",
+                                          "plugin_path", "plugins", "helpers", NULL};
+    const struct consul_kv_set *set;
+    enum err worst = OK;
+
+    if (!source->pieces || !loaded->tree || !wants_pieces(source, loaded->tree))
+        return OK;
+    set = source->pieces->set;
+    for (size_t i = 0; i < set->n; i++) {
+        enum err err = tree_add(&set->piece[i], refused, &loaded->arena, notes, loaded->tree);
+
+        if (err)
+            worst = err;
+    }
+    return worst;
+}
+
 enum err gateway_load(const struct gateway_source *source, struct notes *notes,
                       struct gateway_loaded *loaded)
 {
@@ -462,6 +532,8 @@ enum err gateway_load(const struct gateway_source *source, struct notes *notes,
     loaded->origins = origins_new(&loaded->arena);
     bind.origins = loaded->origins;
     err = read_source(source, loaded, notes);
+    if (!err)
+        err = add_pieces(source, loaded, notes);
     if (err && loaded->tree && !loaded->tree->first)
         loaded->tree = NULL; /* nothing was read, which is not the same as nothing written */
     if (loaded->tree)

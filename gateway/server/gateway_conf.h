@@ -54,6 +54,8 @@ struct gateway_source {
     const char *path;   /* a file; NULL: made from the two below, or built in */
     const char *to;     /* --to URL: "http://HOST:PORT"; NULL: none */
     const char *listen; /* --listen ADDR:PORT; NULL: the default */
+    /* What Consul has beside it, if the source wants it (server/remote.h); NULL: nothing. */
+    const struct gateway_pieces *pieces;
 };
 
 /* A configuration that was read and bound; it lives in its arena. */
@@ -90,6 +92,13 @@ const char *gateway_source_name(const struct gateway_source *source);
  */
 CHECKED enum err gateway_load(const struct gateway_source *source, struct notes *notes,
                               struct gateway_loaded *loaded);
+
+/*
+ * The section that says where Consul is, bound to arena, before all else is looked at. What is
+ * wrong is not told here: loading tells it again.
+ */
+CHECKED enum err gateway_peek_consul(const struct gateway_source *source, struct arena *arena,
+                                     struct consul_conf *conf);
 void gateway_unload(struct gateway_loaded *loaded);
 
 #endif /* SERVER_GATEWAY_CONF_H */

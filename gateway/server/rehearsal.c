@@ -122,6 +122,22 @@ static void ask_consul(struct rehearsal *rehearsal)
     consul_apply(rehearsal->consul, &conf);
 }
 
+static void on_remote(void *rehearsal)
+{
+    (void)rehearsal; /* it is waited for */
+}
+
+static void note_remote(const struct rehearsal *rehearsal, struct notes *notes)
+{
+    struct sluice_span prefix = consul_kv_prefix(rehearsal->kv);
+
+    if (prefix.len == 0 || consul_kv_newest(rehearsal->kv))
+        return;
+    notes_warn(notes, (struct mark){0}, "what is under it is checked when the gateway runs",
+               "the configuration at '%.*s' of consul cannot be had now", (int)prefix.len,
+               prefix.ptr);
+}
+
 enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_source *source,
                          struct notes *notes)
 {
@@ -136,7 +152,10 @@ enum err rehearsal_start(struct rehearsal *rehearsal, const struct gateway_sourc
     rehearsal->sources->consul = rehearsal->consul = consul_new(rehearsal->loop);
     rehearsal->roster = roster_new(rehearsal->sources, rehearsal->shares);
     rehearsal->home = home_new(rehearsal->tally, 0);
-    err = gateway_load(source, notes, loaded);
+    rehearsal->kv = consul_kv_new(rehearsal->loop, on_remote, rehearsal);
+    remote_wait(rehearsal->kv, rehearsal->loop, source, false);
+    note_remote(rehearsal, notes);
+    err = remote_load(rehearsal->kv, consul_kv_newest(rehearsal->kv), source, notes, loaded);
     if (err)
         return err;
     sources_set_dns(rehearsal->sources, &loaded->conf.dns);
@@ -164,6 +183,7 @@ void rehearsal_stop(struct rehearsal *rehearsal)
     roster_free(&rehearsal->roster);
     sources_free(&rehearsal->sources);
     consul_free(&rehearsal->consul);
+    consul_kv_free(&rehearsal->kv);
     home_free(&rehearsal->home);
     shares_free(&rehearsal->shares);
     tally_free(&rehearsal->tally);

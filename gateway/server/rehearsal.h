@@ -4,7 +4,7 @@
 #ifndef SERVER_REHEARSAL_H
 #define SERVER_REHEARSAL_H
 
-#include "server/gateway_conf.h"
+#include "server/remote.h"
 
 /* loaded.arena has moved into the snapshot: conf points there. */
 struct rehearsal {
@@ -15,6 +15,7 @@ struct rehearsal {
     struct loop *loop; /* turns only while rehearsal_start() waits for sources */
     struct sources *sources;
     struct consul *consul;
+    struct consul_kv *kv;
     struct roster *roster;
     struct snapshot *snapshot; /* NULL: refused */
 };

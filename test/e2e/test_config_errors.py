@@ -309,6 +309,8 @@ def placed(path, example):
     if re.match(r"upstreams\.NAME\.(file|dns|consul)", path):
         del config["upstreams"]["app"]["endpoints"]
     example.pop("tls", None)
+    if path.startswith("consul.register."):
+        config["consul"] = {"register": {"name": "edge", "port": 8080}}
     steps = re.findall(r"[a-z_]+|\[\]|[A-Z]+", path)
     if not steps:
         return {**config, **example}

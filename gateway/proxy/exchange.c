@@ -341,6 +341,7 @@ static enum err aim_first(struct exchange *ex)
     if (!ex->attempt)
         return ERR_MEMORY;
     attempt_init(ex->attempt, ex);
+    ex->attempt->lease.selection = ex->view->selections[ex->target->selection];
     affinity_find(ex); /* before the fields change */
     conf = ex->view->snapshot->upstreams[ex->target->index].conf;
     times = &conf->timeout;

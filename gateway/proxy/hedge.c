@@ -60,6 +60,7 @@ static void start(struct exchange *ex)
     if (!rival)
         return;
     attempt_init(rival, ex);
+    rival->lease.selection = lease->selection;
     rival->lease.key = lease->key;
     rival->lease.has_key = lease->has_key;
     if (lease->endpoint) {

@@ -39,6 +39,24 @@ static void release_view(void *view_)
     view_unuse(&view);
 }
 
+static void view_select(struct view *view)
+{
+    const struct route_table *routes = view->snapshot->routes;
+
+    view->selections = alloc_new((route_table_selections(routes) + 1) * sizeof(struct selection *));
+    for (size_t i = 0; i < route_table_count(routes); i++) {
+        const struct route *route = route_table_get(routes, i);
+
+        for (size_t at = 0; at < route->n_targets; at++) {
+            const struct route_target *target = &route->targets[at];
+
+            if (target->selection > 0)
+                view->selections[target->selection] =
+                    upstream_select(view->upstreams[target->index], &target->subset);
+        }
+    }
+}
+
 static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
 {
     struct view *view = alloc_new(sizeof(*view));
@@ -56,6 +74,7 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
 
         view->upstreams[i] = upstream_get(worker->upstreams, &wanted);
     }
+    view_select(view);
     if (snapshot->chains) {
         const struct chain_holder holder = {view, hold_view, release_view};
 
@@ -78,6 +97,10 @@ void view_unuse(struct view **view)
     if (!old || --old->users > 0)
         return;
     chain_view_free(&old->chains);
+    for (unsigned i = 1; i <= route_table_selections(old->snapshot->routes); i++) {
+        selection_unref(&old->selections[i]);
+    }
+    alloc_free(old->selections);
     for (size_t i = 0; i < old->snapshot->n_upstreams; i++) {
         upstream_unref(&old->upstreams[i]);
     }

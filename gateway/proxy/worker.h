@@ -51,9 +51,10 @@ struct crew {
 
 /* One generation as one worker uses it. Lives while it is the newest or an exchange needs it. */
 struct view {
-    struct snapshot *snapshot;   /* shared */
-    struct chain_view *chains;   /* owned; NULL: no plugins */
-    struct upstream **upstreams; /* owned; a reference each; by index of snapshot->upstreams */
+    struct snapshot *snapshot;     /* shared */
+    struct chain_view *chains;     /* owned; NULL: no plugins */
+    struct upstream **upstreams;   /* owned; a reference each; by index of snapshot->upstreams */
+    struct selection **selections; /* owned; a reference each; by target->selection; 0: NULL */
     struct worker *worker;
     unsigned users; /* exchanges, and one for being the newest */
 };

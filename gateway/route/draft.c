@@ -324,14 +324,18 @@ static void make_targets(const struct draft *draft)
     route->targets = arena_new(draft->bind->arena, n * sizeof(*route->targets));
     route->n_targets = n;
     if (!written->split.n) {
-        route->targets[0] =
-            (struct route_target){written->upstream.text, written->upstream.at, 1, 0, NULL};
+        route->targets[0] = (struct route_target){.upstream = written->upstream.name.text,
+                                                  .at = written->upstream.name.at,
+                                                  .weight = 1,
+                                                  .subset = written->upstream.subset};
         route->weight_sum = 1;
         return;
     }
     for (size_t i = 0; i < n; i++, part++) {
-        route->targets[i] =
-            (struct route_target){part->upstream.text, part->upstream.at, part->weight, 0, NULL};
+        route->targets[i] = (struct route_target){.upstream = part->upstream.text,
+                                                  .at = part->upstream.at,
+                                                  .weight = part->weight,
+                                                  .subset = part->subset};
         route->weight_sum += part->weight;
     }
     if (!route->weight_sum) {

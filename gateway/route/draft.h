@@ -9,6 +9,7 @@
 #define ROUTE_DRAFT_H
 
 #include "config/shape.h"
+#include "policy/subset.h"
 #include "route/route.h"
 
 /* For "%.*s". */
@@ -39,8 +40,15 @@ struct draft_match {
     struct items fields, query; /* of draft_value */
 };
 
+/* Where to, in a route by itself: all of the upstream, or some of it. */
+struct draft_upstream {
+    struct draft_text name;
+    struct subset subset;
+};
+
 struct draft_part {
     struct draft_text upstream;
+    struct subset subset;
     uint64_t weight;
 };
 
@@ -79,7 +87,7 @@ struct draft_route {
     struct draft_text name;
     struct items listeners; /* of draft_text */
     struct draft_match match;
-    struct draft_text upstream;
+    struct draft_upstream upstream;
     struct items split; /* of draft_part */
     struct draft_redirect redirect;
     struct draft_respond respond;

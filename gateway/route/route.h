@@ -10,6 +10,7 @@
 #include "config/shape.h"
 #include "http/message.h"
 #include "policy/retry.h"
+#include "policy/subset.h"
 
 struct route_regex; /* a compiled PCRE2 pattern, private to route/ */
 
@@ -58,6 +59,8 @@ struct route_target {
     uint64_t weight;
     unsigned index; /* of the upstream in the snapshot, by the names given to route_table_new() */
     const struct retry_rule *retry; /* in force: set by the snapshot, NULL before */
+    struct subset subset;           /* of the upstream's endpoints; not set: all */
+    unsigned selection;             /* number of the subset within the table, from 1 on; 0: none */
 };
 
 enum route_edit_kind { ROUTE_EDIT_SET, ROUTE_EDIT_ADD, ROUTE_EDIT_REMOVE };

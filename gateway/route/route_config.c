@@ -222,10 +222,34 @@ static const struct field part_fields[] = {
      .offset = offsetof(struct draft_part, weight),
      .preset = "1",
      .help = "Its share of the requests, relative to the other weights; 0: none."},
+    {.name = "subset",
+     .shape = &subset_shape,
+     .offset = offsetof(struct draft_part, subset),
+     .help = "Only endpoints with these tags and this meta.",
+     .example = "{ tags: [ canary ] }"},
     {.name = NULL},
 };
 static const struct shape part_shape = STRUCT_SHAPE(draft_part, part_fields, "part");
 static const struct shape split_shape = LIST_SHAPE(part_shape);
+
+static const struct field target_fields[] = {
+    {.name = "name",
+     .shape = &name_shape,
+     .offset = offsetof(struct draft_upstream, name),
+     .required = true,
+     .help = "Name of an upstream."},
+    {.name = "subset",
+     .shape = &subset_shape,
+     .offset = offsetof(struct draft_upstream, subset),
+     .help = "Only endpoints with these tags and this meta.",
+     .example = "{ meta: { version: v2 }, fallback: any }"},
+    {.name = NULL},
+};
+static const struct shape target_shape = {.kind = SHAPE_STRUCT,
+                                          .size = sizeof(struct draft_upstream),
+                                          .fields = target_fields,
+                                          .scalar = "name",
+                                          .title = "target"};
 
 static const struct choice redirect_statuses[] = {
     {"301", 301, "moved permanently; clients may change the method to GET"},
@@ -435,14 +459,14 @@ static const struct field route_fields[] = {
      .offset = offsetof(struct draft_route, match),
      .help = "Which requests it serves; default all."},
     {.name = "upstream",
-     .shape = &name_shape,
+     .shape = &target_shape,
      .offset = offsetof(struct draft_route, upstream),
-     .help = "Forward to this upstream.",
+     .help = "Forward to this upstream, or to some of its endpoints.",
      .example = "app"},
     {.name = "split",
      .shape = &split_shape,
      .offset = offsetof(struct draft_route, split),
-     .help = "Forward to several upstreams by weight.",
+     .help = "Forward to several upstreams, or to several subsets of one, by weight.",
      .example = "[ { upstream: app, weight: 95 }, { upstream: canary, weight: 5 } ]"},
     {.name = "redirect",
      .shape = &redirect_shape,

@@ -79,6 +79,8 @@ static void name_targets(const struct build *build, struct route *route)
         size_t at = find_name(build, build->names->upstreams, n, &name, "upstream", route);
 
         target->index = (unsigned)at;
+        if (subset_is_set(&target->subset))
+            target->selection = ++build->table->n_selections;
         if (at < n)
             build->is_used[at] = true;
     }
@@ -184,6 +186,11 @@ struct route_table *route_table_new(const struct items *bound, const struct rout
 size_t route_table_count(const struct route_table *table)
 {
     return table->n;
+}
+
+unsigned route_table_selections(const struct route_table *table)
+{
+    return table->n_selections;
 }
 
 const struct route *route_table_get(const struct route_table *table, size_t index)

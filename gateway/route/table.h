@@ -41,6 +41,9 @@ struct route_table *route_table_new(const struct items *bound, const struct rout
 size_t route_table_count(const struct route_table *table);
 const struct route *route_table_get(const struct route_table *table, size_t index);
 
+/* Targets with a subset: the highest of target->selection. */
+unsigned route_table_selections(const struct route_table *table);
+
 enum route_answer {
     ROUTE_FOUND,
     ROUTE_NONE,   /* no route fits */

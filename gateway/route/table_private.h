@@ -12,6 +12,7 @@
 struct route_table {
     const struct route **routes; /* n, in the order written */
     size_t n;
+    unsigned n_selections; /* targets with a subset */
     struct hosts hosts;
     struct paths any; /* routes without hosts, or for "*" */
 };

@@ -1,6 +1,7 @@
 /* explain_json.c - an explanation for programs. */
 #include "server/command.h"
 #include "server/explain.h"
+#include "upstream/selection.h"
 
 /* , "name": "text" */
 static void add_member(const char *name, struct sluice_span text, struct text *out)
@@ -89,12 +90,15 @@ static void add_target(const struct explanation *it, const struct route_target *
     text_format(out, ", \"weight\": %llu", (unsigned long long)target->weight);
     add_member("host", host.len ? host : (struct sluice_span){NULL, 0}, out);
     text_add(out, SPAN(", \"endpoints\": ["));
-    for (size_t i = 0; i < upstream->members->n; i++) {
+    for (size_t i = 0, n_said = 0; i < upstream->members->n; i++) {
         const struct member *member = &upstream->members->member[i];
 
-        text_add(out, i ? SPAN(", {\"address\": ") : SPAN("{\"address\": "));
+        if (!selection_fits(&target->subset, member->facts))
+            continue;
+        text_add(out, n_said++ ? SPAN(", {\"address\": ") : SPAN("{\"address\": "));
         command_add_json(out, member->text);
-        text_format(out, ", \"weight\": %u}", member->weight);
+        text_format(out, ", \"weight\": %u, \"priority\": %u}", member->weight,
+                    member->facts->priority);
     }
     text_add(out, SPAN("], \"values\": "));
     add_values(it, values, n, out);

@@ -1,6 +1,7 @@
 /* explain_text.c - an explanation as a person reads it: a label, then what it is. */
 #include "server/command.h"
 #include "server/explain.h"
+#include "upstream/selection.h"
 
 #define COLUMN 13
 
@@ -102,10 +103,16 @@ static void add_target(const struct explanation *it, const struct route_target *
                     (unsigned long long)it->route->weight_sum);
     }
     text_add_char(out, '\n');
-    for (size_t i = 0; i < upstream->members->n; i++) {
-        add_label(i ? "" : "endpoints", out);
-        text_format(out, "%.*s weight %u\n", SHOWN(upstream->members->member[i].text),
-                    upstream->members->member[i].weight);
+    for (size_t i = 0, n_said = 0; i < upstream->members->n; i++) {
+        const struct member *member = &upstream->members->member[i];
+
+        if (!selection_fits(&target->subset, member->facts))
+            continue;
+        add_label(n_said++ ? "" : "endpoints", out);
+        text_format(out, "%.*s weight %u", SHOWN(member->text), member->weight);
+        if (member->facts->priority > 0)
+            text_format(out, " priority %u", member->facts->priority);
+        text_add_char(out, '\n');
     }
     add_label("host", out);
     if (host.len) {

@@ -272,6 +272,7 @@ static void settle(struct candidates *candidates, const struct candidates *befor
         band->till = till;
         band->cursor = (n < before->n_bands ? before->band[n].cursor : first_cursor) % band->n;
         candidates->panic |= band->panic;
+        candidates->counts |= band->panic || band->backup || band->upstream->zone;
         n++;
     }
     if (n == candidates->n_bands)

@@ -61,6 +61,7 @@ struct candidates {
     size_t n;
     size_t n_known; /* endpoints that band_of tells of */
     bool panic;     /* a band is in panic */
+    bool counts;    /* picks are counted by their band: it is not the plain case */
 };
 
 /* Has something changed since they were made? Constant time. */

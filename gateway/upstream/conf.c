@@ -183,6 +183,12 @@ static const struct field upstream_fields[] = {
      .help = "A service that Consul knows (its agent: the consul section). The service's name "
              "alone is enough.",
      .example = "{ service: orders, tags: [ prod ] }"},
+    {.name = "subset",
+     .shape = &subset_filter_shape,
+     .offset = offsetof(struct upstream_conf, subset),
+     .help = "Only endpoints of the source with these tags and this meta; the others are not "
+             "there. For a choice by route see the route's upstream.",
+     .example = "{ tags: [ prod ] }"},
     {.name = "balance",
      .shape = &balance_shape,
      .offset = offsetof(struct upstream_conf, balance),

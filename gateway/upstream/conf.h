@@ -8,6 +8,7 @@
 #include "discovery/conf.h"
 #include "net/tls_conf.h"
 #include "policy/retry.h"
+#include "policy/subset.h"
 #include "upstream/budget.h"
 #include "upstream/conf_deadline.h"
 #include "upstream/conf_health.h"
@@ -69,6 +70,7 @@ struct upstream_conf {
     struct upstream_hash hash;
     struct upstream_sticky sticky;
     uint64_t slow_start_ms; /* 0: none */
+    struct subset subset;   /* of what the source says; not set: all */
     struct levels_rule levels;
     struct zone_conf zone_preference;
     struct sluice_span zone; /* of this gateway; "": unknown. The top level's, see server/ */

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "upstream/balance.h"
 #include "upstream/endpoint.h"
+#include "upstream/selection.h"
 
 #include <string.h>
 
@@ -135,6 +136,7 @@ static void fill_all(struct members *members, const struct members_recipe *recip
     for (unsigned turn = 0; turn < 3; turn++) {
         for (size_t i = 0; i < found->n; i++) {
             if (rank(&found->endpoint[i]) == turn &&
+                (!recipe->subset || selection_fits(recipe->subset, &found->endpoint[i])) &&
                 fill(members, recipe, n, &found->endpoint[i])) {
                 *counts[turn] += 1;
                 n++;

@@ -64,7 +64,8 @@ struct members {
 /* What a set is made of. All borrowed. */
 struct members_recipe {
     struct sluice_span upstream;
-    int balance; /* index for balance_get() */
+    int balance;                 /* index for balance_get() */
+    const struct subset *subset; /* whom to take of what was found; NULL: all */
     uint64_t serial;
     struct found *found;          /* literal addresses; NULL: nothing is known yet */
     const struct members *before; /* the newest set of the upstream so far, or NULL */

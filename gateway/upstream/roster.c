@@ -14,6 +14,8 @@ struct seat {
     struct roster *roster; /* borrowed */
     char *name;            /* owned */
     int balance;
+    struct arena arena;      /* owned: what subset is made of */
+    struct subset subset;    /* whom to take of what is found; not set: all */
     struct members *members; /* shared */
 };
 
@@ -123,11 +125,13 @@ static void tell(struct roster *roster, enum roster_cause cause, const struct se
 
 /* -- seats -------------------------------------------------------------- */
 
-static struct members *make_members(struct roster *roster, struct sluice_span name, int balance,
-                                    struct found *found, const struct members *before)
+static struct members *make_members(const struct seat *seat, struct found *found,
+                                    const struct members *before)
 {
-    const struct members_recipe recipe = {.upstream = name,
-                                          .balance = balance,
+    struct roster *roster = seat->roster;
+    const struct members_recipe recipe = {.upstream = span_of(seat->name),
+                                          .balance = seat->balance,
+                                          .subset = &seat->subset,
                                           .serial = ++roster->serial,
                                           .found = found,
                                           .before = before,
@@ -141,8 +145,7 @@ static void on_found(struct source_reader *reader)
     struct seat *seat = list_entry(reader, struct seat, reader);
     struct members *before = seat->members;
 
-    seat->members = make_members(seat->roster, span_of(seat->name), seat->balance,
-                                 source_found(reader->source), before);
+    seat->members = make_members(seat, source_found(reader->source), before);
     say_change(seat, before);
     members_unref(&before);
     tell(seat->roster, ROSTER_FOUND, seat);
@@ -152,6 +155,7 @@ static void seat_free(struct seat *seat)
 {
     source_leave(&seat->reader);
     members_unref(&seat->members);
+    arena_fini(&seat->arena);
     alloc_free(seat->name);
     alloc_free(seat);
 }
@@ -248,11 +252,13 @@ struct members *roster_plan(struct roster_draft *draft, const struct upstream_co
     seat->roster = roster;
     seat->name = alloc_text(conf->named.name.ptr, conf->named.name.len);
     seat->balance = conf->balance;
-    if (now && now->members->found == found && now->balance == conf->balance) {
+    arena_init(&seat->arena, NULL, 0);
+    seat->subset = subset_copy(&conf->subset, &seat->arena);
+    if (now && now->members->found == found && now->balance == conf->balance &&
+        subset_is_same(&now->subset, &seat->subset)) {
         seat->members = members_ref(now->members);
     } else {
-        seat->members =
-            make_members(roster, conf->named.name, conf->balance, found, now ? now->members : NULL);
+        seat->members = make_members(seat, found, now ? now->members : NULL);
     }
     note_repeats(conf, seat->members, notes);
     source_reader_init(&seat->reader, on_found);

@@ -377,7 +377,7 @@ static void count_band(struct upstream *upstream, const struct lease *lease,
     struct upstream_counters *counters = upstream->counters;
     const struct band *band;
 
-    if (!candidates->panic && candidates->n_bands == 1 && !upstream->zone)
+    if (!candidates->counts)
         return;
     band = &candidates->band[candidates->band_of[endpoint->index]];
     if (band->panic)

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { MAX = 64, PICKS = 100000, KEYS = 20000 };
+enum { MAX = 64, PICKS = 100000, KEYS = 20000, FLIGHT = 550 };
 
 static const char *const all_rules[] = {
     "balance: round_robin",
@@ -149,6 +149,151 @@ START_TEST(who_was_tried_is_not_picked_again)
         ck_assert_ptr_null(upstream_pick(crowd->upstream, &lease));
         crowd_close(&crowd);
     }
+}
+END_TEST
+
+/* -- every rule follows the weights ------------------------------------------ */
+
+/* 1 for one, 10 for the others: who is light must not starve. */
+static unsigned one_light(size_t i)
+{
+    return i == 0 ? 1 : 10;
+}
+
+static const char *const unkeyed[] = {
+    "balance: round_robin",
+    "balance: least_requests",
+    "balance: random",
+    "balance: ring_hash, hash: source",
+    "balance: maglev, hash: source",
+    "balance: sticky_cookie",
+};
+
+START_TEST(idle_endpoints_are_picked_by_weight)
+{
+    for (size_t i = 0; i < sizeof(unkeyed) / sizeof(unkeyed[0]); i++) {
+        struct crowd *crowd = crowd_open(unkeyed[i], 10, by_index);
+        unsigned count[MAX];
+
+        crowd->rng.state[1] = 7919; /* a sequence of our own */
+        count_picks(crowd, PICKS, false, count);
+        ck_assert_msg(chi_square(crowd, count) < CHI_SQUARE_9, "%s: %f", unkeyed[i],
+                      chi_square(crowd, count));
+        crowd_set(crowd, unkeyed[i], 0, 10, one_light);
+        count_picks(crowd, PICKS, false, count);
+        ck_assert_msg(chi_square(crowd, count) < CHI_SQUARE_9, "%s: %f", unkeyed[i],
+                      chi_square(crowd, count));
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+/*
+ * Requests that come and go in the order they came, many at a time: the share of each endpoint
+ * follows its weight.
+ */
+START_TEST(busy_endpoints_are_picked_by_weight)
+{
+    static const char *const rules[] = {"balance: least_requests", "balance: peak_ewma"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct crowd *crowd = crowd_open(rules[i], 10, by_index);
+        struct endpoint *flight[FLIGHT] = {NULL};
+        unsigned count[MAX] = {0};
+
+        for (size_t at = 0; at < 10; at++) {
+            endpoint_note_latency(crowd->upstream->endpoint[at], 1000);
+        }
+        for (unsigned n = 0; n < PICKS; n++) {
+            struct endpoint *endpoint = crowd_pick(crowd, NULL);
+            struct endpoint **place = &flight[n % FLIGHT];
+
+            if (*place) {
+                (*place)->active--;
+                crowd->upstream->n_active--;
+            }
+            *place = endpoint;
+            crowd_busy(endpoint, 1);
+            count[crowd_index(crowd, endpoint)]++;
+        }
+        for (size_t at = 0; at < 10; at++) {
+            double want = PICKS * (double)by_index(at) / 55;
+
+            ck_assert_msg(count[at] > want * 0.85 && count[at] < want * 1.15,
+                          "%s: endpoint %zu has %u, should have about %.0f", rules[i], at,
+                          count[at], want);
+        }
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+/* -- round robin among many ---------------------------------------------------- */
+
+static unsigned uneven(size_t i)
+{
+    return i % 3 ? 1 : 5;
+}
+
+/* In a round of the weights together each endpoint has as many turns as its weight says. */
+START_TEST(many_endpoints_have_their_turns_in_every_round)
+{
+    struct crowd *crowd = crowd_open("balance: round_robin", MAX, uneven);
+    unsigned round = (unsigned)crowd->upstream->members->weights;
+    unsigned count[MAX];
+
+    for (unsigned n = 0; n < 50; n++) {
+        count_picks(crowd, round, false, count);
+        for (size_t i = 0; i < MAX; i++) {
+            ck_assert_msg(count[i] + 1 >= uneven(i) && count[i] <= uneven(i) + 1,
+                          "round %u: endpoint %zu has %u", n, i, count[i]);
+        }
+    }
+    count_picks(crowd, 100 * round, false, count);
+    for (size_t i = 0; i < MAX; i++) {
+        ck_assert_uint_ge(count[i], 100 * uneven(i) - 1);
+        ck_assert_uint_le(count[i], 100 * uneven(i) + 1);
+    }
+    crowd_close(&crowd);
+}
+END_TEST
+
+/* A turn comes at even distances: nobody is served twice when others of its weight wait. */
+START_TEST(many_endpoints_are_served_smoothly)
+{
+    struct crowd *crowd = crowd_open("balance: round_robin", MAX, uneven);
+    unsigned round = (unsigned)crowd->upstream->members->weights;
+    unsigned last[MAX] = {0};
+
+    for (unsigned n = 1; n < 100 * round; n++) {
+        size_t at = crowd_index(crowd, crowd_pick(crowd, NULL));
+        unsigned even = round / uneven(at);
+
+        if (last[at] > 0) {
+            ck_assert_msg(n - last[at] <= even * 3 / 2 && n - last[at] >= even / 2,
+                          "endpoint %zu: %u picks apart, should be about %u", at, n - last[at],
+                          even);
+        }
+        last[at] = n;
+    }
+    crowd_close(&crowd);
+}
+END_TEST
+
+START_TEST(of_many_the_only_one_with_room_is_found)
+{
+    struct crowd *crowd = crowd_open("balance: round_robin, connections: { max: 1 }", 1000, uneven);
+
+    for (size_t i = 0; i < 1000; i++) {
+        if (i != 777)
+            crowd_fill(crowd->upstream->endpoint[i]);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert_ptr_eq(crowd_pick(crowd, NULL), crowd->upstream->endpoint[777]);
+    }
+    crowd_fill(crowd->upstream->endpoint[777]);
+    ck_assert_ptr_null(crowd_pick(crowd, NULL));
+    crowd_close(&crowd);
 }
 END_TEST
 
@@ -587,7 +732,10 @@ END_TEST
 
 UNIT_MAIN(
     "upstream/balance", nobody_is_picked_from_an_empty_upstream, a_single_endpoint_is_always_picked,
-    who_is_full_is_never_picked, who_was_tried_is_not_picked_again, random_picks_follow_the_weights,
+    who_is_full_is_never_picked, who_was_tried_is_not_picked_again,
+    idle_endpoints_are_picked_by_weight, busy_endpoints_are_picked_by_weight,
+    many_endpoints_have_their_turns_in_every_round, many_endpoints_are_served_smoothly,
+    of_many_the_only_one_with_room_is_found, random_picks_follow_the_weights,
     random_picks_without_weights_are_even, the_share_of_the_full_goes_to_all_others_alike,
     a_slow_endpoint_is_avoided, a_peak_counts_at_once_and_is_forgotten_slowly,
     a_slow_endpoint_is_tried_again_by_one_request, a_new_endpoint_is_tried_soon_but_not_by_all,

@@ -393,6 +393,114 @@ START_TEST(few_endpoints_and_panic_know_no_zones)
 }
 END_TEST
 
+/* -- subsets ----------------------------------------------------------------- */
+
+/* One canary of ten, in the second level. */
+static const char *one_canary(size_t i)
+{
+    return i == 3 ? "tags: [ canary, x ], meta: { version: v2 }, priority: 1" : "tags: [ stable ]";
+}
+
+static struct subset tagged(struct sluice_span *tag, enum subset_fallback fallback)
+{
+    return (struct subset){.tags = {tag, 1}, .fallback = fallback};
+}
+
+static struct endpoint *pick_of(struct crowd *crowd, struct selection *selection, uint64_t key)
+{
+    struct lease lease;
+
+    lease_init(&lease, NULL, NULL);
+    lease.selection = selection;
+    lease.has_key = true;
+    lease.key = balance_mix(key);
+    return upstream_pick(crowd->upstream, &lease);
+}
+
+START_TEST(a_subset_gets_its_own_requests_only)
+{
+    for (size_t i = 0; i < RULES; i++) {
+        struct crowd *crowd = crowd_open_as(all_rules[i], N, NULL, one_canary);
+        struct sluice_span canary = SPAN("canary");
+        struct sluice_span stable = SPAN("stable");
+        struct subset of_canary = tagged(&canary, SUBSET_NONE);
+        struct subset of_stable = tagged(&stable, SUBSET_NONE);
+        struct selection *few = upstream_select(crowd->upstream, &of_canary);
+        struct selection *many = upstream_select(crowd->upstream, &of_stable);
+        struct selection *same = upstream_select(crowd->upstream, &of_canary);
+        unsigned count[N] = {0};
+
+        ck_assert_ptr_eq(few, same);
+        for (unsigned key = 0; key < PICKS; key++) {
+            ck_assert_uint_eq(crowd_index(crowd, pick_of(crowd, few, key)), 3);
+            count[crowd_index(crowd, pick_of(crowd, many, key))]++;
+        }
+        for (size_t at = 0; at < N; at++) {
+            ck_assert_msg((count[at] > PICKS / 20) == (at != 3), "%s: %zu has %u", all_rules[i], at,
+                          count[at]);
+        }
+        selection_unref(&same);
+        selection_unref(&few);
+        selection_unref(&many);
+        crowd_close(&crowd);
+    }
+}
+END_TEST
+
+START_TEST(a_subset_follows_the_members)
+{
+    struct crowd *crowd = crowd_open_as("balance: random", 3, NULL, one_canary);
+    struct sluice_span canary = SPAN("canary");
+    struct subset subset = tagged(&canary, SUBSET_NONE);
+    struct selection *selection = upstream_select(crowd->upstream, &subset);
+
+    ck_assert_ptr_null(pick_of(crowd, selection, 1));
+    crowd_set_as(crowd, "balance: random", 0, N, NULL, one_canary);
+    ck_assert_uint_eq(crowd_index(crowd, pick_of(crowd, selection, 1)), 3);
+    selection_unref(&selection);
+    crowd_close(&crowd);
+}
+END_TEST
+
+START_TEST(a_subset_that_is_not_well_falls_back_if_that_is_wanted)
+{
+    struct crowd *crowd = crowd_open_as("balance: random", N, NULL, one_canary);
+    struct sluice_span canary = SPAN("canary");
+    struct subset strict = tagged(&canary, SUBSET_NONE);
+    struct subset open = tagged(&canary, SUBSET_ANY);
+    struct selection *none = upstream_select(crowd->upstream, &strict);
+    struct selection *any = upstream_select(crowd->upstream, &open);
+
+    ck_assert_ptr_ne(none, any);
+    ck_assert_uint_eq(crowd_index(crowd, pick_of(crowd, any, 1)), 3);
+    say(crowd, 3, SHARE_EJECTED, true);
+    for (unsigned i = 0; i < 1000; i++) {
+        ck_assert_uint_eq(crowd_index(crowd, pick_of(crowd, none, i)), 3); /* panic */
+        ck_assert_uint_ne(crowd_index(crowd, pick_of(crowd, any, i)), 3);
+    }
+    selection_unref(&none);
+    selection_unref(&any);
+    crowd_close(&crowd);
+}
+END_TEST
+
+START_TEST(tags_and_meta_must_all_be_there)
+{
+    struct sluice_span tags[] = {SPAN("canary"), SPAN("x"), SPAN("y")};
+    struct found_pair meta = {SPAN("version"), SPAN("v2")};
+    struct subset_meta wanted = {.named = {.name = SPAN("version")}, .value = SPAN("v2")};
+    const struct found_endpoint facts = {.tags = tags, .n_tags = 2, .meta = &meta, .n_meta = 1};
+
+    ck_assert(selection_fits(&(struct subset){.tags = {tags, 2}, .meta = {&wanted, 1}}, &facts));
+    ck_assert(!selection_fits(&(struct subset){.tags = {tags, 3}}, &facts));
+    wanted.value = SPAN("v3");
+    ck_assert(!selection_fits(&(struct subset){.meta = {&wanted, 1}}, &facts));
+    wanted.named.name = SPAN("other");
+    ck_assert(!selection_fits(&(struct subset){.meta = {&wanted, 1}}, &facts));
+    ck_assert(selection_fits(&(struct subset){.fallback = SUBSET_ANY}, &facts));
+}
+END_TEST
+
 START_TEST(who_comes_back_begins_slowly)
 {
     struct crowd *crowd = crowd_open("balance: random, slow_start: 1h", N, NULL);
@@ -451,5 +559,7 @@ UNIT_MAIN("upstream/candidates", who_is_out_is_never_picked_and_comes_back, all_
           all_levels_in_panic_share_by_their_size,
           who_fails_counts_as_not_well_and_is_the_last_resort,
           our_own_zone_gets_what_its_capacity_allows, few_endpoints_and_panic_know_no_zones,
+          a_subset_gets_its_own_requests_only, a_subset_follows_the_members,
+          a_subset_that_is_not_well_falls_back_if_that_is_wanted, tags_and_meta_must_all_be_there,
           who_comes_back_begins_slowly, what_is_known_stays_with_the_address,
           a_lease_does_not_wait_for_who_is_out)

@@ -138,7 +138,7 @@ struct sluice_host;
  * Given to every callback on a worker; valid until the callback returns. Services want it back.
  *
  * In the worker's own callbacks (worker_start, on_message, completions that belong to no exchange)
- * exchange and ctx are NULL, and services about an exchange must not be called.
+ * exchange and ctx are NULL, and services about an exchange answer no: false, NULL, -1, nothing.
  */
 struct sluice_call {
     const struct sluice_host *host;
@@ -441,8 +441,9 @@ struct sluice_host {
     /*
      * Change fields: replace all lines of that name by one; add a line; remove all. False when
      * this is not possible: the head is out, the name is no token, the value holds control bytes,
-     * the field belongs to the gateway (framing, Connection and what it names), or no memory is
-     * left. Nothing has changed then.
+     * the field belongs to the gateway (framing, Connection and what it names, Host: the
+     * configuration says what the upstream is asked for), or no memory is left. Nothing has
+     * changed then. SLUICE_ATTEMPT can be changed in on_attempt only.
      */
     bool (*field_set)(const struct sluice_call *call, enum sluice_side side,
                       struct sluice_span name, struct sluice_span value);
@@ -456,10 +457,12 @@ struct sluice_host {
      * request.query, request.host, request.scheme, request.target, request.id, request.protocol,
      * client.address, client.port, peer.address, listener, route, upstream, endpoint,
      * response.status, reason, tls.version, tls.cipher, tls.sni, tls.client.subject,
-     * tls.client.fingerprint. request.id alone may be set, in on_request_head: log and error pages
-     * follow. A plugin may set any other, such as consumer.name and consumer.groups
-     * (names separated by commas), which are the contract between those who identify and those who
-     * limit and log. False: not set, unknown, or (set) read-only or no memory.
+     * tls.client.fingerprint (SHA-256 in hex; both only of a certificate that was verified).
+     * request.id alone may be set, in on_request_head (1 to 128 visible ASCII characters, no
+     * quotation mark, backslash, '<', '>' or '&'): access log, error pages and templates show it
+     * from then on. A plugin may set any other, such as consumer.name and consumer.groups (names
+     * separated by commas), which are the contract between those who identify and those who limit
+     * and log. False: not set, unknown, or (set) read-only or no memory.
      * VALID UNTIL the exchange ends, or the attribute is set again.
      */
     bool (*attribute_get)(const struct sluice_call *call, uint32_t attribute,
@@ -493,7 +496,10 @@ struct sluice_host {
     bool (*reply)(const struct sluice_call *call, const struct sluice_reply *reply);
     /* In on_local_reply: change the answer. Status, content type, body; fields are added. */
     bool (*reply_edit)(const struct sluice_call *call, const struct sluice_reply *reply);
-    /* What the gateway's answer is now. In on_local_reply; valid until it returns. */
+    /*
+     * What the gateway's answer is now. In on_local_reply; valid until it returns. Set
+     * reply->size before: no more than that is written.
+     */
     bool (*reply_get)(const struct sluice_call *call, struct sluice_reply *reply);
     /* A word for the access log that says what this plugin found: [a-z0-9_]+. */
     void (*note)(const struct sluice_call *call, struct sluice_span word);
@@ -515,7 +521,10 @@ struct sluice_host {
 
     /* ---- later ---- */
 
-    /* A name for this exchange while it waits here: call it right before SLUICE_WAIT. */
+    /*
+     * A name for this exchange while it waits here: call it right before SLUICE_WAIT. Where
+     * nothing may wait, a stale one.
+     */
     struct sluice_ticket (*ticket)(const struct sluice_call *call);
     /*
      * On the exchange's own worker (in timers, completions, messages of this place): bring the
@@ -698,9 +707,12 @@ enum sluice_plugin_flags {
  * A NULL callback means: nothing to do there, and costs nothing.
  *
  * Request phases run in the order of the chain, response phases in reverse order; on_response_head
- * and what follows run for every final response, whoever made it, at the places that the request
- * had reached. What began always ends: on_done runs once for each exchange in which a phase of
- * this place ran, in every ending, after the response phases.
+ * and what follows run for every final response, whoever made it, at the places that the head of
+ * the request has passed; the place that answered it by reply() is not among them. When a response
+ * fails before its head went out (a plugin could not do its work, content was too large), they run
+ * again, from on_response_head, for the answer that replaces it. What began always ends: on_done
+ * runs once for each exchange in which a phase of this place ran, in every ending, after the
+ * response phases.
  */
 struct sluice_plugin {
     uint32_t size;                       /* sizeof(struct sluice_plugin) */

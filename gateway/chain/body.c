@@ -33,6 +33,13 @@ static struct chain_body *body_new(struct sluice_exchange *ex)
     return body;
 }
 
+/* The seat at position at: responses pass in reverse. */
+static struct chain_seat *seat_at(const struct sluice_exchange *ex, enum chain_flow flow,
+                                  unsigned at)
+{
+    return &ex->seat[flow == CHAIN_REQUEST ? at : ex->n_passed - 1 - at];
+}
+
 static bool flow_of(enum sluice_side side, enum chain_flow *flow)
 {
     if (side != SLUICE_REQUEST && side != SLUICE_RESPONSE)
@@ -74,7 +81,7 @@ bool host_body_want(const struct sluice_call *call, enum sluice_side side,
         side == SLUICE_REQUEST ? SLUICE_PHASE_REQUEST_BODY : SLUICE_PHASE_RESPONSE_BODY;
     enum chain_flow flow;
 
-    if (!flow_of(side, &flow) || !ex->running || mode > SLUICE_BODY_WHOLE)
+    if (!ex || !flow_of(side, &flow) || !ex->running || mode > SLUICE_BODY_WHOLE)
         return false;
     if (mode == SLUICE_BODY_NONE) {
         if (ex->running->body[flow] != SLUICE_BODY_NONE)
@@ -100,10 +107,13 @@ bool host_body_replace(const struct sluice_call *call, struct sluice_span data)
     struct text *edit;
     uint8_t mode;
 
-    if (!ex->running || ex->flow > CHAIN_RESPONSE || !ex->body[ex->flow] ||
-        !ex->body[ex->flow]->is_busy)
+    if (!ex || !ex->running || ex->flow > CHAIN_RESPONSE || !ex->body[ex->flow])
         return false;
     body = ex->body[ex->flow];
+    /* Whoever else holds the part: only the seat whose turn it is may change it. */
+    if (!body->is_busy || body->at >= ex->n_passed ||
+        seat_at(ex, (enum chain_flow)ex->flow, body->at) != ex->running)
+        return false;
     mode = ex->running->body[ex->flow];
     if (mode != SLUICE_BODY_EDIT && mode != SLUICE_BODY_WHOLE)
         return false;
@@ -115,13 +125,6 @@ bool host_body_replace(const struct sluice_call *call, struct sluice_span data)
 }
 
 /* -- from seat to seat ------------------------------------------------------------------ */
-
-/* The seat at position at: responses pass in reverse. */
-static struct chain_seat *seat_at(const struct sluice_exchange *ex, enum chain_flow flow,
-                                  unsigned at)
-{
-    return &ex->seat[flow == CHAIN_REQUEST ? at : ex->n_passed - 1 - at];
-}
 
 /* What one seat made of the part is what the next one sees. */
 static void take_edit(struct chain_body *body)

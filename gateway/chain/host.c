@@ -1,5 +1,8 @@
 /*
  * host.c - the table that every plugin is given.
+ *
+ * A plugin that asks about an exchange where there is none (a worker's own call) is told no: it is
+ * its mistake, and no reason for thousands of others to lose their connection.
  */
 #include "chain/host.h"
 
@@ -10,12 +13,12 @@
 
 static void *host_alloc(const struct sluice_call *call, size_t bytes)
 {
-    return run_alloc(call->exchange, bytes);
+    return call->exchange ? run_alloc(call->exchange, bytes) : NULL;
 }
 
 static struct sluice_span host_copy(const struct sluice_call *call, struct sluice_span text)
 {
-    return run_copy(call->exchange, text);
+    return call->exchange ? run_copy(call->exchange, text) : (struct sluice_span){NULL, 0};
 }
 
 static uint64_t host_now_us(const struct sluice_call *call)
@@ -42,27 +45,34 @@ static uint32_t host_worker_index(const struct sluice_call *call)
 
 static int64_t host_fact(const struct sluice_call *call, enum sluice_fact fact)
 {
-    return call->exchange->ops->fact(call->exchange->owner, fact);
+    return call->exchange ? call->exchange->ops->fact(call->exchange->owner, fact) : -1;
 }
 
 static bool host_target_set(const struct sluice_call *call, struct sluice_span path,
                             struct sluice_span query)
 {
     struct sluice_exchange *ex = call->exchange;
-    struct sluice_span kept_path = run_copy(ex, path), kept_query = run_copy(ex, query);
+    struct sluice_span kept_path, kept_query;
 
+    if (!ex)
+        return false;
+    kept_path = run_copy(ex, path);
+    kept_query = run_copy(ex, query);
     return kept_path.ptr && kept_query.ptr && ex->ops->target_set(ex->owner, kept_path, kept_query);
 }
 
 static bool host_upstream_set(const struct sluice_call *call,
                               const struct sluice_upstream *upstream)
 {
-    return call->exchange->ops->upstream_set(call->exchange->owner, upstream->index);
+    return call->exchange && upstream &&
+           call->exchange->ops->upstream_set(call->exchange->owner, upstream->index);
 }
 
 static struct sluice_span host_render(const struct sluice_call *call,
                                       const struct sluice_template *text)
 {
+    if (!call->exchange || !text)
+        return (struct sluice_span){NULL, 0};
     return template_render(text, call->exchange);
 }
 
@@ -73,7 +83,7 @@ static const struct sluice_call *host_worker_call(const struct sluice_call *call
 
 static void host_detach(const struct sluice_call *call, uint32_t phases)
 {
-    if (call->exchange->running)
+    if (call->exchange && call->exchange->running)
         call->exchange->running->detached |= phases;
 }
 

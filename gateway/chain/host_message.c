@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { NOTES_MAX = 256, PAIRS_MAX = 24, SPANS_MAX = 64 };
+enum { NOTES_MAX = 256, PAIRS_MAX = 24, SPANS_MAX = 64, ID_MAX = 128 };
 
 /* -- memory ------------------------------------------------------------------------ */
 
@@ -42,7 +42,10 @@ struct sluice_span run_copy(struct sluice_exchange *ex, struct sluice_span text)
 
 /* -- fields --------------------------------------------------------------------------- */
 
-/* How a message is delimited, and what belongs to one connection: the gateway's own business. */
+/*
+ * How a message is delimited, what belongs to one connection, and where a request goes (`host` of
+ * routes and upstreams says): the gateway's own business.
+ */
 static bool is_ours(struct sluice_span name)
 {
     static const enum field_id ours[] = {FIELD_CONTENT_LENGTH,
@@ -52,7 +55,8 @@ static bool is_ours(struct sluice_span name)
                                          FIELD_TE,
                                          FIELD_TRAILER,
                                          FIELD_UPGRADE,
-                                         FIELD_PROXY_CONNECTION};
+                                         FIELD_PROXY_CONNECTION,
+                                         FIELD_HOST};
     enum field_id id = name_find(name);
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
@@ -62,13 +66,22 @@ static bool is_ours(struct sluice_span name)
     return false;
 }
 
+/* Does a callback of that phase run, beside the two directions? */
+static bool is_in(const struct sluice_exchange *ex, enum sluice_phase phase)
+{
+    return ex->running && ex->flow == CHAIN_ASIDE && ex->wait[CHAIN_ASIDE].phase == phase;
+}
+
 static struct fields *fields_of(const struct sluice_call *call, enum sluice_side side,
                                 bool to_change)
 {
     struct sluice_exchange *ex = call->exchange;
     bool frozen = false;
-    struct fields *fields = ex->ops->fields(ex->owner, side, &frozen);
+    struct fields *fields;
 
+    if (!ex || (to_change && side == SLUICE_ATTEMPT && !is_in(ex, SLUICE_PHASE_ATTEMPT)))
+        return NULL;
+    fields = ex->ops->fields(ex->owner, side, &frozen);
     return fields && !(to_change && frozen) ? fields : NULL;
 }
 
@@ -176,16 +189,46 @@ bool run_attribute(struct sluice_exchange *ex, uint32_t attribute, struct sluice
 bool host_attribute_get(const struct sluice_call *call, uint32_t attribute,
                         struct sluice_span *value)
 {
-    return run_attribute(call->exchange, attribute, value);
+    return call->exchange && run_attribute(call->exchange, attribute, value);
+}
+
+/* It stands in logs, fields and pages of all kinds: nothing in it needs quoting anywhere. */
+static bool is_id(struct sluice_span id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.ptr[i];
+
+        if (c <= ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&')
+            return false;
+    }
+    return id.len > 0 && id.len <= ID_MAX;
+}
+
+static bool set_id(struct sluice_exchange *ex, struct sluice_span id)
+{
+    struct sluice_span copy;
+
+    if (!ex->running || ex->flow != CHAIN_REQUEST ||
+        ex->wait[CHAIN_REQUEST].phase != SLUICE_PHASE_REQUEST_HEAD || !is_id(id))
+        return false;
+    copy = run_copy(ex, id);
+    if (copy.ptr)
+        ex->ops->id_set(ex->owner, copy);
+    return copy.ptr != NULL;
 }
 
 bool host_attribute_set(const struct sluice_call *call, uint32_t attribute,
                         struct sluice_span value)
 {
     struct sluice_exchange *ex = call->exchange;
-    unsigned n = ex->view->set->attributes.n;
     struct sluice_span copy;
+    unsigned n;
 
+    if (!ex)
+        return false;
+    if (attribute == CHAIN_ID)
+        return set_id(ex, value);
+    n = ex->view->set->attributes.n;
     if (attribute < CHAIN_ATTRIBUTES_OWN || attribute - CHAIN_ATTRIBUTES_OWN >= n)
         return false;
     if (!ex->attributes)
@@ -215,7 +258,7 @@ void host_note(const struct sluice_call *call, struct sluice_span word)
     struct sluice_exchange *ex = call->exchange;
     char *both;
 
-    if (!is_word(word) || ex->notes.len + word.len + 1 > NOTES_MAX)
+    if (!ex || !is_word(word) || ex->notes.len + word.len + 1 > NOTES_MAX)
         return;
     if (ex->notes.len == 0) {
         ex->notes = run_copy(ex, word);
@@ -273,8 +316,8 @@ bool host_reply(const struct sluice_call *call, const struct sluice_reply *reply
     struct sluice_exchange *ex = call->exchange;
     struct chain_reply kept = {0};
 
-    if (reply->status < 200 || reply->status > 599 || ex->flow == CHAIN_RESPONSE ||
-        ex->ops->fact(ex->owner, SLUICE_FACT_STATUS) > 0)
+    if (!ex || !ex->running || reply->status < 200 || reply->status > 599 ||
+        ex->flow == CHAIN_RESPONSE || ex->ops->fact(ex->owner, SLUICE_FACT_STATUS) > 0)
         return false;
     if (!keep_reply(ex, reply, &kept))
         return false;
@@ -290,7 +333,8 @@ bool host_reply_edit(const struct sluice_call *call, const struct sluice_reply *
     struct sluice_exchange *ex = call->exchange;
     struct chain_reply kept = {0};
 
-    if (!ex->edited || reply->status < 200 || reply->status > 599 || !keep_reply(ex, reply, &kept))
+    if (!ex || !ex->edited || reply->status < 200 || reply->status > 599 ||
+        !keep_reply(ex, reply, &kept))
         return false;
     for (size_t i = 0; i < kept.n_fields; i++) {
         if (!change(call, SLUICE_RESPONSE, kept.fields[i].name, kept.fields[i].value, true))
@@ -306,7 +350,7 @@ bool host_reply_edit(const struct sluice_call *call, const struct sluice_reply *
 
 bool host_reply_get(const struct sluice_call *call, struct sluice_reply *reply)
 {
-    const struct chain_reply *edited = call->exchange->edited;
+    const struct chain_reply *edited = call->exchange ? call->exchange->edited : NULL;
 
     if (!edited)
         return false;
@@ -375,7 +419,7 @@ void host_span_attribute(const struct sluice_call *call, struct sluice_span name
     struct sluice_exchange *ex = call->exchange;
     struct state_span *span;
 
-    if (ex->n_spans == SPANS_MAX)
+    if (!ex || ex->n_spans == SPANS_MAX)
         return;
     span = run_alloc(ex, sizeof(*span));
     if (!span)
@@ -392,7 +436,7 @@ void host_span_attribute(const struct sluice_call *call, struct sluice_span name
 
 bool host_span_attribute_each(const struct sluice_call *call, size_t *at, struct sluice_pair *pair)
 {
-    const struct state_span *span = call->exchange->spans;
+    const struct state_span *span = call->exchange ? call->exchange->spans : NULL;
 
     for (size_t i = 0; span && i < *at; i++)
         span = span->next;

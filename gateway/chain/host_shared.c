@@ -78,7 +78,7 @@ struct sluice_map *host_map(struct sluice_setup *setup, const struct sluice_shar
 
 uint64_t host_words_get(struct sluice_words *words, struct sluice_span key)
 {
-    return shared_words_get(words->words, key, now_coarse_ms());
+    return words ? shared_words_get(words->words, key, now_coarse_ms()) : 0;
 }
 
 static enum sluice_shared shared_of(enum err err)
@@ -93,6 +93,8 @@ static enum sluice_shared shared_of(enum err err)
 enum sluice_shared host_words_swap(struct sluice_words *words, struct sluice_span key,
                                    uint64_t *expected, uint64_t desired, uint32_t ttl_ms)
 {
+    if (!words)
+        return SLUICE_SHARED_FULL;
     return shared_of(
         shared_words_swap(words->words, key, expected, desired, now_coarse_ms(), ttl_of(ttl_ms)));
 }
@@ -101,8 +103,11 @@ enum sluice_shared host_words_add(struct sluice_words *words, struct sluice_span
                                   int64_t difference, uint32_t ttl_ms, uint64_t *result)
 {
     uint64_t sum;
-    enum err err =
-        shared_words_add(words->words, key, difference, now_coarse_ms(), ttl_of(ttl_ms), &sum);
+    enum err err;
+
+    if (!words)
+        return SLUICE_SHARED_FULL;
+    err = shared_words_add(words->words, key, difference, now_coarse_ms(), ttl_of(ttl_ms), &sum);
 
     if (result && err == OK)
         *result = sum;
@@ -113,7 +118,7 @@ enum sluice_shared host_map_get(struct sluice_map *map, struct sluice_span key, 
                                 size_t cap, size_t *len, uint64_t *serial)
 {
     struct shared_map_copy copy = {.out = out, .cap = cap};
-    enum err err = shared_map_get(map->map, key, now_coarse_ms(), &copy);
+    enum err err = map ? shared_map_get(map->map, key, now_coarse_ms(), &copy) : ERR_MISSING;
 
     if (err == OK && len)
         *len = copy.len;
@@ -125,10 +130,13 @@ enum sluice_shared host_map_get(struct sluice_map *map, struct sluice_span key, 
 enum sluice_shared host_map_set(struct sluice_map *map, struct sluice_span key,
                                 struct sluice_span value, uint32_t ttl_ms)
 {
+    if (!map)
+        return SLUICE_SHARED_FULL;
     return shared_of(shared_map_set(map->map, key, value, now_coarse_ms(), ttl_of(ttl_ms)));
 }
 
 void host_map_remove(struct sluice_map *map, struct sluice_span key)
 {
-    shared_map_remove(map->map, key);
+    if (map)
+        shared_map_remove(map->map, key);
 }

@@ -93,6 +93,8 @@ struct chain_ops {
     struct fields *(*fields)(void *owner, enum sluice_side side, bool *frozen);
     /* The value, empty when there is none; valid as long as the exchange. */
     struct sluice_span (*attribute)(void *owner, enum chain_attribute attribute);
+    /* From now on the request is known by this id, which lives as long as the exchange. */
+    void (*id_set)(void *owner, struct sluice_span id);
     int64_t (*fact)(void *owner, enum sluice_fact fact);
     bool (*target_set)(void *owner, struct sluice_span path, struct sluice_span query);
     /* By its index in the snapshot. */

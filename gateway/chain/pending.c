@@ -12,7 +12,7 @@ uint64_t pending_add(const struct sluice_call *call, struct chain_pending *pendi
     struct sluice_place *place = call->place;
     unsigned *n = ex ? &ex->n_pending : &place->n_pending;
 
-    if (*n == CHAIN_PENDING_MAX || (ex ? ex->is_ended : place->is_ended))
+    if (*n == CHAIN_PENDING_MAX || (ex ? ex->is_ended || !ex->running : place->is_ended))
         return 0;
     ++*n;
     pending->place = place;
@@ -21,7 +21,7 @@ uint64_t pending_add(const struct sluice_call *call, struct chain_pending *pendi
     pending->drop = drop;
     if (ex) {
         pending->flow = ex->flow;
-        pending->seat = ex->running ? (unsigned)(ex->running - ex->seat) : ex->n_seats;
+        pending->seat = (unsigned)(ex->running - ex->seat);
     }
     list_append(ex ? &ex->pending : &place->pending, &pending->link);
     return pending->number;
@@ -100,8 +100,12 @@ struct sluice_ticket ticket_new(const struct sluice_call *call)
 {
     struct sluice_exchange *ex = call->exchange;
     struct chain_worker *worker = call->place->worker;
-    struct chain_wait *wait = &ex->wait[ex->flow];
+    struct chain_wait *wait;
 
+    /* What never waits has no ticket: it would stay in the row when the exchange is gone. */
+    if (!ex || !ex->running || ex->is_ended || ex->flow == CHAIN_ASIDE)
+        return (struct sluice_ticket){worker->index, 0};
+    wait = &ex->wait[ex->flow];
     if (wait->number == 0) {
         wait->number = ++worker->last_number;
         list_append(row_of(worker, wait->number), &wait->link);

@@ -3,11 +3,13 @@
  */
 #include "core/crash.h"
 
+#include "base/alloc.h"
+
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { N_SIGNALS = 5 };
+enum { N_SIGNALS = 5, STACK_BYTES = 64 * 1024 };
 
 static const int numbers[N_SIGNALS] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
@@ -61,11 +63,37 @@ static void on_crash(int number)
 
 void crash_install(void)
 {
-    struct sigaction action = {.sa_handler = on_crash, .sa_flags = 0};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
 
     sigemptyset(&action.sa_mask);
     for (unsigned i = 0; i < N_SIGNALS; i++)
         sigaction(numbers[i], &action, &before[i]);
+}
+
+void *crash_stack_new(void)
+{
+    stack_t stack = {0}, old;
+
+    /* A sanitizer brings its own, and takes it back itself. */
+    if (sigaltstack(NULL, &old) < 0 || !(old.ss_flags & SS_DISABLE))
+        return NULL;
+    stack.ss_sp = alloc_try(STACK_BYTES);
+    stack.ss_size = STACK_BYTES;
+    if (stack.ss_sp && sigaltstack(&stack, NULL) < 0) {
+        alloc_free(stack.ss_sp);
+        stack.ss_sp = NULL;
+    }
+    return stack.ss_sp;
+}
+
+void crash_stack_free(void **stack)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+
+    if (*stack)
+        (void)sigaltstack(&none, NULL);
+    alloc_free(*stack);
+    *stack = NULL;
 }
 
 const struct crash_words *crash_say(const struct crash_words *words)

@@ -17,6 +17,13 @@ struct crash_words {
 /* Once, before there are threads: for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT. */
 void crash_install(void);
 
+/*
+ * A stack of its own for the handler, so that it can tell of a stack that has run out. In the
+ * thread itself, at its begin and end; NULL: it has one already, or there is no memory.
+ */
+void *crash_stack_new(void);
+void crash_stack_free(void **stack);
+
 /* This thread's words from now on, borrowed; NULL: none. Returns those before. */
 const struct crash_words *crash_say(const struct crash_words *words);
 

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/span.h"
+#include "core/crash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +45,12 @@ struct thread {
 static void *thread_run(void *arg)
 {
     struct thread *thread = arg;
+    void *stack;
 
     pthread_setname_np(pthread_self(), thread->name);
+    stack = crash_stack_new();
     thread->main(thread->arg);
+    crash_stack_free(&stack);
     return NULL;
 }
 

@@ -94,4 +94,10 @@ void tls_give_up(struct conn *conn);
 CHECKED enum err tls_client_cert(const struct conn *conn, struct arena *arena,
                                  struct sluice_span *value);
 
+/* Of the same certificate: its subject as RFC 2253 writes it; SHA-256 over it, in hex. */
+CHECKED enum err tls_client_subject(const struct conn *conn, struct arena *arena,
+                                    struct sluice_span *value);
+CHECKED enum err tls_client_fingerprint(const struct conn *conn, struct arena *arena,
+                                        struct sluice_span *value);
+
 #endif /* NET_TLS_H */

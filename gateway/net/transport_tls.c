@@ -473,16 +473,69 @@ void tls_give_up(struct conn *conn)
     tls_free(&tls);
 }
 
-enum err tls_client_cert(const struct conn *conn, struct arena *arena, struct sluice_span *value)
+/* Of the client; NULL: there is none. */
+static X509 *verified_cert(const struct conn *conn)
 {
     const struct tls *tls = tls_of(conn);
     X509 *cert = tls && tls->server ? SSL_get0_peer_certificate(tls->ssl) : NULL;
+
+    return cert && SSL_get_verify_result(tls->ssl) == X509_V_OK ? cert : NULL;
+}
+
+enum err tls_client_subject(const struct conn *conn, struct arena *arena, struct sluice_span *value)
+{
+    X509 *cert = verified_cert(conn);
+    BIO *out;
+    char *text = NULL;
+    long len;
+
+    *value = span_make(NULL, 0);
+    if (!cert)
+        return OK;
+    out = BIO_new(BIO_s_mem());
+    if (!out)
+        return ERR_MEMORY;
+    (void)X509_NAME_print_ex(out, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253);
+    len = BIO_get_mem_data(out, &text);
+    *value = arena_copy(arena, span_make(text, len > 0 ? (size_t)len : 0));
+    BIO_free(out);
+    return value->ptr ? OK : ERR_MEMORY;
+}
+
+enum err tls_client_fingerprint(const struct conn *conn, struct arena *arena,
+                                struct sluice_span *value)
+{
+    static const char digits[] = "0123456789abcdef";
+    X509 *cert = verified_cert(conn);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char *text;
+
+    *value = span_make(NULL, 0);
+    if (!cert)
+        return OK;
+    if (!X509_digest(cert, EVP_sha256(), digest, &len))
+        return ERR_MEMORY;
+    text = arena_try_raw(arena, (size_t)len * 2);
+    if (!text)
+        return ERR_MEMORY;
+    for (unsigned i = 0; i < len; i++) {
+        text[2 * i] = digits[digest[i] >> 4];
+        text[2 * i + 1] = digits[digest[i] & 15];
+    }
+    *value = span_make(text, (size_t)len * 2);
+    return OK;
+}
+
+enum err tls_client_cert(const struct conn *conn, struct arena *arena, struct sluice_span *value)
+{
+    X509 *cert = verified_cert(conn);
     unsigned char *der = NULL;
     char *text;
     int len;
 
     *value = span_make(NULL, 0);
-    if (!cert || SSL_get_verify_result(tls->ssl) != X509_V_OK)
+    if (!cert)
         return OK;
     len = i2d_X509(cert, &der);
     if (len <= 0)

@@ -91,13 +91,14 @@ enum err deadline_begin(struct exchange *ex)
     return err;
 }
 
-static enum err set(struct exchange *ex, struct sluice_span name, struct sluice_span value)
+static enum err set(struct exchange *ex, struct fields *fields, struct sluice_span name,
+                    struct sluice_span value)
 {
     value = arena_copy(&ex->arena, value);
-    return value.ptr ? fields_set(&ex->request.fields, name, value) : ERR_MEMORY;
+    return value.ptr ? fields_set(fields, name, value) : ERR_MEMORY;
 }
 
-enum err deadline_tell(struct exchange *ex)
+enum err deadline_tell(struct exchange *ex, struct fields *fields)
 {
     const struct deadline_conf *conf = conf_of(ex);
     char room[GRPC_TIMEOUT_TEXT];
@@ -108,11 +109,11 @@ enum err deadline_tell(struct exchange *ex)
     if (ms == 0)
         ms = 1; /* its alarm rings within a tick */
     if (ex->is_grpc)
-        err = set(ex, SPAN("grpc-timeout"), grpc_timeout_format(ms, room));
+        err = set(ex, fields, SPAN("grpc-timeout"), grpc_timeout_format(ms, room));
     if (err == OK && conf->field.len > 0) {
         struct sluice_span text = arena_format(&ex->arena, "%" PRIu64, ms);
 
-        err = text.ptr ? fields_set(&ex->request.fields, conf->field, text) : ERR_MEMORY;
+        err = text.ptr ? fields_set(fields, conf->field, text) : ERR_MEMORY;
     }
     return err;
 }

@@ -24,7 +24,7 @@ static inline bool deadline_may_come(const struct deadline_conf *conf, enum meth
  */
 CHECKED enum err deadline_begin(struct exchange *ex);
 
-/* Before each head that is sent: say what is left. ERR_MEMORY, ERR_LIMIT. */
-CHECKED enum err deadline_tell(struct exchange *ex);
+/* Before each head that is sent: say in its fields what is left. ERR_MEMORY, ERR_LIMIT. */
+CHECKED enum err deadline_tell(struct exchange *ex, struct fields *fields);
 
 #endif /* PROXY_DEADLINE_H */

@@ -40,11 +40,9 @@ static void add_fields(struct text *out, const struct fields *fields)
 enum err echo_body(struct exchange *ex, struct text *out)
 {
     const struct request *request = &ex->request;
-    char id[EXCHANGE_ID_TEXT];
 
-    if (!exchange_client(ex).ptr)
+    if (!exchange_client(ex).ptr || exchange_id(ex).len == 0)
         return ERR_MEMORY;
-    exchange_id_format(ex, id);
     text_add(out, SPAN("{\n"));
     member(out, "method", request->method_text);
     member(out, "path", request->path);
@@ -55,8 +53,9 @@ enum err echo_body(struct exchange *ex, struct text *out)
     member(out, "listener", ex->from.port->conf->name);
     member(out, "route", ex->route->name);
     add_fields(out, &request->fields);
-    text_format(out,
-                "  \"connection_requests\": %u,\n  \"worker\": %u,\n  \"request_id\": \"%s\"\n}\n",
-                (unsigned)ex->from.requests, ex->worker->index, id);
+    text_format(out, "  \"connection_requests\": %u,\n  \"worker\": %u,\n  \"request_id\": \"",
+                (unsigned)ex->from.requests, ex->worker->index);
+    text_add_json(out, exchange_id(ex));
+    text_add(out, SPAN("\"\n}\n"));
     return out->cut ? ERR_LIMIT : OK;
 }

@@ -44,7 +44,10 @@
 
 #include <string.h>
 
-enum { ARENA_MAX = 1024 * 1024 }; /* bytes: several times the largest head, with what is added */
+enum {
+    ARENA_MAX = 1024 * 1024, /* bytes: several times the largest head, with what is added */
+    ID_DIGITS = 32
+};
 
 enum progress { NEXT, WAIT };
 
@@ -446,7 +449,7 @@ static inline struct sluice_span host_to_send(const struct exchange *ex,
 __attribute__((always_inline)) static inline enum err send_request(struct exchange *ex,
                                                                    struct attempt *attempt)
 {
-    const struct request *request = ex->try_request ? ex->try_request : &ex->request;
+    struct request *request = ex->try_request ? ex->try_request : &ex->request;
     struct leg *up = &attempt->leg;
     struct leg_head head = {.request = request,
                             .host = host_to_send(ex, attempt),
@@ -457,7 +460,7 @@ __attribute__((always_inline)) static inline enum err send_request(struct exchan
         route_rewrite_target(ex->route, request, ex->worker->scratch, &ex->arena, &head.target);
 
     if (err == OK && ex->tells_deadline)
-        err = deadline_tell(ex);
+        err = deadline_tell(ex, &request->fields);
     if (err == OK)
         err = up->ops->send_head(up, &head);
     if (err)
@@ -739,12 +742,19 @@ bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attem
     return repeats;
 }
 
-void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT])
+struct sluice_span exchange_id(struct exchange *ex)
 {
     static const char digits[] = "0123456789abcdef";
+    char *text;
 
-    for (unsigned i = 0; i < EXCHANGE_ID_TEXT - 1; i++) {
-        out[i] = digits[(ex->id[i / 16] >> (60 - 4 * (i % 16))) & 15];
-    }
-    out[EXCHANGE_ID_TEXT - 1] = '\0';
+    if (ex->id_text.len > 0)
+        return ex->id_text;
+    text = arena_try_raw(&ex->arena, ID_DIGITS + 1);
+    if (!text)
+        return SPAN("");
+    for (unsigned i = 0; i < ID_DIGITS; i++)
+        text[i] = digits[(ex->id[i / 16] >> (60 - 4 * (i % 16))) & 15];
+    text[ID_DIGITS] = '\0';
+    ex->id_text = span_make(text, ID_DIGITS);
+    return ex->id_text;
 }

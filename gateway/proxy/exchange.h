@@ -110,6 +110,8 @@ struct exchange {
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t deadline_us;           /* by which it must be over; 0: none */
     uint64_t id[2];
+    struct sluice_span
+        id_text; /* in the arena: what a plugin calls it, or made of id; empty: neither yet */
     int64_t request_bytes, response_bytes;
     struct sluice_span
         /*
@@ -210,9 +212,11 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
 /* Bytes moved in a tunnel, either way: its idle time begins anew. Nothing in other states. */
 void exchange_note_activity(struct exchange *ex);
 
-/* 32 hexadecimal digits and a NUL. */
-enum { EXCHANGE_ID_TEXT = 33 };
-void exchange_id_format(const struct exchange *ex, char out[EXCHANGE_ID_TEXT]);
+/*
+ * What the request is called in logs and pages: 32 hexadecimal digits, or what a plugin has said.
+ * NUL-terminated, in the arena; empty when out of memory.
+ */
+struct sluice_span exchange_id(struct exchange *ex);
 
 /* The peer's address as text. */
 struct sluice_span exchange_peer(struct exchange *ex);

@@ -98,12 +98,11 @@ static struct sluice_span number_text(struct exchange *ex, uint64_t number)
     return arena_format(&ex->arena, "%llu", (unsigned long long)number);
 }
 
-static struct sluice_span id_text(struct exchange *ex)
+static void op_id_set(void *ex_, struct sluice_span id)
 {
-    char id[EXCHANGE_ID_TEXT];
+    struct exchange *ex = ex_;
 
-    exchange_id_format(ex, id);
-    return arena_copy(&ex->arena, span_make(id, EXCHANGE_ID_TEXT - 1));
+    ex->id_text = id;
 }
 
 static unsigned status_of(const struct exchange *ex)
@@ -117,6 +116,7 @@ static struct sluice_span op_attribute(void *ex_, enum chain_attribute attribute
     const struct request *request = &ex->request;
     static const struct sluice_span none = {NULL, 0};
     const struct route_target *target;
+    struct sluice_span made;
 
     switch (attribute) {
     case CHAIN_METHOD:
@@ -132,7 +132,7 @@ static struct sluice_span op_attribute(void *ex_, enum chain_attribute attribute
     case CHAIN_TARGET:
         return request->target;
     case CHAIN_ID:
-        return id_text(ex);
+        return exchange_id(ex);
     case CHAIN_PROTOCOL:
         return span_of(ex->from.protocol);
     case CHAIN_CLIENT_ADDRESS:
@@ -161,7 +161,9 @@ static struct sluice_span op_attribute(void *ex_, enum chain_attribute attribute
     case CHAIN_TLS_SNI:
         return tls_server_name(ex->from.conn);
     case CHAIN_TLS_CLIENT_SUBJECT:
+        return tls_client_subject(ex->from.conn, &ex->arena, &made) ? none : made;
     case CHAIN_TLS_CLIENT_FINGERPRINT:
+        return tls_client_fingerprint(ex->from.conn, &ex->arena, &made) ? none : made;
     case CHAIN_NO_ATTRIBUTE:
     case CHAIN_ATTRIBUTES_OWN:
         break;
@@ -310,6 +312,7 @@ const struct chain_ops exchange_chain_ops = {
     .request = op_request,
     .fields = op_fields,
     .attribute = op_attribute,
+    .id_set = op_id_set,
     .fact = op_fact,
     .target_set = op_target_set,
     .upstream_set = op_upstream_set,

@@ -59,14 +59,11 @@ static bool find_attribute(const struct access_record *record, struct sluice_spa
 /* For who looks into one case: what the metrics only count. */
 static void tell(struct exchange *ex)
 {
-    char id[EXCHANGE_ID_TEXT];
-
     if (ex->reason == REASON_COMPLETED || ex->reason == REASON_RESPONDED ||
         ex->reason == REASON_REDIRECTED)
         return;
-    exchange_id_format(ex, id);
-    log_debug("exchange ended", F_STR("request_id", id), F_SPAN("client", exchange_client(ex)),
-              F_STR("reason", reason_name(ex->reason)),
+    log_debug("exchange ended", F_SPAN("request_id", exchange_id(ex)),
+              F_SPAN("client", exchange_client(ex)), F_STR("reason", reason_name(ex->reason)),
               F_STR("detail", ex->detail ? ex->detail : ""), F_SPAN("endpoint", ex->endpoint));
 }
 
@@ -120,7 +117,6 @@ void exchange_record(struct exchange *ex)
     struct worker *worker = ex->worker;
     uint64_t duration_us = loop_now_us(worker->loop) - ex->begun_us;
     struct access_record record;
-    char id[EXCHANGE_ID_TEXT];
     char reasons[RETRY_REASONS_TEXT];
 
     count(ex, duration_us);
@@ -131,8 +127,7 @@ void exchange_record(struct exchange *ex)
     record = record_of(ex, duration_us);
     record.hedged = hedge_text(ex);
     record.retry_reasons = retry_reasons(ex, reasons, sizeof(reasons));
-    exchange_id_format(ex, id);
-    record.request_id = span_make(id, EXCHANGE_ID_TEXT - 1);
+    record.request_id = exchange_id(ex);
     text_reset(&worker->line);
     access_format_write(snapshot->access_log.format, &record, &worker->line);
     /* A full ring drops the line and counts it: a worker never waits for a disk. */

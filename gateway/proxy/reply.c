@@ -58,7 +58,7 @@ static enum err echo(struct exchange *ex, struct reply *reply)
     return add(reply, SPAN("content-type"), SPAN("application/json"));
 }
 
-static enum err problem_body(struct exchange *ex, const char *id, struct sluice_span *body)
+static enum err problem_body(struct exchange *ex, struct sluice_span id, struct sluice_span *body)
 {
     char bytes[1024];
     struct text text;
@@ -74,7 +74,9 @@ static enum err problem_body(struct exchange *ex, const char *id, struct sluice_
         text_add_json(&text, span_of(ex->detail));
         text_add(&text, SPAN(")"));
     }
-    text_format(&text, "\",\"request_id\":\"%s\"}\n", id);
+    text_add(&text, SPAN("\",\"request_id\":\""));
+    text_add_json(&text, id);
+    text_add(&text, SPAN("\"}\n"));
     *body = arena_copy(&ex->arena, text_span(&text));
     return body->ptr ? OK : ERR_MEMORY;
 }
@@ -94,18 +96,15 @@ static enum err add_allow(struct exchange *ex, struct reply *reply)
 
 static enum err problem(struct exchange *ex, struct reply *reply)
 {
-    char id[EXCHANGE_ID_TEXT];
-    struct sluice_span kept;
+    struct sluice_span id = exchange_id(ex);
     enum err err;
 
-    exchange_id_format(ex, id);
-    kept = arena_copy(&ex->arena, span_make(id, sizeof(id) - 1));
     reply->response.status = (uint16_t)reason_status(ex->reason);
-    err = kept.ptr ? problem_body(ex, id, &reply->body) : ERR_MEMORY;
+    err = id.len > 0 ? problem_body(ex, id, &reply->body) : ERR_MEMORY;
     if (err == OK)
         err = add(reply, SPAN("content-type"), SPAN("application/problem+json"));
     if (err == OK)
-        err = add(reply, SPAN("x-request-id"), kept);
+        err = add(reply, SPAN("x-request-id"), id);
     if (err == OK && ex->reason == REASON_METHOD_NOT_ALLOWED)
         err = add_allow(ex, reply);
     return err;
@@ -114,15 +113,14 @@ static enum err problem(struct exchange *ex, struct reply *reply)
 /* What the problem page calls a status that a plugin chose. */
 static enum err plugin_problem(struct exchange *ex, struct sluice_span reason, struct reply *reply)
 {
-    char id[EXCHANGE_ID_TEXT];
+    struct sluice_span id = exchange_id(ex);
     const char *title = status_reason(reply->response.status);
 
-    exchange_id_format(ex, id);
     reply->body = arena_format(&ex->arena,
                                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,"
-                               "\"reason\":\"%.*s\",\"request_id\":\"%s\"}\n",
+                               "\"reason\":\"%.*s\",\"request_id\":\"%.*s\"}\n",
                                *title ? title : "Refused", reply->response.status, (int)reason.len,
-                               reason.len ? reason.ptr : "", id);
+                               reason.len ? reason.ptr : "", (int)id.len, id.ptr);
     return reply->body.ptr ? add(reply, SPAN("content-type"), SPAN("application/problem+json"))
                            : ERR_MEMORY;
 }

@@ -114,4 +114,5 @@ def test_fault_delays_until_the_client_or_the_wait_ends(start, upstream):
     assert gateway.ask(fields=[("X-Delay", "30")]).status == 200
     with gateway.client() as client:
         client.send(b"GET /held HTTP/1.1\r\nHost: a\r\nX-Delay: 1900\r\n\r\n")
+        gateway.wait_metric(lambda m: m.get("sluice_worker_exchanges_active") == 1, "a request under way")
     gateway.expect_end("client_closed", path="/held")

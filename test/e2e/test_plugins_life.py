@@ -105,8 +105,9 @@ def test_several_errors_are_told_at_once(sluice, shelf, tmp_path):
 
 
 @pytest.mark.skipif(bool(os.environ.get("SLUICE_SAN")), reason="a sanitizer has its own say about signals")
-def test_a_crash_names_plugin_and_phase(start, shelf):
-    gateway = start(config(shelf, probe("a", request="crash")))
+@pytest.mark.parametrize("how", ["crash", "overflow"])
+def test_a_crash_names_plugin_and_phase(start, shelf, how):
+    gateway = start(config(shelf, probe("a", request=how)))
     with gateway.client() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert gateway.wait() == -signal.SIGSEGV

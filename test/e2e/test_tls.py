@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 import pytest
+import plugins
 import raw
 from gateway import plain
 from raw import wait_until
@@ -269,6 +270,22 @@ def test_a_required_certificate_is_checked_and_forwarded(start, pki, upstream):
     with TlsClient(gateway.address, context, session=session) as client:
         assert client.ask().status == 200 and client.sock.session_reused
     assert upstream.last.all("client-cert") == [wanted], "a resumed session has its certificate"
+
+
+def test_plugins_see_whose_certificate_it_is(start, pki, upstream, binary):
+    text = "$${tls.client.subject:-nobody} $${tls.client.fingerprint:-none}"
+    gateway = start(secured(pki, upstream, extra={"client": {"mode": "optional", "ca": pki.ca}},
+                            plugin_path=[plugins.folder(binary)], plugins=[plugins.probe("a", text=text)]))
+    context = pki.client()
+    with TlsClient(gateway.address, context) as client:
+        assert client.ask().status == 200
+    assert upstream.last.get("x-text") == "nobody none"
+    context.load_cert_chain(pki.path("someone.pem"), pki.path("someone.key"))
+    with TlsClient(gateway.address, context) as client:
+        assert client.ask().status == 200
+    with open(pki.path("someone.pem"), encoding="ascii") as file:
+        der = ssl.PEM_cert_to_DER_cert(file.read())
+    assert upstream.last.get("x-text") == f"CN=someone {hashlib.sha256(der).hexdigest()}"
 
 
 def test_what_clients_say_of_certificates_is_never_believed(start, pki, upstream):

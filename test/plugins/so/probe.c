@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT, MODE_CRASH };
+enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT, MODE_CRASH, MODE_OVERFLOW };
 
 struct conf {
     struct sluice_span word, field;
@@ -31,6 +31,7 @@ static const struct sluice_choice modes[] = {{"pass", MODE_PASS, "Go on."},
                                              {"fail", MODE_FAIL, "Be unable."},
                                              {"wait", MODE_WAIT, "Wait for nobody."},
                                              {"crash", MODE_CRASH, "Take the gateway down."},
+                                             {"overflow", MODE_OVERFLOW, "By its stack."},
                                              {NULL, 0, NULL}};
 
 #define AT(member) offsetof(struct conf, member)
@@ -104,6 +105,16 @@ static void conf_check(const struct sluice_host *host, struct sluice_setup *setu
     conf->name_id = host->attribute(setup, SLUICE_SPAN("probe.word"));
 }
 
+static int deeper(const volatile char *above)
+{
+    volatile char room[4096];
+
+    room[0] = above ? above[0] : 0;
+    if (room[0] != 0)
+        return 0;
+    return deeper(room) + room[0]; /* until there is no stack left: that is the point */
+}
+
 static enum sluice_verdict do_as_told(const struct sluice_call *call, uint32_t mode)
 {
     const struct conf *conf = call->conf;
@@ -125,6 +136,8 @@ static enum sluice_verdict do_as_told(const struct sluice_call *call, uint32_t m
     case MODE_CRASH:
         raise(SIGSEGV);
         break;
+    case MODE_OVERFLOW:
+        return (enum sluice_verdict)(deeper(NULL) & SLUICE_NEXT);
     case MODE_WAIT:
         break;
     }
@@ -173,7 +186,7 @@ static void on_attempt_done(const struct sluice_call *call, const struct sluice_
 
 static enum sluice_verdict on_local_reply(const struct sluice_call *call)
 {
-    struct sluice_reply reply;
+    struct sluice_reply reply = {.size = sizeof(reply)};
     const struct sluice_pair field = {SLUICE_SPAN("x-local"), SLUICE_SPAN("yes")};
 
     mark(call, "local");

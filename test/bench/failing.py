@@ -7,19 +7,29 @@ gateways wait 500 ms for an answer. "failed" is the part of all requests after t
 "later" the same from two seconds after it on; "tries" how many requests reached endpoints for each that a client
 sent; "out" how long until the last failing endpoint had its first second without a request.
 
-    test/bench/failing.py [--seconds 12] [--only "sluice, detection"] [--mode 500] [--sluice PATH]
+What sluice may repeat is bounded by its retry budget. Four times a second its admin listener is asked for the budget:
+"budget" is the highest part of what was allowed in the interval that had been spent, "retried" and "refused" are what its
+metrics say at the end (repeated within the budget; named by the retry rule but not repeated for want of it), "part" is the
+first of them of all requests. The budget is asked when a request is to be repeated: when requests become fewer later, what
+was spent may be more than what would be allowed by then ("budget" above 100 %); "part" is what must stay below the share.
+
+    test/bench/failing.py [--seconds 12] [--only "sluice, detection"] [--mode 500] [--sluice PATH] [--save FILE]
 """
 
 import argparse
 import asyncio
+import json
 import multiprocessing
 import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+import urllib.request
 
 import contenders
+import machine
 
 HOST = contenders.HOST
 ENDPOINTS, CONNECTIONS, PACE_S = 10, 25, 0.05
@@ -128,7 +138,7 @@ async def read_answer(reader):
 
 SLUICE = """
 workers: 2
-admin: "off"
+admin: "{host}:{admin}"
 log: {{ level: error }}
 listeners: [ {{ bind: "{host}:{port}" }} ]
 upstreams:
@@ -240,10 +250,10 @@ class Gateway:
 
     def __init__(self, made, ports, folder):
         binary, name, command, write = made
-        self.port = contenders.free_port()
+        self.port, self.admin = contenders.free_port(), contenders.free_port()
         file = os.path.join(folder, name)
         with open(file, "w", encoding="utf-8") as out:
-            out.write(write(ports, host=HOST, port=self.port, folder=folder))
+            out.write(write(ports, host=HOST, port=self.port, admin=self.admin, folder=folder))
         self.log = open(os.path.join(folder, "log"), "w+b")
         self.process = subprocess.Popen([part.format(binary=binary, file=file) for part in command],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
@@ -262,6 +272,42 @@ class Gateway:
             self.process.kill()
             self.process.wait()
         self.log.close()
+
+
+# -- the budget -----------------------------------------------------------------------------------
+
+
+class Budget:
+    """Looks at the retry budget of a running sluice, until it is told to stop."""
+
+    def __init__(self, admin):
+        self.url = f"http://{HOST}:{admin}"
+        self.looks = []  # (allowed, spent)
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def read(self, page):
+        with urllib.request.urlopen(self.url + page, timeout=5) as answer:
+            return answer.read().decode()
+
+    def run(self):
+        while not self.enough.wait(0.25):
+            budget = json.loads(self.read("/upstreams"))["upstreams"][0]["retry_budget"]
+            self.looks.append((budget["allowed"], budget["spent"]))
+
+    def stop(self):
+        """What there is to say of it. Failed connections that were tried elsewhere spend nothing: no byte was sent."""
+        self.enough.set()
+        self.thread.join()
+        retried = refused = 0
+        for line in self.read("/metrics").splitlines():
+            if line.startswith("sluice_upstream_retries_total{") and not any(
+                    f'cause="{cause}"' in line for cause in ("stale", "connect")):
+                retried += float(line.rsplit(" ", 1)[1])
+            elif line.startswith("sluice_upstream_retries_refused_total{") and 'cause="budget"' in line:
+                refused += float(line.rsplit(" ", 1)[1])
+        return {"budget": max(spent / allowed for allowed, spent in self.looks), "retried": retried, "refused": refused}
 
 
 # -- one run ------------------------------------------------------------------------------------
@@ -288,7 +334,7 @@ def part(answers, since):
     return sum(status != 200 for status in later) / max(len(later), 1)
 
 
-def run_one(made, mode, seconds, pipe, ports):
+def run_one(name, made, mode, seconds, pipe, ports):
     pipe.send("good")
     with tempfile.TemporaryDirectory() as folder:
         gateway = Gateway(made, ports, folder)
@@ -302,7 +348,11 @@ def run_one(made, mode, seconds, pipe, ports):
                 asyncio.get_running_loop().call_later(GOOD_S, pipe.send, mode)
                 return await ask_all(gateway.port, 10, end)
 
+            watcher = Budget(gateway.admin) if name.startswith("sluice") else None
             answers = asyncio.run(whole())
+            budget = watcher.stop() if watcher else {}
+            if watcher:
+                budget["part"] = budget["retried"] / len(answers)
         finally:
             gateway.stop()
     pipe.send("tell")
@@ -310,7 +360,26 @@ def run_one(made, mode, seconds, pipe, ports):
     sent = sum(moment >= broken for moment, _ in answers)
     tried = sum(moment >= broken for moment, _ in asked)
     return {"sent": sent, "failed": part(answers, broken), "later": part(answers, broken + LATER_S),
-            "tries": tried / max(sent, 1), "out": time_out(asked, broken, end)}
+            "tries": tried / max(sent, 1), "out": time_out(asked, broken, end), **budget}
+
+
+HEAD = (f"{'':26} {'mode':6} {'sent':>6} {'failed':>8} {'later':>8} {'tries':>6} {'out':>7} {'budget':>7} {'retried':>8}"
+        f" {'refused':>8} {'part':>7}")
+
+
+def line_of(name, mode, got):
+    out = "never" if got["out"] is None else f"{got['out']:.2f} s"
+    line = (f"{name:26} {mode:6} {got['sent']:6} {got['failed']:8.2%} {got['later']:8.2%} {got['tries']:6.3f} {out:>7}")
+    return line if "budget" not in got else f"{line} {got['budget']:7.1%} {got['retried']:8.0f} {got['refused']:8.0f} {got['part']:7.2%}"
+
+
+def save(path, lines, options):
+    """A page with the machine, the versions, the command and the figures."""
+    about = [f"- {key}: {value}" for key, value in machine.describe().items()]
+    about += [f"- {each.name}: {each.version()}" for each in contenders.everyone(os.path.abspath(options.sluice)) if each.binary]
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("\n".join(["# Half of the endpoints fail", "", *about, "",
+                             f"    test/bench/failing.py --seconds {options.seconds:g}", "", "```", *lines, "```", ""]))
 
 
 def main():
@@ -319,21 +388,23 @@ def main():
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--only")
     parser.add_argument("--mode", choices=MODES)
+    parser.add_argument("--save", help="write a page about it")
     parser.add_argument("--sluice", default=os.path.join(here, "../../build/release/sluice"))
     options = parser.parse_args()
     ours, theirs = multiprocessing.Pipe()
     endpoints = multiprocessing.Process(target=run_endpoints, args=(theirs,), daemon=True)
     endpoints.start()
     ports = ours.recv()
-    print(f"{'':26} {'mode':6} {'sent':>6} {'failed':>8} {'later':>8} {'tries':>6} {'out':>7}")
+    lines = [HEAD]
+    print(HEAD)
     for mode in [options.mode] if options.mode else MODES:
         for name, made in everyone(os.path.abspath(options.sluice)).items():
             if options.only and options.only != name:
                 continue
-            got = run_one(made, mode, options.seconds, ours, ports)
-            out = "never" if got["out"] is None else f"{got['out']:.2f} s"
-            print(f"{name:26} {mode:6} {got['sent']:6} {got['failed']:8.2%} {got['later']:8.2%} {got['tries']:6.3f} {out:>7}",
-                  flush=True)
+            lines.append(line_of(name, mode, run_one(name, made, mode, options.seconds, ours, ports)))
+            print(lines[-1], flush=True)
+    if options.save:
+        save(options.save, lines, options)
     ours.send("end")
     endpoints.join(5)
 

@@ -11,6 +11,7 @@
 #include "upstream/balance.h"
 #include "upstream/collect.h"
 #include "upstream/endpoint.h"
+#include "upstream/levels.h"
 #include "upstream/roster.h"
 #include "upstream/upstream.h"
 
@@ -246,14 +247,52 @@ static void add_budget(const struct making *making, const struct snapshot_upstre
     json_close(json, '}');
 }
 
-static void add_counts(struct json *json, const struct members *members)
+/* The priorities of all endpoints, as workers see them (upstream/candidates.c). */
+static size_t find_levels(const struct members *members, const struct levels_rule *rule,
+                          struct level level[LEVELS_MAX])
 {
-    size_t n_healthy = 0;
+    size_t n_levels = 0;
 
-    for (size_t i = 0; i < members->n; i++) {
-        n_healthy += share_state(members->member[i].share) == 0;
+    for (size_t i = 0; i < members->n + members->n_failing; i++) {
+        const struct member *member = &members->member[i];
+        struct level *one = levels_find(level, &n_levels, member->facts->priority);
+
+        one->n++;
+        one->n_well += i < members->n && share_state(member->share) == 0;
     }
-    add_bool(json, "panic", n_healthy == 0 && members->n > 0);
+    levels_share(rule, level, n_levels);
+    return n_levels;
+}
+
+static void add_level(struct json *json, const struct level *level)
+{
+    json_open_row(json, NULL, '{');
+    json_number(json, "priority", level->priority);
+    json_number(json, "endpoints", level->n);
+    json_number(json, "healthy", level->n_well);
+    json_number(json, "share_percent", (uint64_t)level->share * 100 / LEVELS_WHOLE);
+    add_bool(json, "panic", level->panic);
+    json_close(json, '}');
+}
+
+static void add_levels(struct json *json, const struct members *members,
+                       const struct levels_rule *rule)
+{
+    struct level level[LEVELS_MAX] = {{0}};
+    size_t n_levels = find_levels(members, rule, level);
+    uint64_t n_healthy = 0;
+    bool panic = false;
+
+    for (size_t i = 0; i < n_levels; i++) {
+        n_healthy += level[i].n_well;
+        panic |= level[i].panic;
+    }
+    add_bool(json, "panic", panic);
+    json_open(json, "priorities", '[');
+    for (size_t i = 0; i < n_levels; i++) {
+        add_level(json, &level[i]);
+    }
+    json_close(json, ']');
     json_open_row(json, "endpoint_counts", '{');
     json_number(json, "all", members_count(members));
     json_number(json, "in_rotation", members->n);
@@ -315,7 +354,7 @@ static void add_upstream(struct making *making, const struct snapshot_upstream *
     add_traffic(making, upstream);
     if (is_listed)
         add_source(making, &row);
-    add_counts(making->json, members);
+    add_levels(making->json, members, &conf->levels);
     add_endpoints(making, members, first);
     json_close(making->json, '}');
 }

@@ -184,7 +184,7 @@ static const struct shape path_shape = {.kind = SHAPE_CUSTOM,
 static const struct shape interval_shape = {.kind = SHAPE_DURATION,
                                             .size = sizeof(uint64_t),
                                             .min = 100,
-                                            .max = 3600 * 1000,
+                                            .max = 3600000,
                                             .what = "a duration from 100ms to 1h"};
 
 static const struct field file_fields[] = {

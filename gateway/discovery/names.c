@@ -276,7 +276,7 @@ static void on_due(struct alarm *alarm)
     name->asker = asker_get(name->names, name);
     asker_unref(name->names, &old);
     name->n_open = name->n_parts;
-    for (unsigned i = 0; i < name->n_parts; i++) {
+    for (unsigned i = 0; i < name->n_parts && i < PARTS; i++) {
         struct part *part = &name->part[i];
 
         if (name->asker->resolver) {

@@ -112,9 +112,10 @@ static void take_first(void *why_, const struct notes_entry *entry)
 
     if (entry->warning || why->len > 0)
         return;
-    if (entry->line > 0)
+    if (entry->line > 0) {
         text_format(why, "%.*s:%u:%u: ", (int)entry->file.len, entry->file.ptr, entry->line,
                     entry->column);
+    }
     text_add(why, span_of(entry->message));
 }
 
@@ -147,7 +148,7 @@ static bool is_quiet(const struct stat *about)
         (uint64_t)about->st_mtim.tv_sec * 1000000u + (uint64_t)about->st_mtim.tv_nsec / 1000u;
     uint64_t wall_us = now_wall_us();
 
-    return written_us > wall_us || wall_us - written_us >= QUIET_MS * 1000u;
+    return written_us > wall_us || wall_us - written_us >= (uint64_t)QUIET_MS * 1000;
 }
 
 static void on_look(struct alarm *alarm)

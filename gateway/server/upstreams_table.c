@@ -340,6 +340,22 @@ static void add_budget(const struct table *table, const json_t *upstream)
     end_line(table);
 }
 
+/* Only where there are several. */
+static void add_levels(const struct table *table, const json_t *levels)
+{
+    if (json_array_size(levels) < 2)
+        return;
+    text_add(table->out, SPAN("  priorities:"));
+    for (size_t i = 0; i < json_array_size(levels); i++) {
+        const json_t *level = json_array_get(levels, i);
+
+        text_format(table->out, "%s %lld takes %lld%% (%lld of %lld healthy)", i > 0 ? "," : "",
+                    number_of(level, "priority"), number_of(level, "share_percent"),
+                    number_of(level, "healthy"), number_of(level, "endpoints"));
+    }
+    end_line(table);
+}
+
 static void add_head(const struct table *table, const json_t *upstream)
 {
     const json_t *counts = json_object_get(upstream, "endpoint_counts");
@@ -353,11 +369,12 @@ static void add_head(const struct table *table, const json_t *upstream)
                 number_of(counts, "healthy"), number_of(counts, "all"));
     if (json_is_true(json_object_get(upstream, "panic"))) {
         text_add(table->out, SPAN("  "));
-        add_toned(table, TONE_BAD, SPAN("PANIC: none is well, all are used"));
+        add_toned(table, TONE_BAD, SPAN("PANIC: too few are well, all are used"));
     }
     end_line(table);
     add_source(table, json_object_get(upstream, "source"));
     add_budget(table, upstream);
+    add_levels(table, json_object_get(upstream, "priorities"));
 }
 
 static void add_upstream(const struct table *table, const json_t *upstream)

@@ -384,11 +384,12 @@ static void count_band(struct upstream *upstream, const struct lease *lease,
         counter_add(&counters->panic_picks, 1);
     if (band->backup)
         counter_add(&counters->backup_picks, 1);
-    if (upstream->zone)
+    if (upstream->zone) {
         counter_add(span_equal(endpoint->member.facts->zone, span_of(upstream->zone))
                         ? &counters->near_picks
                         : &counters->far_picks,
                     1);
+    }
 }
 
 /* ERR_AGAIN: every endpoint that may be tried is full. */

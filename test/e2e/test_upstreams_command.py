@@ -82,6 +82,19 @@ def test_panic_is_shown(start, upstream):
     assert gateway.admin.json("/upstreams")["upstreams"][0]["panic"] is True
 
 
+def test_the_shares_of_priorities_are_shown(start, upstreams):
+    fakes = [upstreams(), upstreams()]
+    fakes[0].on("/check", lambda ex: (ex.read_body(), ex.reply(503)))
+    config = plain(*fakes)
+    config["upstreams"]["app"]["endpoints"][1] = {"address": fakes[1].address, "priority": 1}
+    config["upstreams"]["app"]["health"] = {"path": "/check", "interval": "50ms", "no_traffic_interval": "50ms"}
+    gateway = start(config)
+    wait_until(lambda: "priorities: 0 takes 0% (0 of 1 healthy), 1 takes 100% (1 of 1 healthy)\n" in table(gateway),
+               what="the share of the second priority")
+    told = gateway.admin.json("/upstreams")["upstreams"][0]
+    assert told["panic"] is False and [one["share_percent"] for one in told["priorities"]] == [0, 100]
+
+
 def test_an_ejection_and_a_slow_start_are_shown(start, upstreams):
     fakes = [upstreams(), upstreams(), upstreams()]
     fakes[1].on("/", lambda ex: (ex.read_body(), ex.reply(500)))

@@ -65,7 +65,13 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
         idle |= 1u << SLUICE_PHASE_ATTEMPT | 1u << SLUICE_PHASE_ATTEMPT_DONE;
     }
     name_it(call);
-    trace_write(call, SLUICE_REQUEST, ctx->self.span);
+    /*
+     * The first try, which most often is the only one, sends the request as it is: it is written
+     * once, with that try's span for a parent.
+     */
+    if (ctx->is_recorded)
+        make_id(call, ctx->first.span, CONTEXT_SPAN_BYTES);
+    trace_write(call, SLUICE_REQUEST, ctx->is_recorded ? ctx->first.span : ctx->self.span);
     if (idle)
         call->host->detach(call, idle);
     return SLUICE_NEXT;
@@ -91,21 +97,32 @@ static struct trace_attempt *add_attempt(const struct sluice_call *call)
     return attempt;
 }
 
+static bool is_first(const struct sluice_call *call, const struct trace_attempt *attempt)
+{
+    const struct trace_ctx *ctx = call->ctx;
+
+    return attempt == &ctx->first;
+}
+
 static enum sluice_verdict on_attempt(const struct sluice_call *call,
                                       const struct sluice_attempt *told)
 {
     struct trace_attempt *attempt = add_attempt(call);
 
     if (!attempt) {
+        const struct trace_ctx *ctx = call->ctx;
         struct trace_worker *worker = call->worker;
 
         exporter_drop(&worker->exporter, call, 1, SLUICE_SPAN("too_many"));
-        return SLUICE_NEXT; /* the fields name the exchange's span */
+        trace_write(call, SLUICE_ATTEMPT, ctx->self.span);
+        return SLUICE_NEXT;
     }
-    make_id(call, attempt->span, CONTEXT_SPAN_BYTES);
     attempt->number = told->number;
     attempt->begun_us = told->begun_us;
-    trace_write(call, SLUICE_ATTEMPT, attempt->span);
+    if (!is_first(call, attempt)) {
+        make_id(call, attempt->span, CONTEXT_SPAN_BYTES);
+        trace_write(call, SLUICE_ATTEMPT, attempt->span);
+    }
     return SLUICE_NEXT;
 }
 

@@ -113,12 +113,11 @@ START_TEST(context_of_the_caller_is_taken_over_and_each_try_is_a_parent_of_its_o
     ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_NEXT);
     ck_assert_str_eq(sluice_test_attribute(ex, "trace.id"), TRACE);
     snprintf(span, sizeof(span), "%s", sluice_test_attribute(ex, "span.id"));
-    snprintf(first, sizeof(first), "00-" TRACE "-%s-01", span);
-    ck_assert_str_eq(sluice_test_field(ex, SLUICE_REQUEST, "traceparent"), first);
     ck_assert_str_ne(span, PARENT);
 
     ck_assert_int_eq(sluice_test_attempt(ex, "127.0.0.1:9000"), SLUICE_NEXT);
     snprintf(first, sizeof(first), "%s", sluice_test_field(ex, SLUICE_ATTEMPT, "traceparent"));
+    ck_assert_str_eq(sluice_test_field(ex, SLUICE_REQUEST, "traceparent"), first);
     ck_assert_uint_eq(sluice_test_field_count(ex, SLUICE_ATTEMPT, "traceparent"), 1);
     ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "tracestate"), "foo=1");
     sluice_test_attempt_done(ex, 0, "connect_failed", true);
@@ -230,10 +229,10 @@ START_TEST(b3_is_passed_on_when_wanted)
     ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_NEXT);
     ck_assert_str_eq(sluice_test_attribute(ex, "trace.id"), TRACE);
     snprintf(span, sizeof(span), "%s", sluice_test_attribute(ex, "span.id"));
-    snprintf(want, sizeof(want), TRACE "-%s-d-" PARENT, span);
-    ck_assert_str_eq(sluice_test_field(ex, SLUICE_REQUEST, "b3"), want);
-    ck_assert_str_eq(sluice_test_field(ex, SLUICE_REQUEST, "x-b3-parentspanid"), PARENT);
     ck_assert_int_eq(sluice_test_attempt(ex, "127.0.0.1:9000"), SLUICE_NEXT);
+    snprintf(want, sizeof(want), TRACE "-%s-d-%s",
+             sluice_test_field(ex, SLUICE_ATTEMPT, "x-b3-spanid"), span);
+    ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "b3"), want);
     ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "x-b3-parentspanid"), span);
     ck_assert_str_ne(sluice_test_field(ex, SLUICE_ATTEMPT, "x-b3-spanid"), span);
     ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "x-b3-flags"), "1");
@@ -247,7 +246,7 @@ START_TEST(b3_is_passed_on_when_wanted)
     ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_NEXT);
     ck_assert_str_eq(sluice_test_attribute(ex, "trace.id"), TRACE);
     ck_assert_uint_eq(sluice_test_field_count(ex, SLUICE_REQUEST, "b3"), 1);
-    ck_assert(strstr(sluice_test_field(ex, SLUICE_REQUEST, "b3"), "-1-" PARENT) != NULL);
+    ck_assert(strstr(sluice_test_field(ex, SLUICE_REQUEST, "b3"), "-1-") != NULL);
     sluice_test_done(ex, true);
 
     ex = begin(test, NULL); /* nobody is the parent, but it has been decided */
@@ -263,6 +262,25 @@ START_TEST(b3_is_passed_on_when_wanted)
     ck_assert(strstr(sluice_test_field(ex, SLUICE_REQUEST, "b3"), "-1") != NULL);
     ck_assert_uint_eq(sluice_test_field_count(ex, SLUICE_REQUEST, "b3"), 1);
     ck_assert_double_eq(sluice_test_metric(test, "malformed_total", "b3"), 1);
+    sluice_test_free(&test);
+}
+END_TEST
+
+START_TEST(context_of_what_is_never_exported_names_the_exchange)
+{
+    struct sluice_test *test =
+        sluice_test_started(&sluice_plugin, URL, "b3=single", "sample.errors=0/s", NULL);
+    struct sluice_exchange *ex = begin(test, QUIET);
+    char want[80];
+
+    ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_NEXT);
+    ck_assert_int_eq(sluice_test_attempt(ex, "127.0.0.1:9000"), SLUICE_NEXT);
+    snprintf(want, sizeof(want), "00-" TRACE "-%s-00", sluice_test_attribute(ex, "span.id"));
+    ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "traceparent"), want);
+    snprintf(want, sizeof(want), TRACE "-%s-0-" PARENT, sluice_test_attribute(ex, "span.id"));
+    ck_assert_str_eq(sluice_test_field(ex, SLUICE_ATTEMPT, "b3"), want);
+    sluice_test_attempt_done(ex, 200, NULL, false);
+    sluice_test_done(ex, true);
     sluice_test_free(&test);
 }
 END_TEST
@@ -597,7 +615,11 @@ START_TEST(tries_beyond_the_most_are_counted)
     sluice_test_on_http(test, collect, &collector);
     ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_NEXT);
     for (unsigned i = 0; i < 40; i++) {
+        const char *own = sluice_test_attribute(ex, "span.id");
+
         ck_assert_int_eq(sluice_test_attempt(ex, "127.0.0.1:9000"), SLUICE_NEXT);
+        ck_assert_int_eq(strstr(sluice_test_field(ex, SLUICE_ATTEMPT, "traceparent"), own) != NULL,
+                         i >= 32);
         ck_assert_uint_eq(sluice_test_field_count(ex, SLUICE_ATTEMPT, "traceparent"), 1);
         sluice_test_attempt_done(ex, 0, "connect_failed", i < 39);
     }
@@ -673,7 +695,8 @@ UNIT_MAIN("plugins/tracing",
           context_of_the_caller_is_taken_over_and_each_try_is_a_parent_of_its_own,
           context_that_is_malformed_is_replaced, context_that_comes_twice_is_malformed,
           tracestate_is_one_sound_line_or_none, context_is_taken_from_trusted_peers_only,
-          b3_is_passed_on_when_wanted, b3_is_not_ours_when_it_is_off, baggage_passes_or_is_stripped,
+          b3_is_passed_on_when_wanted, context_of_what_is_never_exported_names_the_exchange,
+          b3_is_not_ours_when_it_is_off, baggage_passes_or_is_stripped,
           client_is_told_the_trace_when_wanted, sampling_follows_the_parent_unless_told_otherwise,
           sampling_takes_its_share_by_trace_id, sampling_is_limited_by_its_rate_over_all_workers,
           failures_are_kept_under_a_rate_with_the_ids_that_were_sent,

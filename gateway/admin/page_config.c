@@ -12,18 +12,6 @@
 
 #include <string.h>
 
-static bool is_secret(struct sluice_span key)
-{
-    static const char *const words[] = {"token", "passw", "passphrase", "pwd",       "secret",
-                                        "key",   "auth",  "cookie",     "credential"};
-
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (key.len > 0 && strcasestr(key.ptr, words[i]))
-            return true;
-    }
-    return false;
-}
-
 /* May stand in JSON as it is: true, false, or digits that mean the same number to every reader. */
 static bool is_literal(const struct tree *node)
 {
@@ -63,7 +51,7 @@ static void add_node(struct json *json, const char *name, const struct tree *nod
     }
     json_open(json, name, is_map ? '{' : '[');
     for (const struct tree *child = node->first; child; child = child->next) {
-        bool hides = secret || (is_map && !has_names && is_secret(child->key));
+        bool hides = secret || (is_map && !has_names && tree_key_is_secret(child->key));
 
         add_node(json, is_map ? child->key.ptr : NULL, child, hides);
     }

@@ -49,6 +49,16 @@ void chain_place(const struct chain *chain, unsigned i, struct chain_place *plac
     describe(chain->entry[i], place);
 }
 
+enum chain_when chain_place_when(const struct chain *chain, unsigned i,
+                                 const struct request *request)
+{
+    const struct chain_entry *entry = chain->entry[i];
+
+    if (!entry->has_when)
+        return CHAIN_ALWAYS;
+    return when_holds(&entry->written->when, request) ? CHAIN_HOLDS : CHAIN_HOLDS_NOT;
+}
+
 static unsigned count_named(const struct chain_set *set, struct sluice_span word, unsigned *index)
 {
     unsigned n = 0;

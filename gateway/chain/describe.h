@@ -9,6 +9,7 @@
 #include "chain/chain.h"
 
 struct chain_view;
+struct request;
 
 /* An entry as it was written. Borrowed from the set. */
 struct chain_place {
@@ -51,6 +52,23 @@ void chain_set_place(const struct chain_set *set, unsigned i, struct chain_place
 /* The entries of one chain, in the order of the request. chain may be NULL: none. */
 unsigned chain_places(const struct chain *chain);
 void chain_place(const struct chain *chain, unsigned i, struct chain_place *place);
+
+/* Does the entry look at this request, as its head came? */
+enum chain_when { CHAIN_ALWAYS, CHAIN_HOLDS, CHAIN_HOLDS_NOT };
+enum chain_when chain_place_when(const struct chain *chain, unsigned i,
+                                 const struct request *request);
+
+/* An option in force. */
+struct chain_option {
+    struct sluice_span name;  /* "fallback.status" */
+    struct sluice_span value; /* on one line; "***": it is, or may be, a secret */
+    struct mark at;           /* line 0: a preset */
+};
+
+/* Tell each option of an entry that is written or has a preset, as the plugin lists them. */
+typedef void chain_option_fn(void *arg, const struct chain_option *option);
+void chain_place_options(const struct chain *chain, unsigned i, chain_option_fn *tell_one,
+                         void *arg);
 
 /*
  * The place that a word means: its id, its label, or its name when only one place has it. Returns

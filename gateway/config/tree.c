@@ -56,6 +56,21 @@ struct tree *tree_find(const struct tree *map, struct sluice_span key)
     return NULL;
 }
 
+bool tree_key_is_secret(struct sluice_span key)
+{
+    static const struct sluice_span words[] = {SPAN("token"), SPAN("passw"),  SPAN("passphrase"),
+                                               SPAN("pwd"),   SPAN("secret"), SPAN("key"),
+                                               SPAN("auth"),  SPAN("cookie"), SPAN("credential")};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        for (size_t at = 0; at + words[i].len <= key.len; at++) {
+            if (span_equal_nocase(span_make(key.ptr + at, words[i].len), words[i]))
+                return true;
+        }
+    }
+    return false;
+}
+
 bool tree_is_null(const struct tree *node)
 {
     static const struct sluice_span words[] = {

@@ -69,6 +69,9 @@ CHECKED enum err tree_add(const struct tree_piece *piece, const char *const *ref
 /* The entry of a map, or NULL. map may be NULL. */
 struct tree *tree_find(const struct tree *map, struct sluice_span key);
 
+/* Does a key of that name sound as if a secret stood there: "token", "api_key", "Authorization"? */
+bool tree_key_is_secret(struct sluice_span key);
+
 /* True for an unquoted null, ~ or nothing at all: the key is there, but nothing was written. */
 bool tree_is_null(const struct tree *node);
 

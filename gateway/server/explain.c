@@ -3,6 +3,7 @@
  */
 #include "server/explain.h"
 
+#include "chain/chain.h"
 #include "http/octet.h"
 #include "http/target.h"
 
@@ -236,6 +237,22 @@ const struct snapshot_upstream *explain_upstream(const struct explanation *it,
                                                  const struct route_target *target)
 {
     return &it->snapshot->upstreams[target->index];
+}
+
+const struct chain *explain_front(const struct explanation *it)
+{
+    const struct snapshot *snapshot = it->snapshot;
+    size_t n_routes = route_table_count(snapshot->routes);
+
+    if (!snapshot->chains)
+        return NULL;
+    return chain_front(snapshot->chains, it->listener,
+                       it->route ? it->route->index : (unsigned)n_routes);
+}
+
+const struct chain *explain_back(const struct explanation *it, const struct route_target *target)
+{
+    return it->snapshot->chains ? chain_back(it->snapshot->chains, target->index) : NULL;
 }
 
 /* Complete a value whose number was bound at address. */

@@ -9,6 +9,8 @@
 #include "http/message.h"
 #include "proxy/snapshot.h"
 
+struct chain;
+
 enum { EXPLAIN_NEAR = 10, EXPLAIN_LISTENER_VALUES = 8, EXPLAIN_UPSTREAM_VALUES = 18 };
 
 /* A route that did not match. */
@@ -72,6 +74,10 @@ void explain_print_json(const struct explanation *it, struct text *out);
 const struct listener_conf *explain_listener(const struct explanation *it);
 const struct snapshot_upstream *explain_upstream(const struct explanation *it,
                                                  const struct route_target *target);
+
+/* The plugins that the request passes before an upstream is chosen, and those of a target. */
+const struct chain *explain_front(const struct explanation *it);
+const struct chain *explain_back(const struct explanation *it, const struct route_target *target);
 
 /* The values in force that belong to the listener, or to one target. Returns how many. */
 size_t explain_listener_values(const struct explanation *it,

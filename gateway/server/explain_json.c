@@ -1,4 +1,5 @@
 /* explain_json.c - an explanation for programs. */
+#include "chain/describe.h"
 #include "server/command.h"
 #include "server/explain.h"
 #include "upstream/selection.h"
@@ -74,6 +75,51 @@ static void add_edits(const char *name, const struct route_edits *edits, const s
     text_add_char(out, ']');
 }
 
+struct option_list {
+    const struct explanation *it;
+    struct text *out;
+    bool filled;
+};
+
+static void add_option(void *list_, const struct chain_option *option)
+{
+    struct option_list *list = list_;
+
+    text_add(list->out, list->filled ? SPAN(", {\"name\": ") : SPAN("{\"name\": "));
+    list->filled = true;
+    command_add_json(list->out, option->name);
+    add_member("value", option->value, list->out);
+    add_place(list->it, option->at, list->out);
+    text_add_char(list->out, '}');
+}
+
+/* In the order of the request. */
+static void add_plugins(const struct explanation *it, const struct chain *chain, struct text *out)
+{
+    static const char *const when[] = {"null", "true", "false"};
+
+    text_add(out, SPAN(", \"plugins\": ["));
+    for (unsigned i = 0; i < chain_places(chain); i++) {
+        struct option_list list = {it, out, false};
+        struct chain_place place;
+
+        chain_place(chain, i, &place);
+        text_add(out, i ? SPAN(", {\"id\": ") : SPAN("{\"id\": "));
+        command_add_json(out, place.id);
+        add_member("name", place.name, out);
+        add_member("plugin", span_of(place.plugin), out);
+        add_member("version", span_of(place.version), out);
+        add_member("place", place.label, out);
+        add_place(it, place.at, out);
+        add_member("on_error", place.fails_open ? SPAN("open") : SPAN("closed"), out);
+        text_format(out, ", \"when\": %s, \"options\": [",
+                    when[chain_place_when(chain, i, &it->request)]);
+        chain_place_options(chain, i, add_option, &list);
+        text_add(out, SPAN("]}"));
+    }
+    text_add_char(out, ']');
+}
+
 static void add_target(const struct explanation *it, const struct route_target *target,
                        struct text *out)
 {
@@ -100,7 +146,9 @@ static void add_target(const struct explanation *it, const struct route_target *
         text_format(out, ", \"weight\": %u, \"priority\": %u}", member->weight,
                     member->facts->priority);
     }
-    text_add(out, SPAN("], \"values\": "));
+    text_add_char(out, ']');
+    add_plugins(it, explain_back(it, target), out);
+    text_add(out, SPAN(", \"values\": "));
     add_values(it, values, n, out);
     text_init_fixed(&on, bytes, sizeof(bytes));
     retry_print_on(target->retry, &on);
@@ -184,6 +232,7 @@ void explain_print_json(const struct explanation *it, struct text *out)
 
     text_add_char(out, '{');
     add_request(it, out);
+    add_plugins(it, explain_front(it), out);
     text_add(out, SPAN(", \"values\": "));
     add_values(it, values, n, out);
     add_route(it, out);

@@ -1,4 +1,5 @@
 /* explain_text.c - an explanation as a person reads it: a label, then what it is. */
+#include "chain/describe.h"
 #include "server/command.h"
 #include "server/explain.h"
 #include "upstream/selection.h"
@@ -86,6 +87,44 @@ static void add_values(const struct explanation *it, const char *label,
     }
 }
 
+/* -- plugins ------------------------------------------------------------------------ */
+
+struct option_lines {
+    const struct explanation *it;
+    struct text *out;
+};
+
+static void add_option(void *lines_, const struct chain_option *option)
+{
+    const struct option_lines *lines = lines_;
+
+    add_label("", lines->out);
+    text_format(lines->out, "  %-24.*s%-14.*s ", SHOWN(option->name), SHOWN(option->value));
+    add_place(lines->it, option->at, lines->out);
+    text_add_char(lines->out, '\n');
+}
+
+/* In the order of the request; responses pass them in reverse. */
+static void add_plugins(const struct explanation *it, const char *label, const struct chain *chain,
+                        struct text *out)
+{
+    static const char *const when[] = {"", "; when: holds", "; when: does not hold, left out"};
+    struct option_lines lines = {it, out};
+
+    for (unsigned i = 0; i < chain_places(chain); i++) {
+        struct chain_place place;
+
+        chain_place(chain, i, &place);
+        add_label(i ? "" : label, out);
+        text_format(out, "%s %s (", place.plugin, place.version);
+        add_place(it, place.at, out);
+        text_format(out, ") %.*s; on_error: %s%s\n", SHOWN(place.id),
+                    place.fails_open ? "open" : "closed",
+                    when[chain_place_when(chain, i, &it->request)]);
+        chain_place_options(chain, i, add_option, &lines);
+    }
+}
+
 static void add_target(const struct explanation *it, const struct route_target *target,
                        struct text *out)
 {
@@ -120,6 +159,7 @@ static void add_target(const struct explanation *it, const struct route_target *
     } else {
         text_add(out, SPAN("the endpoint's address\n"));
     }
+    add_plugins(it, "its plugins", explain_back(it, target), out);
     add_values(it, "in force", values, n, out);
     add_label("retry on", out);
     retry_print_on(target->retry, out);
@@ -198,6 +238,7 @@ void explain_print(const struct explanation *it, struct text *out)
     size_t n = explain_listener_values(it, values);
 
     add_request(it, out);
+    add_plugins(it, "plugins", explain_front(it), out);
     if (it->route) {
         add_route(it, out);
     } else {

@@ -267,8 +267,20 @@ START_TEST(included_file_that_is_no_map_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("config/tree", missing_file_is_an_error_with_the_reason,
-          folder_in_place_of_a_file_is_an_error,
+START_TEST(keys_that_sound_like_a_secret_are_known)
+{
+    ck_assert(tree_key_is_secret(SPAN("token")));
+    ck_assert(tree_key_is_secret(SPAN("X-API-Key")));
+    ck_assert(tree_key_is_secret(SPAN("proxy-authorization")));
+    ck_assert(tree_key_is_secret(SPAN("db_password")));
+    ck_assert(!tree_key_is_secret(SPAN("")));
+    ck_assert(!tree_key_is_secret(SPAN("x-a")));
+    ck_assert(!tree_key_is_secret(SPAN("toke")));
+}
+END_TEST
+
+UNIT_MAIN("config/tree", keys_that_sound_like_a_secret_are_known,
+          missing_file_is_an_error_with_the_reason, folder_in_place_of_a_file_is_an_error,
           include_appends_lists_and_joins_maps_by_order_of_names,
           include_is_relative_to_the_including_file, include_of_an_absolute_path_works,
           include_pattern_may_match_nothing_but_a_name_may_not,

@@ -2,7 +2,7 @@
 
 enum { NAME_MAX_BYTES = 128 };
 
-#define ROW(symbol, name) [CHAIN_##symbol] = name,
+#define ROW(symbol, name) [CHAIN_##symbol] = (name),
 static const char *const own[CHAIN_ATTRIBUTES_OWN] = {CHAIN_ATTRIBUTES(ROW)};
 #undef ROW
 

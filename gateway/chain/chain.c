@@ -151,8 +151,8 @@ static struct entry_list list_of(struct chain_build *build, const struct tree *n
 {
     struct arena *arena = build->wanted->arena;
     unsigned n = count_children(node);
-    struct entry_list list = {arena_new(arena, (count_entries(node) + 1) * sizeof(*list.entry)), 0,
-                              SPAN("")};
+    struct entry_list list = {
+        arena_new(arena, (count_entries(node) + 1) * sizeof(struct chain_entry *)), 0, SPAN("")};
     struct sluice_span label = SPAN("");
     const struct tree *child;
 

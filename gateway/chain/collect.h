@@ -10,6 +10,6 @@ struct chain_home;
 struct page;
 
 /* A metrics_collect_fn; arg is the struct chain_home. */
-void collect_plugins(void *home, struct page *page);
+void collect_plugins(void *home_, struct page *page);
 
 #endif /* CHAIN_COLLECT_H */

@@ -135,11 +135,12 @@ static struct tree *as_map(struct arena *arena, const struct tree *node, const s
 
         *copy = *child;
         copy->next = NULL;
-        if (child == named && tree_is_null(child))
+        if (child == named && tree_is_null(child)) {
             *copy = (struct tree){.kind = TREE_MAP,
                                   .at = child->at.line ? child->at : child->key_at,
                                   .key = child->key,
                                   .key_at = child->key_at};
+        }
         *last = copy;
         last = &copy->next;
         map->n_children++;
@@ -254,9 +255,10 @@ void entry_start(struct chain_build *build, struct chain_entry *entry)
     setup.is_start = true;
     if (!entry->about->conf_start || entry->about->conf_start(&host_table, &setup, entry->conf))
         return;
-    if (notes_errors(setup.notes) == errors)
+    if (notes_errors(setup.notes) == errors) {
         notes_error(setup.notes, entry->at, NULL, "plugin '%s' refuses to start",
                     entry->plugin->name);
+    }
 }
 
 void entry_fini(struct chain_entry *entry)

@@ -54,7 +54,7 @@ static struct mark place_of(const struct sluice_setup *setup, const char *option
     struct sluice_span path = span_of(option), key;
     const struct tree *node = setup->node;
     struct mark at = node && node->at.line ? node->at : setup->at;
-    uint64_t index;
+    uint64_t index = 0;
 
     if (!option)
         return setup->at;

@@ -153,7 +153,7 @@ const struct shape kind_upstream = {.kind = SHAPE_CUSTOM,
 static bool split_authority(struct sluice_target *target)
 {
     struct sluice_span text = target->authority;
-    size_t end = text.len;
+    size_t end;
 
     target->port = target->is_tls ? SPAN("443") : SPAN("80");
     if (text.len > 0 && text.ptr[0] == '[') {

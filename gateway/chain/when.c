@@ -124,9 +124,10 @@ static bool field_holds(const struct when_field *want, const struct fields *fiel
     const struct field_line *line = fields_next(fields, want->named.name, &at);
     struct sluice_span value;
 
-    if (!line)
+    if (!line) {
         return want->present == PRESENCE_NO ||
                (want->present == PRESENCE_ANY && want->exact.len == 0 && want->prefix.len == 0);
+    }
     if (want->present == PRESENCE_NO)
         return false;
     value = field_value(line);

@@ -396,7 +396,7 @@ static enum bound bind_written(struct bind *bind, const struct shape *shape,
     } else if (shape->kind == SHAPE_CUSTOM) {
         bound = bind_custom(bind, shape, node, out);
     } else if (shape->kind == SHAPE_LATER) {
-        memcpy(out, &node, sizeof(node));
+        memcpy(out, &node, sizeof(const struct tree *));
         bound = BOUND;
     } else {
         bound = scalar_bind(bind, shape, node, out);

@@ -94,9 +94,10 @@ static void add_entry(struct chain_build *build, struct chain_entry *entry, stru
 
     entry->id = arena_format(arena, "%.*s%.*s", (int)list->id.len, list->id.ptr,
                              (int)entry->name.len, entry->name.ptr);
-    if (entry->group > 0)
+    if (entry->group > 0) {
         entry->id =
             arena_format(arena, "%.*s.%s", (int)entry->id.len, entry->id.ptr, entry->plugin->name);
+    }
     if (!is_of_last_group(list, entry) && is_named_before(list, entry->name)) {
         notes_error(build->wanted->notes, entry->at, "give one of them a name: of its own",
                     "two plugins of this list are called '%.*s'", (int)entry->name.len,

@@ -269,7 +269,6 @@ static void on_second(void *name_, const struct resolver_answer *answer)
 
 static void on_due(struct alarm *alarm)
 {
-    static resolver_done_fn *const done[PARTS] = {on_first, on_second};
     struct name *name = list_entry(alarm, struct name, due);
     struct asker *old = name->asker;
 
@@ -280,8 +279,8 @@ static void on_due(struct alarm *alarm)
         struct part *part = &name->part[i];
 
         if (name->asker->resolver) {
-            part->question =
-                resolver_ask(name->asker->resolver, part->type, name->text, done[i], name);
+            part->question = resolver_ask(name->asker->resolver, part->type, name->text,
+                                          i == 0 ? on_first : on_second, name);
         } else {
             const struct resolver_answer none = {.err = ERR_SYSTEM,
                                                  .why = "the resolver cannot be set up"};

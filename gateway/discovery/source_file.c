@@ -148,7 +148,7 @@ static bool is_quiet(const struct stat *about)
         (uint64_t)about->st_mtim.tv_sec * 1000000u + (uint64_t)about->st_mtim.tv_nsec / 1000u;
     uint64_t wall_us = now_wall_us();
 
-    return written_us > wall_us || wall_us - written_us >= (uint64_t)QUIET_MS * 1000;
+    return written_us > wall_us || wall_us - written_us >= QUIET_MS * UINT64_C(1000);
 }
 
 static void on_look(struct alarm *alarm)

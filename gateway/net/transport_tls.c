@@ -520,8 +520,8 @@ enum err tls_client_fingerprint(const struct conn *conn, struct arena *arena,
     if (!text)
         return ERR_MEMORY;
     for (unsigned i = 0; i < len; i++) {
-        text[2 * i] = digits[digest[i] >> 4];
-        text[2 * i + 1] = digits[digest[i] & 15];
+        text[(size_t)2 * i] = digits[digest[i] >> 4];
+        text[(size_t)2 * i + 1] = digits[digest[i] & 15];
     }
     *value = span_make(text, (size_t)len * 2);
     return OK;

@@ -62,7 +62,12 @@ static bool op_can_want_body(void *ex_, enum chain_flow flow)
 /* What they were parsed into is the worker's own, and ours for the length of the phase. */
 static struct fields *trailers_of(const struct exchange *ex, enum chain_flow flow)
 {
-    return (struct fields *)(uintptr_t)ex->trailers[flow];
+    const union {
+        const struct fields *parsed;
+        struct fields *ours;
+    } trailers = {.parsed = ex->trailers[flow]};
+
+    return trailers.ours;
 }
 
 static const struct request *op_request(void *ex)

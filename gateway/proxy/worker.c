@@ -50,9 +50,10 @@ static void view_select(struct view *view)
         for (size_t at = 0; at < route->n_targets; at++) {
             const struct route_target *target = &route->targets[at];
 
-            if (target->selection > 0)
+            if (target->selection > 0) {
                 view->selections[target->selection] =
                     upstream_select(view->upstreams[target->index], &target->subset);
+            }
         }
     }
 }

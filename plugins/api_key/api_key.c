@@ -152,10 +152,10 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
     count(call, options->requests, refusal_rules[refusal].word);
     if (refusal == REFUSAL_NONE)
         return let_in(call, &hit);
+    if (!options->is_dry_run)
+        return refuse(call, refusal);
     call->host->note(call, refusal_rules[refusal].word);
-    if (options->is_dry_run)
-        return let_in(call, refusal == REFUSAL_GROUP ? &hit : NULL);
-    return refuse(call, refusal);
+    return let_in(call, refusal == REFUSAL_GROUP ? &hit : NULL);
 }
 
 /* -- the file -------------------------------------------------------------------- */

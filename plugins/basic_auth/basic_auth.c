@@ -64,7 +64,6 @@ static enum sluice_verdict refuse(const struct sluice_call *call, enum refusal r
                                            rule->status == 401 || rule->status == 503 ? 2 : 1};
 
     count(call, options->requests, rule->word);
-    call->host->note(call, rule->word);
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : no_room(call);
 }
 

@@ -148,7 +148,6 @@ static enum sluice_verdict deny(const struct sluice_call *call, const struct dec
     for (size_t i = 0; i < decision->n; i++)
         fields[i] = (struct sluice_pair){decision->items[i].name, decision->items[i].value};
     reply.fields = fields;
-    call->host->note(call, word);
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : no_room(call);
 }
 
@@ -169,8 +168,8 @@ static enum sluice_verdict failed(const struct sluice_call *call, bool may_pass)
                                        .status = (uint32_t)options->failure_status,
                                        .reason = SLUICE_SPAN("ext_auth_failed")};
 
-    call->host->note(call, reply.reason);
     if (may_pass && options->failure_mode == FAILURE_OPEN) {
+        call->host->note(call, reply.reason);
         count(call, options->requests, SLUICE_SPAN("failed_open"));
         return clear_fields(call) ? SLUICE_NEXT : no_room(call);
     }

@@ -32,7 +32,6 @@ static void assert_refused(struct sluice_exchange *ex, uint32_t status, const ch
     ck_assert_int_eq(sluice_test_request_head(ex), SLUICE_REPLIED);
     ck_assert_uint_eq(sluice_test_reply(ex)->status, status);
     ck_assert_str_eq(sluice_test_reply(ex)->reason, word);
-    ck_assert_str_eq(sluice_test_notes(ex), word);
     ck_assert_ptr_null(sluice_test_attribute(ex, "consumer.name"));
 }
 
@@ -389,7 +388,7 @@ START_TEST(many_keys_are_found_each)
     struct keys *keys = keys_new();
     unsigned char digest[SHA256_DIGEST_LENGTH];
     struct keys_hit hit;
-    const uint32_t n = 120000;
+    const uint32_t n = 20000; /* more in test/e2e/test_plugin_api_key.py */
 
     for (uint32_t i = 0; i < n; i++) {
         char name[16];

@@ -65,6 +65,20 @@ static void run_soon(struct loop *loop)
     }
 }
 
+/* From when the time was first asked for, which is at the turn's first event, to its end. */
+static void count_turn(struct loop *loop)
+{
+    uint64_t took_us;
+
+    counter_add(&loop->turns, 1);
+    if (!loop->fresh)
+        return;
+    took_us = now_us() - loop->now_us;
+    histogram_add(&loop->turn_times, took_us);
+    if (took_us > LOOP_SLOW_US)
+        counter_add(&loop->slow_turns, 1);
+}
+
 void loop_run(struct loop *loop)
 {
     loop->stopping = false;
@@ -77,7 +91,7 @@ void loop_run(struct loop *loop)
         if (event_base_loop(loop->base, flags) < 0)
             break;
         run_soon(loop);
-        counter_add(&loop->turns, 1);
+        count_turn(loop);
     }
 }
 

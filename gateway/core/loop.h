@@ -48,9 +48,14 @@ struct loop {
     bool fresh; /* now_us was read in this turn */
     bool stopping;
     struct counter turns;
+    struct counter slow_turns;   /* longer than LOOP_SLOW_US */
+    struct histogram turn_times; /* of turns in which the time was asked for */
 };
 
-enum { LOOP_LENT_BYTES = 128 * 1024 }; /* one read takes a 64 KiB body with its head */
+enum {
+    LOOP_LENT_BYTES = 128 * 1024, /* one read takes a 64 KiB body with its head */
+    LOOP_SLOW_US = 10000,         /* whoever else waits for the loop begins to notice */
+};
 
 /* -- life ------------------------------------------------------------- */
 

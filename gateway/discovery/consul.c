@@ -164,3 +164,8 @@ void consul_each(const struct consul *consul, consul_each_fn *each, void *arg)
         each(arg, &facts);
     }
 }
+
+const struct histogram *consul_handling(const struct consul *consul)
+{
+    return &consul->handling;
+}

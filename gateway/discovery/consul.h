@@ -12,6 +12,7 @@
 #include "discovery/source.h"
 
 struct consul;
+struct histogram;
 struct page;
 
 enum consul_mode { CONSUL_WATCH, CONSUL_GROUPED, CONSUL_POLL };
@@ -39,6 +40,9 @@ void consul_apply(struct consul *consul, const struct consul_conf *conf);
 
 typedef void consul_each_fn(void *arg, const struct consul_facts *facts);
 void consul_each(const struct consul *consul, consul_each_fn *each, void *arg);
+
+/* How long it took to read answers and to publish what follows. */
+const struct histogram *consul_handling(const struct consul *consul);
 
 /* "watch" for CONSUL_WATCH. */
 const char *consul_mode_name(enum consul_mode mode);

@@ -26,6 +26,7 @@ struct consul_client {
     struct text where; /* all that makes it another agent than before */
     bool is_set;
     struct text token;
+    unsigned n_tokens; /* counts them */
     struct stat stamp; /* of the token's file, as last read */
     struct alarm watch;
 };
@@ -61,6 +62,7 @@ static bool read_token(struct consul_client *client)
         token.len--;
     is_new = !span_equal(token, text_span(&client->token));
     if (is_new) {
+        client->n_tokens++;
         text_reset(&client->token);
         text_add(&client->token, token);
         log_info("the token of consul has been read", F_SPAN("file", client->conf.token.file));
@@ -78,6 +80,11 @@ static void on_watch(struct alarm *alarm)
     if (client->conf.token.file.len > 0 && stat(client->conf.token.file.ptr, &status) == 0 &&
         is_changed(&status, &client->stamp))
         read_token(client);
+}
+
+unsigned consul_client_token(const struct consul_client *client)
+{
+    return client->n_tokens;
 }
 
 bool consul_client_refused(struct consul_client *client)
@@ -167,8 +174,12 @@ void consul_client_apply(struct consul_client *client, const struct consul_conf 
     text_reset(&client->where);
     say_where(conf, &client->where);
     copy_conf(client, conf);
-    text_reset(&client->token);
-    text_add(&client->token, client->conf.token.text);
+    if (client->conf.token.file.len == 0 &&
+        !span_equal(client->conf.token.text, text_span(&client->token))) {
+        text_reset(&client->token);
+        text_add(&client->token, client->conf.token.text);
+        client->n_tokens++;
+    }
     read_token(client);
     client->is_set = true;
     if (!alarm_is_armed(&client->watch))

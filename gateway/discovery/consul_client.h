@@ -53,6 +53,9 @@ struct fetch *consul_client_ask(struct consul_client *client,
  */
 bool consul_client_refused(struct consul_client *client);
 
+/* Another number for each token that was read; what was done with an older one may be undone. */
+unsigned consul_client_token(const struct consul_client *client);
+
 /* Add "name=value" to a query, percent-encoded; nothing when value is empty. */
 void consul_client_add(struct text *path, const char *name, struct sluice_span value);
 

@@ -93,6 +93,9 @@ void consul_collect(void *consul, struct page *page)
          resets_of},
     };
 
+    page_family(page, "sluice_consul_handling_seconds", PAGE_HISTOGRAM,
+                "From an answer's last byte until what follows from it was handed to the workers.");
+    page_histogram(page, NULL, 0, consul_handling(consul), 1, 0);
     page_family(page, "sluice_consul_state", PAGE_GAUGE,
                 "1 for the state that a service is in, and how it is watched");
     consul_each(consul, add_state, page);

@@ -369,6 +369,7 @@ static void on_answer(void *feed_, const struct fetch_answer *answer)
     struct consul_feed *feed = feed_;
     bool usable = !answer->err && answer->status == 200;
     bool at_once = false;
+    uint64_t began_us = now_us();
 
     feed->fetch = NULL;
     feed->step = FEED_RESTING;
@@ -383,6 +384,7 @@ static void on_answer(void *feed_, const struct fetch_answer *answer)
         at_once = take_failure(feed, answer);
     if (feed->step == FEED_RESTING) /* no reader had it stopped */
         go_on(feed, usable, at_once);
+    histogram_add(&feed->consul->handling, now_us() - began_us);
     consul_feed_unref(&feed);
 }
 

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/now.h"
 #include "base/text.h"
 #include "core/loop.h"
 #include "discovery/consul_hub.h"
@@ -340,7 +341,7 @@ static void on_wake_answer(void *wake_, const struct fetch_answer *answer)
 {
     struct wake *wake = wake_;
     struct consul *consul = wake->group->consul;
-    uint64_t ms;
+    uint64_t ms, began_us = now_us();
 
     wake->fetch = NULL;
     if (answer->err || answer->status != 200 || take(wake, answer)) {
@@ -350,6 +351,7 @@ static void on_wake_answer(void *wake_, const struct fetch_answer *answer)
         wake->errors = 0;
         ms = consul_pace_take(&wake->pace, loop_now_us(consul->loop));
     }
+    histogram_add(&consul->handling, now_us() - began_us);
     if (ms > 0) {
         alarm_arm(consul->loop, &wake->alarm, ms);
     } else {

@@ -22,6 +22,7 @@ struct consul {
     struct soon settle;        /* decide the mode, start what is stopped */
     uint64_t suspect_till_us;  /* the agent may have forgotten: a connection was lost */
     struct log_gate lost_gate; /* for messages about it */
+    struct histogram handling; /* from an answer's last byte until what follows is published */
 };
 
 /* A feed came or went, or the configuration changed: look at the end of this turn. */

@@ -62,6 +62,7 @@ struct consul_register {
     bool is_alive, is_passing;
     unsigned n_asked; /* how often the workers were asked */
     bool refused_token;
+    unsigned token;       /* that it was registered with */
     struct text why_dead; /* "" when alive */
     char why[WHY_BYTES];  /* of the last trouble with the agent; "": none */
     struct alarm tick, limit;
@@ -134,6 +135,7 @@ static void take_registered(struct consul_register *reg)
 {
     reg->registrations++;
     reg->is_known = reg->is_fresh = true;
+    reg->token = consul_client_token(reg->client);
     reg->has_beaten = false;
     log_info("registered with consul", F_SPAN("service", text_span(&reg->name)),
              F_SPAN("id", text_span(&reg->id)));
@@ -347,7 +349,8 @@ static enum step next_step_here(const struct consul_register *reg)
         return STEP_CLEAR;
     if (reg->is_known && !reg->is_fresh)
         return STEP_LOOK;
-    if (!reg->is_known)
+    /* The agent tells the servers of us with the token that came with the registration. */
+    if (!reg->is_known || reg->token != consul_client_token(reg->client))
         return STEP_PUT;
     if (!reg->is_cleared)
         return STEP_CHECKS;

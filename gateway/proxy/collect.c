@@ -53,6 +53,24 @@ static void say_worker(struct page *page, unsigned index, uint64_t value)
     page_count(page, &label, 1, value);
 }
 
+static void say_turns(const struct crew *crew, struct page *page)
+{
+    page_family(page, "sluice_worker_slow_turns_total", PAGE_COUNTER,
+                "Turns of the event loop that took longer than 10 ms.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        say_worker(page, j, counter_get(&crew->worker[j]->loop->slow_turns));
+    }
+    page_family(page, "sluice_worker_turn_seconds", PAGE_HISTOGRAM,
+                "How long turns of the event loop took: so late is whoever waits for it.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        char number[16];
+        int len = snprintf(number, sizeof(number), "%u", j);
+        struct label label = {"worker", span_make(number, (size_t)len)};
+
+        page_histogram(page, &label, 1, &crew->worker[j]->loop->turn_times, 1, 0);
+    }
+}
+
 static void say_workers(const struct crew *crew, struct page *page)
 {
     page_family(page, "sluice_workers", PAGE_GAUGE, "Threads that carry traffic.");
@@ -72,6 +90,7 @@ static void say_workers(const struct crew *crew, struct page *page)
     for (unsigned j = 0; j < crew->n_workers; j++) {
         say_worker(page, j, counter_get(&crew->worker[j]->loop->turns));
     }
+    say_turns(crew, page);
     page_family(page, "sluice_worker_block_bytes", PAGE_GAUGE, "Memory for bytes in flight.");
     for (unsigned j = 0; j < crew->n_workers; j++) {
         const struct loop *loop = crew->worker[j]->loop;

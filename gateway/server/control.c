@@ -281,6 +281,7 @@ static void publish(struct control *control, struct snapshot *snapshot,
 
     control->snapshot = snapshot;
     control->conf = loaded->conf;
+    control->upstreams.endpoints = loaded->conf.admin.endpoint_metrics;
     control->tree = loaded->tree;
     control->loaded_wall_us = now_wall_us();
     __atomic_store_n(&control->crew.max_connections, descriptors_connections(&loaded->conf.limits),

@@ -10,6 +10,7 @@
 #include "http/target.h"
 #include "server/conf_rest.h"
 #include "server/remote.h"
+#include "upstream/collect.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -138,6 +139,18 @@ static const struct shape admin_bind_shape = {
     .what = "an address such as 127.0.0.1:9901 or unix:/run/sluice/admin.sock, or off",
     .pattern = "^(off|unix:.+|.+:[0-9]+)$"};
 
+static const struct choice endpoint_choices[] = {
+    {"auto", ENDPOINT_METRICS_AUTO, "All of them, and with more than 5000 endpoints as used."},
+    {"all", ENDPOINT_METRICS_ALL, "All of them."},
+    {"used", ENDPOINT_METRICS_USED, "Only those that are not zero."},
+    {"none", ENDPOINT_METRICS_NONE, "None: only those of upstreams."},
+    {NULL, 0, NULL},
+};
+static const struct shape endpoint_metrics_shape = {.kind = SHAPE_CHOICE,
+                                                    .size = sizeof(int),
+                                                    .choices = endpoint_choices,
+                                                    .what = "auto, all, used or none"};
+
 static const struct field admin_fields[] = {
     {.name = "bind",
      .shape = &admin_bind_shape,
@@ -148,6 +161,12 @@ static const struct field admin_fields[] = {
          "reaches it can drain the gateway: keep it away from clients. A unix socket is for its "
          "owner alone (mode 0600).",
      .example = "unix:/run/sluice/admin.sock"},
+    {.name = "endpoint_metrics",
+     .shape = &endpoint_metrics_shape,
+     .offset = offsetof(struct admin_conf, endpoint_metrics),
+     .preset = "auto",
+     .help = "Which samples of single endpoints the metrics page has. The page holds 64 MiB at "
+             "most, which is about 500,000 samples."},
     {.name = NULL},
 };
 static const struct shape admin_shape = {.kind = SHAPE_STRUCT,

@@ -18,6 +18,7 @@ struct admin_conf {
     struct sluice_span bind; /* as written; "off": none */
     struct addr addr;        /* parsed, unless off */
     bool off;
+    int endpoint_metrics; /* enum endpoint_metrics */
 };
 
 struct drain_conf {

@@ -124,18 +124,37 @@ struct saying {
     struct page *page;
     const struct row *row;
     unsigned n_workers;
+    bool lean; /* what is zero is left out */
 };
+
+static void count_one(void *n, const struct tally_block *block)
+{
+    (void)block;
+    ++*(size_t *)n;
+}
+
+static bool is_lean(const struct upstream_numbers *numbers)
+{
+    size_t n = 0;
+
+    if (numbers->endpoints != ENDPOINT_METRICS_AUTO)
+        return numbers->endpoints == ENDPOINT_METRICS_USED;
+    tally_each(numbers->tally, ENDPOINT_TALLY, count_one, &n);
+    return n > ENDPOINT_METRICS_MANY;
+}
 
 static void say_endpoint(void *saying_, const struct tally_block *block)
 {
     const struct saying *saying = saying_;
     const struct row *row = saying->row;
     struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, {.name = row->label}};
+    uint64_t value = collect_sum(block, saying->n_workers, row->offset);
 
+    if (value == 0 && saying->lean)
+        return;
     collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
     labels[2].value = span_of(row->value);
-    page_count(saying->page, labels, row->label ? 3 : 2,
-               collect_sum(block, saying->n_workers, row->offset));
+    page_count(saying->page, labels, row->label ? 3 : 2, value);
 }
 
 static void say_upstream(void *saying_, const struct tally_block *block)
@@ -158,15 +177,18 @@ static void say_failures(void *saying_, const struct tally_block *block)
         size_t offset =
             offsetof(struct endpoint_counters, failures) + (size_t)i * sizeof(struct counter);
 
+        uint64_t value = collect_sum(block, saying->n_workers, offset);
+
+        if (value == 0 && saying->lean)
+            continue;
         labels[2].value = span_of(endpoint_failure_text((enum endpoint_failure)i));
-        page_count(saying->page, labels, 3, collect_sum(block, saying->n_workers, offset));
+        page_count(saying->page, labels, 3, value);
     }
 }
 
-void collect_upstreams(void *arg, struct page *page)
+static void say_endpoints(const struct upstream_numbers *numbers, struct page *page)
 {
-    const struct upstream_numbers *numbers = arg;
-    struct saying saying = {page, NULL, numbers->n_workers};
+    struct saying saying = {page, NULL, numbers->n_workers, is_lean(numbers)};
 
     for (size_t i = 0; i < N_ENDPOINT_ROWS; i++) {
         saying.row = &endpoint_rows[i];
@@ -177,6 +199,15 @@ void collect_upstreams(void *arg, struct page *page)
     page_family(page, "sluice_upstream_failures_total", PAGE_COUNTER,
                 "Tries on an endpoint that failed.");
     tally_each(numbers->tally, ENDPOINT_TALLY, say_failures, &saying);
+}
+
+void collect_upstreams(void *arg, struct page *page)
+{
+    const struct upstream_numbers *numbers = arg;
+    struct saying saying = {page, NULL, numbers->n_workers, false};
+
+    if (numbers->endpoints != ENDPOINT_METRICS_NONE)
+        say_endpoints(numbers, page);
     for (size_t i = 0; i < N_UPSTREAM_ROWS; i++) {
         saying.row = &upstream_rows[i];
         if (saying.row->help)

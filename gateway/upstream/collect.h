@@ -9,10 +9,21 @@
 #include "observe/metrics.h"
 #include "observe/tally.h"
 
+/* Which endpoints have samples of their own. */
+enum endpoint_metrics {
+    ENDPOINT_METRICS_AUTO, /* all, up to ENDPOINT_METRICS_MANY endpoints; with more, as used */
+    ENDPOINT_METRICS_ALL,
+    ENDPOINT_METRICS_USED, /* only samples that are not zero */
+    ENDPOINT_METRICS_NONE,
+};
+
+enum { ENDPOINT_METRICS_MANY = 5000 };
+
 /* What collect_upstreams() is given as arg. All borrowed, outlives the registry. */
 struct upstream_numbers {
     const struct tally *tally;
     unsigned n_workers;
+    int endpoints; /* enum endpoint_metrics */
 };
 
 /* A metrics_collect_fn; arg is a struct upstream_numbers. */

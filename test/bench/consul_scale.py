@@ -85,6 +85,26 @@ def say(name, times, slowest):
           f"slowest request {slowest:.1f} ms")
 
 
+def histogram(gateway, family):
+    """{upper bound in ms: how many were not above}, over all labels, as counted until now."""
+    counts = {}
+    for _, labels, value in gateway.metrics().find(f"{family}_bucket"):
+        bound = float(labels["le"]) * 1000
+        counts[bound] = counts.get(bound, 0) + value
+    return counts
+
+
+def say_between(name, before, after):
+    """Bounds below which half of the new samples lie, 99 %, and all."""
+    new = {bound: after[bound] - before.get(bound, 0) for bound in sorted(after)}
+    total = new[float("inf")]
+    if total == 0:
+        print(f"  {name}: none")
+        return
+    bounds = [next(b for b, n in new.items() if n >= share * total) for share in (0.5, 0.99, 1)]
+    print(f"  {name}: {total:.0f}; half below {bounds[0]:.1f} ms, 99 % below {bounds[1]:.1f} ms, all below {bounds[2]:.1f} ms")
+
+
 def measure_watch(directory):
     """Few services, each with a blocking query of its own."""
     fake = FakeConsul()
@@ -116,7 +136,14 @@ def measure_many(directory, options):
           f"{(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more than without upstreams")
     time.sleep(16)  # sweeps after the start
     print("quiet: control thread %.1f %%, process %.1f %% of a CPU" % tuple(share(gateway.pid, options.seconds)))
+    page = gateway.admin.ask(path="/metrics")
+    print(f"the metrics page: status {page.status}, {len(page.body) / 1024 / 1024:.1f} MiB")
+    handling, turns = (histogram(gateway, f"sluice_{name}_seconds") for name in ("consul_handling", "worker_turn"))
     say("one change at a time", *latencies(fake, gateway, names[0], 8, 2.5))
+    say_between("of it in the gateway, from an answer's last byte to the workers' mail", handling,
+                histogram(gateway, "sluice_consul_handling_seconds"))
+    say_between("turns of the workers meanwhile", turns, histogram(gateway, "sluice_worker_turn_seconds"))
+    handling, turns = (histogram(gateway, f"sluice_{name}_seconds") for name in ("consul_handling", "worker_turn"))
     stop = threading.Event()
 
     def churn():
@@ -137,6 +164,9 @@ def measure_many(directory, options):
     say("  one change among them", *latencies(fake, gateway, names[0], 10, 0.5))
     stop.set()
     thread.join()
+    say_between("in the gateway", handling, histogram(gateway, "sluice_consul_handling_seconds"))
+    say_between("turns of the workers", turns, histogram(gateway, "sluice_worker_turn_seconds"))
+    print(f"  turns longer than 10 ms: {gateway.metric('sluice_worker_slow_turns_total'):.0f}")
     print(f"at the end: {(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more")
     gateway.stop()
     fake.stop()

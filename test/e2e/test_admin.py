@@ -206,3 +206,24 @@ def test_the_admin_listener_survives_rude_clients(gateway):
 def test_admin_in_the_scalar_form(start, upstream):
     gateway = start(plain(upstream, admin="127.0.0.1:0"))
     assert gateway.admin.ask(path="/readyz").status == 200
+
+
+@pytest.mark.parametrize("policy, all_of_them, one", [("all", True, True), ("auto", True, True), ("used", False, True),
+                                                     ("none", False, False)])
+def test_samples_of_endpoints_are_as_many_as_wanted(start, upstreams, policy, all_of_them, one):
+    used = upstreams()
+    config = plain(used, admin={"bind": "127.0.0.1:0", "endpoint_metrics": policy})
+    config["upstreams"]["idle"] = {"endpoints": ["127.0.0.1:9"]}
+    gateway = start(config)
+    gateway.ask()
+    metrics = gateway.wait_metric(lambda m: m.get("sluice_requests_total", **{"class": "2xx"}) == 1)
+    assert metrics.has("sluice_upstream_requests_total", upstream="idle") == all_of_them
+    assert metrics.has("sluice_upstream_failures_total", upstream="app") == all_of_them
+    assert metrics.has("sluice_upstream_requests_total", endpoint=used.address) == one
+    assert metrics.has("sluice_upstream_retries_total", upstream="idle")
+
+
+def test_turns_of_the_loops_are_measured(gateway):
+    gateway.ask()
+    metrics = gateway.wait_metric(lambda m: m.get("sluice_worker_turn_seconds_count") > 0)
+    assert metrics.has("sluice_worker_slow_turns_total", worker="0")

@@ -179,9 +179,39 @@ START_TEST(free_accepts_null)
 }
 END_TEST
 
+static void be_slow(struct note *note)
+{
+    uint64_t began_us = now_us();
+
+    (void)loop_now_us(note->loop);
+    while (now_us() - began_us <= LOOP_SLOW_US + 1000)
+        ;
+    loop_stop(note->loop);
+}
+
+START_TEST(a_turn_that_takes_long_is_counted_as_slow)
+{
+    struct loop *loop = loop_new();
+    struct note note;
+    uint64_t n = 0;
+
+    note_init(&note, loop);
+    note.then = be_slow;
+    loop_soon(loop, &note.soon);
+    loop_run(loop);
+    ck_assert_uint_eq(counter_get(&loop->slow_turns), 1);
+    ck_assert_uint_ge(counter_get(&loop->turn_times.sum_us), LOOP_SLOW_US);
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        n += counter_get(&loop->turn_times.bucket[i]);
+    ck_assert_uint_eq(n, 1);
+    loop_free(&loop);
+}
+END_TEST
+
 UNIT_MAIN("core/loop", what_is_put_off_runs_once_in_this_turn,
           what_is_put_off_at_the_end_of_a_turn_runs_in_the_next,
           what_is_cancelled_does_not_run_even_in_the_same_turn,
           a_loop_with_an_alarm_only_waits_for_it,
           the_time_stands_still_within_a_turn_and_goes_on_with_the_next,
-          a_stopped_loop_may_run_again, free_accepts_null)
+          a_stopped_loop_may_run_again, a_turn_that_takes_long_is_counted_as_slow,
+          free_accepts_null)

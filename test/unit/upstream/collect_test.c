@@ -55,7 +55,7 @@ END_TEST
 /* All samples and TYPE lines, without HELP lines. */
 static void check_page(struct tally *tally, const char *expected)
 {
-    struct upstream_numbers numbers = {tally, WORKERS};
+    struct upstream_numbers numbers = {.tally = tally, .n_workers = WORKERS};
     struct metrics *metrics = metrics_new();
     struct text out, seen;
     struct sluice_span rest, line;

@@ -477,13 +477,14 @@ enum chain_answer chain_response_head(struct sluice_exchange *ex)
     return CHAIN_GOES_ON;
 }
 
-enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_attempt *attempt)
+enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_attempt *attempt,
+                                unsigned *seen)
 {
     const struct run_args args = {.attempt = attempt};
 
-    ex->has_attempt = true;
-    for (unsigned i = 0; i < ex->n_passed; i++) {
-        enum chain_answer answer = ask(ex, CHAIN_ASIDE, &ex->seat[i], SLUICE_PHASE_ATTEMPT, &args);
+    for (*seen = 0; *seen < ex->n_passed;) {
+        enum chain_answer answer =
+            ask(ex, CHAIN_ASIDE, &ex->seat[(*seen)++], SLUICE_PHASE_ATTEMPT, &args);
 
         if (answer != CHAIN_GOES_ON)
             return answer;
@@ -491,17 +492,12 @@ enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_
     return CHAIN_GOES_ON;
 }
 
-bool chain_has_attempt(const struct sluice_exchange *ex)
-{
-    return ex->has_attempt;
-}
-
-void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt)
+void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt,
+                        unsigned seen)
 {
     const struct run_args args = {.attempt = attempt};
 
-    ex->has_attempt = false;
-    for (unsigned i = ex->n_passed; i > 0; i--) {
+    for (unsigned i = seen; i > 0; i--) {
         struct chain_seat *seat = &ex->seat[i - 1];
 
         if (has_phase(seat, SLUICE_PHASE_ATTEMPT_DONE))

@@ -60,10 +60,14 @@ enum chain_answer chain_local_reply(struct sluice_exchange *ex, struct chain_rep
 enum chain_answer chain_response_head(struct sluice_exchange *ex);
 void chain_response_reset(struct sluice_exchange *ex);
 
-/* Before a try, and at its end; the second is only told to those who saw the first. */
-enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_attempt *attempt);
-bool chain_has_attempt(const struct sluice_exchange *ex);
-void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt);
+/*
+ * Before a try, and at its end; the second is only told to those who saw the first: *seen of them,
+ * which is the caller's to keep, as several tries may be under way.
+ */
+enum chain_answer chain_attempt(struct sluice_exchange *ex, const struct sluice_attempt *attempt,
+                                unsigned *seen);
+void chain_attempt_done(struct sluice_exchange *ex, const struct sluice_attempt *attempt,
+                        unsigned seen);
 
 /* -- content, in CHAIN_REQUEST and CHAIN_RESPONSE, when chain_sees_body() ------------ */
 

@@ -83,7 +83,6 @@ struct sluice_exchange {
     unsigned n_pending;
     struct state_span *spans, *last_span; /* in order; in the arena */
     unsigned n_spans;
-    bool has_attempt; /* on_attempt was called, its end is owed */
     bool is_ended;
 };
 

@@ -40,6 +40,8 @@ void attempt_end(struct attempt *attempt)
     /* A tunnel that is cut must not look as if the client had ended it. */
     if (attempt->state == ATTEMPT_TUNNEL && (!ended || conn_has_unsent(attempt->lease.conn)))
         conn_abort(attempt->lease.conn);
+    if (attempt->told) /* nobody has said why: it is not wanted any more */
+        exchange_chain_attempt_done(attempt->ex, attempt, 0, REASON_NONE, false);
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
     if (whole) {
@@ -131,6 +133,8 @@ void attempt_init(struct attempt *attempt, struct exchange *ex)
     attempt->ex = ex;
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
+    attempt->told = NULL;
+    attempt->request = NULL;
     lease_init(&attempt->lease, &attempt_conn_ops, on_ready);
 }
 
@@ -188,6 +192,22 @@ static void cannot_dial(struct attempt *attempt)
     counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
     endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
     lease_mark_tried(&attempt->lease);
+    if (attempt->ex->chain)
+        exchange_chain_attempt_lost(attempt->ex, attempt);
+}
+
+/* The chosen endpoint could not be dialled: may another one be? */
+static bool may_dial_on(struct attempt *attempt, struct upstream *upstream, enum reason reason)
+{
+    struct exchange *ex = attempt->ex;
+    bool may = attempt == ex->attempt && retry_may_dial_on(ex);
+
+    if (attempt == ex->attempt)
+        ex->reason = reason;
+    if (ex->chain)
+        exchange_chain_attempt_done(ex, attempt, 0, reason,
+                                    may && upstream_has_untried(upstream, &attempt->lease));
+    return may;
 }
 
 enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason)
@@ -210,10 +230,7 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
         if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
             return err;
         cannot_dial(attempt);
-        if (attempt != attempt->ex->attempt)
-            return err;
-        attempt->ex->reason = *reason;
-        if (!retry_may_dial_on(attempt->ex))
+        if (!may_dial_on(attempt, upstream, *reason))
             return err;
     }
 }

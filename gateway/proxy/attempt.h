@@ -27,6 +27,8 @@
 #include "upstream/upstream.h"
 
 struct exchange;
+struct request;
+struct sluice_attempt;
 
 enum attempt_state {
     ATTEMPT_NONE,
@@ -61,6 +63,10 @@ struct attempt {
     bool unusable;      /* the connection must not be used again */
     bool started;       /* a byte of the answer has come */
     bool lost;          /* the upstream did not take all of what was sent */
+    /* Kept by exchange_chain.c, in the arena. */
+    struct sluice_attempt *told; /* what plugins were told of this try; NULL: nothing is owed */
+    unsigned n_told;             /* so many of them */
+    struct request *request;     /* as this try sends it; NULL: as it is */
 };
 
 void attempt_init(struct attempt *attempt, struct exchange *ex);

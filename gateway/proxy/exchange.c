@@ -119,6 +119,8 @@ void exchange_forget(struct exchange *ex)
 
 static void finish(struct exchange *ex)
 {
+    if (ex->chain && ex->attempt)
+        exchange_chain_attempt_done(ex, ex->attempt, 0, ex->reason, false);
     if (ex->attempt)
         attempt_end(ex->attempt);
     alarm_disarm(&ex->total);
@@ -449,7 +451,7 @@ static inline struct sluice_span host_to_send(const struct exchange *ex,
 __attribute__((always_inline)) static inline enum err send_request(struct exchange *ex,
                                                                    struct attempt *attempt)
 {
-    struct request *request = ex->try_request ? ex->try_request : &ex->request;
+    struct request *request = attempt->request ? attempt->request : &ex->request;
     struct leg *up = &attempt->leg;
     struct leg_head head = {.request = request,
                             .host = host_to_send(ex, attempt),
@@ -574,6 +576,8 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
     }
     if (ex->hedge)
         hedge_end(ex);
+    if (ex->chain && ex->attempt)
+        exchange_chain_attempt_done(ex, ex->attempt, 0, reason, false);
     if (ex->attempt)
         attempt_end(ex->attempt);
     if (ex->head_sent) {
@@ -583,7 +587,7 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
     if (ex->chain) {
         if (ex->composed)
             return; /* a plugin looks at an answer that is made already */
-        exchange_chain_refused(ex, reason);
+        exchange_chain_refused(ex);
     }
     ex->reason = reason;
     ex->detail = detail;
@@ -722,9 +726,19 @@ void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
     }
 }
 
-bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attempt,
-                                enum reason reason, const char *detail, enum attempt_loss loss)
+/* What could not be dialled is not tried again: is anybody left? */
+static bool finds_another(const struct exchange *ex, enum attempt_loss loss)
 {
+    const struct lease *lease = &ex->attempt->lease;
+
+    return loss != ATTEMPT_UNSENT ||
+           upstream_has_untried(ex->view->upstreams[ex->target->index], lease);
+}
+
+bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, enum reason reason,
+                                const char *detail, enum attempt_loss loss)
+{
+    bool has_rival = ex->hedge && ex->hedge->rival;
     bool repeats;
 
     if (ex->state == EX_DONE || is_answered(ex))
@@ -732,11 +746,13 @@ bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attem
     /* What was left of a response that is not wanted. */
     if (ex->state == EX_PAUSE)
         return true;
+    if (has_rival && ex->chain)
+        exchange_chain_attempt_done(ex, attempt, 0, reason, false);
     if (hedge_on_failure(ex, attempt))
         return true;
     repeats = retry_on_failure(ex, reason, loss);
     if (ex->chain)
-        exchange_chain_attempt_done(ex, 0, reason, repeats);
+        exchange_chain_attempt_done(ex, attempt, 0, reason, repeats && finds_another(ex, loss));
     if (!repeats)
         exchange_refuse(ex, reason, detail);
     return repeats;

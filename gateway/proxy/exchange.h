@@ -84,7 +84,7 @@ struct exchange {
     struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
 
     struct sluice_exchange *chain;    /* in the arena: its plugins; NULL: none */
-    struct request *try_request;      /* in the arena: as this try sends it; NULL: as it is */
+    struct request *try_request;      /* in the arena: of the try that plugins are told of */
     enum reason unmatched;            /* refuse it for this when all plugins let it pass */
     enum exchange_state returned;     /* from EX_RETURN: where to */
     struct sluice_span body;          /* of an answer of our own */
@@ -93,8 +93,7 @@ struct exchange {
     bool composed;                    /* that answer is made, and not out yet */
     bool extended;                    /* the upstream's plugins have joined */
     unsigned upstream_status;         /* of the last response; 0: none */
-    unsigned try_number;              /* of the last try that plugins saw */
-    uint64_t tried_us;                /* when it began */
+    uint64_t tried_us;                /* when the last try began that plugins could see */
 
     struct alarm total; /* in a tunnel: until its time is up */
     bool request_done;  /* its last byte has been read */
@@ -188,8 +187,8 @@ void exchange_on_up_drained(struct exchange *ex);
  * The attempt has ended itself. True when the exchange will try once more, which depends on what
  * the upstream may have done; else it is answered, or cut.
  */
-bool exchange_on_attempt_failed(struct exchange *ex, const struct attempt *attempt,
-                                enum reason reason, const char *detail, enum attempt_loss loss);
+bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, enum reason reason,
+                                const char *detail, enum attempt_loss loss);
 
 /* -- for the other files of proxy/ -------------------------------------------- */
 

@@ -397,73 +397,87 @@ enum err exchange_chain_pass(struct exchange *ex)
 
 /* -- attempts ------------------------------------------------------------------------------ */
 
-static struct sluice_attempt attempt_of(const struct exchange *ex)
-{
-    return (struct sluice_attempt){.size = sizeof(struct sluice_attempt),
-                                   .number = ex->try_number,
-                                   .upstream = ex->target->upstream,
-                                   .endpoint = ex->endpoint,
-                                   .is_reused = ex->reused,
-                                   .begun_us = ex->tried_us};
-}
-
 /* The request as this try sends it: plugins may change its fields. */
-static enum err copy_request(struct exchange *ex)
+static struct request *copy_request(struct exchange *ex)
 {
     const struct fields *from = &ex->request.fields;
     struct request *copy = arena_try_raw(&ex->arena, sizeof(*copy));
     unsigned cap = from->n + ATTEMPT_SPARE;
 
     if (!copy)
-        return ERR_MEMORY;
+        return NULL;
     *copy = ex->request;
     copy->fields.line = arena_try_raw(&ex->arena, cap * sizeof(struct field_line));
     if (!copy->fields.line)
-        return ERR_MEMORY;
+        return NULL;
     for (unsigned i = 0; i < from->n; i++)
         copy->fields.line[i] = from->line[i];
     copy->fields.cap = (uint16_t)cap;
     copy->fields.arena = &ex->arena;
-    ex->try_request = copy;
-    return OK;
+    return copy;
 }
 
-bool exchange_chain_attempt(struct exchange *ex, const struct attempt *try)
+static bool are_told(const struct exchange *ex)
 {
-    struct sluice_attempt attempt;
-
-    if (try != ex->attempt)
-        return true;
-    ex->tried_us = loop_now_us(ex->worker->loop);
-    ex->try_number = ex->tries;
-    if (!chain_sees(ex->chain, SLUICE_PHASE_ATTEMPT) &&
-        !chain_sees(ex->chain, SLUICE_PHASE_ATTEMPT_DONE))
-        return true;
-    if (copy_request(ex)) {
-        exchange_refuse(ex, REASON_OVERLOAD, NULL);
-        return false;
-    }
-    attempt = attempt_of(ex);
-    return follow(ex, chain_attempt(ex->chain, &attempt)) == OK;
+    return chain_sees(ex->chain, SLUICE_PHASE_ATTEMPT) ||
+           chain_sees(ex->chain, SLUICE_PHASE_ATTEMPT_DONE);
 }
 
-void exchange_chain_attempt_done(struct exchange *ex, unsigned status, enum reason reason,
-                                 bool will_retry)
+/* Say that a try begins. CHAIN_GOES_ON when all agree. */
+static enum chain_answer tell(struct exchange *ex, struct attempt *attempt)
 {
-    struct sluice_attempt attempt;
+    struct sluice_attempt *told = arena_try_raw(&ex->arena, sizeof(*told));
+
+    attempt->request = ex->try_request = copy_request(ex);
+    if (!told || !attempt->request)
+        return CHAIN_FAILS;
+    *told = (struct sluice_attempt){
+        .size = sizeof(*told),
+        .number = ex->tries,
+        .upstream = ex->target->upstream,
+        .endpoint = arena_copy(&ex->arena, attempt->lease.endpoint->member.text),
+        .is_reused = attempt->lease.reused,
+        .begun_us = loop_now_us(ex->worker->loop)};
+    attempt->told = told;
+    return chain_attempt(ex->chain, told, &attempt->n_told);
+}
+
+bool exchange_chain_attempt(struct exchange *ex, struct attempt *attempt)
+{
+    enum chain_answer answer;
+
+    if (attempt == ex->attempt)
+        ex->tried_us = loop_now_us(ex->worker->loop);
+    attempt->request = NULL;
+    if (!are_told(ex))
+        return true;
+    answer = tell(ex, attempt);
+    return attempt == ex->attempt ? follow(ex, answer) == OK : answer == CHAIN_GOES_ON;
+}
+
+void exchange_chain_attempt_lost(struct exchange *ex, struct attempt *attempt)
+{
+    if (are_told(ex))
+        (void)tell(ex, attempt);
+}
+
+void exchange_chain_attempt_done(struct exchange *ex, struct attempt *attempt, unsigned status,
+                                 enum reason reason, bool will_retry)
+{
+    struct sluice_attempt *told = attempt->told;
 
     if (status > 0)
         ex->upstream_status = status;
-    if (!chain_has_attempt(ex->chain))
+    if (!told)
         return;
-    attempt = attempt_of(ex);
-    attempt.is_done = true;
-    attempt.will_retry = will_retry;
-    attempt.status = (int32_t)status;
-    if (status == 0)
-        attempt.failure = span_of(reason_name(reason));
-    attempt.duration_us = loop_now_us(ex->worker->loop) - ex->tried_us;
-    chain_attempt_done(ex->chain, &attempt);
+    attempt->told = NULL;
+    told->is_done = true;
+    told->will_retry = will_retry;
+    told->status = (int32_t)status;
+    if (status == 0 && reason != REASON_NONE)
+        told->failure = span_of(reason_name(reason));
+    told->duration_us = loop_now_us(ex->worker->loop) - told->begun_us;
+    chain_attempt_done(ex->chain, told, attempt->n_told);
 }
 
 /* -- the response ---------------------------------------------------------------------------- */
@@ -534,14 +548,12 @@ void exchange_chain_local_reply(struct exchange *ex)
 
 /* -- ends -------------------------------------------------------------------------------------- */
 
-void exchange_chain_refused(struct exchange *ex, enum reason reason)
+void exchange_chain_refused(struct exchange *ex)
 {
-    exchange_chain_attempt_done(ex, 0, reason, false);
     chain_response_reset(ex->chain);
 }
 
 void exchange_chain_end(struct exchange *ex)
 {
-    exchange_chain_attempt_done(ex, 0, ex->reason, false);
     chain_end(ex->chain);
 }

@@ -26,14 +26,20 @@ CHECKED enum err exchange_chain_pass(struct exchange *ex);
 CHECKED enum err exchange_chain_extend(struct exchange *ex);
 
 /*
- * There is a connection to try on. False: the exchange has been refused. A hedge is not told: it is
- * the same try once more.
+ * There is a connection to try on. False: the exchange has been refused, or, of a hedge, the try
+ * alone: end it.
  */
-bool exchange_chain_attempt(struct exchange *ex, const struct attempt *attempt);
+bool exchange_chain_attempt(struct exchange *ex, struct attempt *attempt);
 
-/* The try has ended: with a response (status), or for a reason. */
-void exchange_chain_attempt_done(struct exchange *ex, unsigned status, enum reason reason,
-                                 bool will_retry);
+/* The same where there could be no connection: nobody is asked whether it may be tried. */
+void exchange_chain_attempt_lost(struct exchange *ex, struct attempt *attempt);
+
+/*
+ * The try has ended: with a response (status), for a reason, or by our own will (0, REASON_NONE).
+ * Told once: what comes after that is ignored.
+ */
+void exchange_chain_attempt_done(struct exchange *ex, struct attempt *attempt, unsigned status,
+                                 enum reason reason, bool will_retry);
 
 /*
  * Let the response's head pass; it is in ex->response. OK: it may go out. ERR_AGAIN: wait. Others:
@@ -80,7 +86,7 @@ CHECKED enum err exchange_chain_keep(struct exchange *ex);
 void exchange_chain_local_reply(struct exchange *ex);
 
 /* It is about to be answered by ourselves: whatever the chain was at is over. */
-void exchange_chain_refused(struct exchange *ex, enum reason reason);
+void exchange_chain_refused(struct exchange *ex);
 
 /* It is over: on_done. */
 void exchange_chain_end(struct exchange *ex);

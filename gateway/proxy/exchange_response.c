@@ -133,7 +133,7 @@ static void go_back(struct exchange *ex, enum exchange_state next)
 {
     ex->returned = next;
     ex->state = EX_RETURN;
-    exchange_chain_attempt_done(ex, ex->response.status, REASON_NONE, false);
+    exchange_chain_attempt_done(ex, ex->attempt, ex->response.status, REASON_NONE, false);
     if (exchange_return(ex))
         return;
     if (!exchange_chain_collects(ex)) {
@@ -165,12 +165,8 @@ __attribute__((noinline)) static bool is_passed_over(struct exchange *ex, struct
 {
     if (ex->hedge && hedge_on_response(ex, attempt, response))
         return true;
-    if (ex->state != EX_FORWARD || response->status < RETRY_STATUS_FIRST ||
-        !retry_on_response(ex, response))
-        return false;
-    if (ex->chain)
-        exchange_chain_attempt_done(ex, response->status, REASON_NONE, true);
-    return true;
+    return ex->state == EX_FORWARD && response->status >= RETRY_STATUS_FIRST &&
+           retry_on_response(ex, response);
 }
 
 void exchange_on_response(struct exchange *ex, struct attempt *attempt,

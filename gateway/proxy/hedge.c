@@ -1,6 +1,6 @@
 #include "proxy/hedge.h"
 
-#include "proxy/exchange.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/worker.h"
 
 static struct upstream *upstream_of(const struct exchange *ex)
@@ -69,7 +69,9 @@ static void start(struct exchange *ex)
     }
     ex->hedge->rival = rival;
     err = attempt_start(rival, upstream_of(ex), &reason);
-    if (err == OK) {
+    if (ex->chain && rival->lease.conn && !exchange_chain_attempt(ex, rival)) {
+        give_up(ex, rival);
+    } else if (err == OK) {
         send_to_rival(ex);
     } else if (err != ERR_AGAIN || attempt_is_queued(rival)) {
         give_up(ex, rival); /* a hedge is in nobody's way */
@@ -155,8 +157,11 @@ bool hedge_on_response(struct exchange *ex, struct attempt *attempt,
     alarm_disarm(&hedge->after);
     if (!hedge->rival)
         return false;
-    if (retry_names_status(ex->target->retry, response->status))
+    if (retry_names_status(ex->target->retry, response->status)) {
+        if (ex->chain)
+            exchange_chain_attempt_done(ex, attempt, response->status, REASON_NONE, false);
         return hedge_on_failure(ex, attempt);
+    }
     if (attempt == hedge->rival) {
         attempt_end(ex->attempt);
         take_lead(ex);

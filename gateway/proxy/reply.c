@@ -217,7 +217,7 @@ static enum err pass_plugins(struct exchange *ex)
             return err;
         ex->reason = reason;
         ex->composed = false;
-        exchange_chain_refused(ex, reason);
+        exchange_chain_refused(ex);
     }
 }
 

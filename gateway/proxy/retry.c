@@ -1,7 +1,7 @@
 #include "proxy/retry.h"
 
 #include "http/rules.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_chain.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -308,6 +308,8 @@ bool retry_on_response(struct exchange *ex, const struct response *response)
     lease_mark_tried(&ex->attempt->lease);
     note_end(ex, response->status);
     count_retry(ex, RETRY_STATUS);
+    if (ex->chain)
+        exchange_chain_attempt_done(ex, ex->attempt, response->status, REASON_NONE, true);
     if (!ex->request_done)
         attempt_end(ex->attempt);
     begin_pause(ex, ms);

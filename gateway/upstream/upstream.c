@@ -256,6 +256,19 @@ static struct selection *selection_of(struct upstream *upstream, const struct le
     return lease->selection ? lease->selection : &upstream->everything;
 }
 
+bool upstream_has_untried(struct upstream *upstream, const struct lease *lease)
+{
+    const struct candidates *candidates = &selection_of(upstream, lease)->candidates;
+
+    if (lease->again)
+        return candidates->n > 0;
+    for (size_t i = 0; i < candidates->n; i++) {
+        if (lease_may_try(lease, candidates->endpoint[i]))
+            return true;
+    }
+    return false;
+}
+
 bool upstream_has_other(struct upstream *upstream, const struct lease *lease)
 {
     const struct candidates *candidates = &selection_of(upstream, lease)->candidates;

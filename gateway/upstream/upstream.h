@@ -176,7 +176,8 @@ static inline void upstream_note_request(struct upstream *upstream, uint64_t now
     }
 }
 
-/* Could another endpoint than the one it holds be tried for this lease? */
+/* Could an endpoint be tried that this lease has not tried; another than the one it holds? */
+bool upstream_has_untried(struct upstream *upstream, const struct lease *lease);
 bool upstream_has_other(struct upstream *upstream, const struct lease *lease);
 
 /* Requests begun in the last seconds; tally: of the upstream. Any thread. */

@@ -181,7 +181,13 @@ static enum sluice_verdict on_attempt(const struct sluice_call *call,
 
 static void on_attempt_done(const struct sluice_call *call, const struct sluice_attempt *attempt)
 {
-    mark(call, attempt->status ? "answered" : attempt->will_retry ? "again" : "failed");
+    if (attempt->status) {
+        mark(call, attempt->will_retry ? "answered_again" : "answered");
+    } else if (attempt->will_retry) {
+        mark(call, "again");
+    } else {
+        mark(call, attempt->failure.len ? "failed" : "cancelled");
+    }
 }
 
 static enum sluice_verdict on_local_reply(const struct sluice_call *call)

@@ -44,6 +44,7 @@ class Case:
     path: str = ""
     connections: int = 64
     extra: tuple = ()
+    only: tuple = ("sluice", "nginx", "haproxy")
 
     def wrk(self, port, seconds):
         return ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", *self.extra,
@@ -56,6 +57,9 @@ CASES = [
     Case("bulk-64k", "GET 64 KiB, 32 kept connections", "/64k", 32),
     Case("new-connection", "GET 1 KiB, a new connection for each request, 64 at once", "/1k", 64,
          ("-H", "Connection: close")),
+    Case("plugins", "GET 1 KiB with a token, 64 kept connections; request_id, jwt_auth (cached token), rate_limit "
+         "(local), circuit_breaker and tracing (1 %) against the bare proxy", "/1k", 64,
+         ("-H", "Authorization: Bearer " + contenders.token()), ("sluice", "sluice-plugins")),
     Case("idle", f"Idle kept connections, {IDLE_CONNECTIONS:,} of them, one answered request each"),
 ]
 
@@ -183,11 +187,12 @@ class Bench:
 
     def run(self, case):
         """All rounds of a case: {name: [figures, ...]}. Who comes first changes with every round."""
-        rounds = {contender.name: [] for contender in self.contenders}
+        meeting = [contender for contender in self.contenders if contender.name in case.only]
+        rounds = {contender.name: [] for contender in meeting}
         for number in range(self.options.rounds):
             print(f"{case.name}, round {number + 1} of {self.options.rounds}", file=sys.stderr)
-            shift = number % len(self.contenders)
-            for contender in self.contenders[shift:] + self.contenders[:shift]:
+            shift = number % len(meeting)
+            for contender in meeting[shift:] + meeting[:shift]:
                 rounds[contender.name].append(self.measure(case, contender))
         return rounds
 
@@ -204,7 +209,7 @@ class Bench:
         }
 
     def settings(self):
-        values = {"folder": "FOLDER", "port": "PORT", "origin": "ORIGIN", "files": "FILES", "connections": 2048,
+        values = {"folder": "FOLDER", "port": "PORT", "origin": "ORIGIN", "files": "FILES", "collector": "COLLECTOR", "connections": 2048,
                   "slots": 3148}
         return {contender.file: contender.config(**values).strip() for contender in self.contenders}
 

@@ -5,11 +5,18 @@ kept connections to the upstream. Where a default would make a peer slower in on
 and its buffers, HAProxy and its limits), it gets the better setting.
 """
 
+import base64
+import functools
+import hashlib
+import hmac
+import http.server
+import json
 import os
 import resource
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import machine
@@ -102,6 +109,52 @@ routes:
   - upstream: origin
 """
 
+# Beside the bare proxy: what many run in front of an API. Nothing is refused, and no store is remote.
+SECRET = "0123456789abcdef0123456789abcdef"
+PLUGINS = SLUICE + """
+plugins:
+  - request_id: {{}}
+  - jwt_auth:
+      keys: [ {{ kid: bench, alg: HS256, secret: "SECRET" }} ]
+      algorithms: [ HS256 ]
+      issuers: [ "https://issuer.example" ]
+  - rate_limit: {{ key: consumer, rate: 10000000/s }}
+  - circuit_breaker: {{}}
+  - tracing: {{ endpoint: "http://{host}:{collector}/v1/traces", sample: {{ ratio: "1%" }} }}
+""".replace("SECRET", SECRET)
+
+
+def token():
+    """What jwt_auth has verified once and knows by then."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    claims = {"iss": "https://issuer.example", "sub": "bench", "aud": ["orders", "users"], "exp": 4102444800,
+              "scope": "orders.read orders.write users.read", "tenant": "a" * 300}
+    signed = part(b'{"alg":"HS256","kid":"bench","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
+    return (signed + b"." + part(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest())).decode()
+
+
+class Collected(http.server.BaseHTTPRequestHandler):
+    """Takes spans, and says so."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@functools.lru_cache(1)
+def collector_port():
+    """Where spans go; it runs beside the load, as long as this program."""
+    server = http.server.ThreadingHTTPServer((HOST, 0), Collected)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
 
 class Contender:
     """One gateway: how it is found, configured, started and ended."""
@@ -134,7 +187,7 @@ class Contender:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         file = os.path.join(folder, self.file)
         with open(file, "w", encoding="utf-8") as out:
-            out.write(self.config(folder=folder, port=self.port, origin=origin_port, files=files,
+            out.write(self.config(folder=folder, port=self.port, origin=origin_port, files=files, collector=collector_port(),
                                   connections=connections, slots=connections + 1100))
         with open(os.path.join(folder, self.name + ".log"), "wb") as log:
             self.process = subprocess.Popen([*before, *self.arguments(file)], cwd=folder, stdin=subprocess.DEVNULL,
@@ -167,6 +220,8 @@ class Contender:
 def everyone(sluice):
     return [
         Contender("sluice", sluice, "sluice.yaml", SLUICE, ["{binary}", "run", "-c", "{file}"], "version"),
+        Contender("sluice-plugins", sluice, "sluice-plugins.yaml", PLUGINS, ["{binary}", "run", "-c", "{file}"],
+                  "version"),
         Contender("nginx", "/usr/sbin/nginx", "nginx.conf", NGINX, ["{binary}", "-c", "{file}"], "-v"),
         Contender("haproxy", "/usr/sbin/haproxy", "haproxy.cfg", HAPROXY, ["{binary}", "-db", "-q", "-f", "{file}"], "-v"),
     ]
@@ -201,7 +256,8 @@ def free_port():
 
 def get(connection, path):
     """One request on a kept connection, answered by a whole 200?"""
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: bench.example\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: bench.example\r\n"
+                       f"Authorization: Bearer {token()}\r\n\r\n".encode())
     return read_answer(connection)
 
 

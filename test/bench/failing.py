@@ -376,7 +376,7 @@ def line_of(name, mode, got):
 def save(path, lines, options):
     """A page with the machine, the versions, the command and the figures."""
     about = [f"- {key}: {value}" for key, value in machine.describe().items()]
-    about += [f"- {each.name}: {each.version()}" for each in contenders.everyone(os.path.abspath(options.sluice)) if each.binary]
+    about += [f"- {each.name}: {each.version()}" for each in contenders.everyone(os.path.abspath(options.sluice)) if each.binary and each.name != "sluice-plugins"]
     with open(path, "w", encoding="utf-8") as out:
         out.write("\n".join(["# Half of the endpoints fail", "", *about, "",
                              f"    test/bench/failing.py --seconds {options.seconds:g}", "", "```", *lines, "```", ""]))

@@ -25,12 +25,13 @@ SHORT, LONG = 20, 120  # batches
 PATIENCE_S = 60
 
 
-def ask_batches(port, batches):
+def ask_batches(port, batches, fields):
     """The same connections ask together, again and again."""
+    request = f"GET /1k HTTP/1.1\r\nHost: bench.example\r\n{fields}\r\n".encode()
     opened = [socket.create_connection((contenders.HOST, port), timeout=60) for _ in range(BATCH)]
     for _ in range(batches):
         for connection in opened:
-            connection.sendall(b"GET /1k HTTP/1.1\r\nHost: bench.example\r\n\r\n")
+            connection.sendall(request)
         for connection in opened:
             if not contenders.read_answer(connection):
                 raise RuntimeError("a request was not answered")
@@ -38,13 +39,13 @@ def ask_batches(port, batches):
         connection.close()
 
 
-def count(contender, folder, origin, batches):
+def count(contender, folder, origin, batches, fields):
     """Instructions of one run from start to end, and the files that tell where they were spent."""
     pattern = os.path.join(folder, f"{contender.name}.{batches}")
     contender.start(folder, bench.gateway_cpu(), origin.port,
                     before=["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={pattern}.%p"])
     try:
-        ask_batches(contender.port, batches)
+        ask_batches(contender.port, batches, fields)
     finally:
         contender.stop(PATIENCE_S)
     files = glob.glob(pattern + ".*")
@@ -72,7 +73,11 @@ def main():
     parser.add_argument("--sluice", metavar="PATH", default=bench.default_sluice())
     parser.add_argument("--only", type=lambda text: text.split(","), default=["sluice", "nginx", "haproxy"])
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="also the N most expensive functions")
+    parser.add_argument("--token", action="store_true", help="send the token that sluice-plugins asks for")
     options = parser.parse_args()
+    if "sluice-plugins" in options.only:
+        options.token = True
+    fields = f"Authorization: Bearer {contenders.token()}\r\n" if options.token else ""
     # callgrind keeps room for as many descriptors as there may be.
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
@@ -82,8 +87,8 @@ def main():
             for contender in contenders.everyone(options.sluice):
                 if contender.name not in options.only or not contender.binary:
                     continue
-                short, _ = count(contender, folder, origin, SHORT)
-                long, files = count(contender, folder, origin, LONG)
+                short, _ = count(contender, folder, origin, SHORT, fields)
+                long, files = count(contender, folder, origin, LONG, fields)
                 print(f"{contender.name}: {(long - short) / ((LONG - SHORT) * BATCH):,.0f} instructions a request")
                 print("\n".join(functions(files, options.functions)), end="\n" if options.functions else "")
         finally:

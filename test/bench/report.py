@@ -60,7 +60,11 @@ def table(rounds, columns):
     for name, of in rounds.items():
         cells = [cell(of, key, digits) for key, _, digits, _ in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {remarks(of)} |")
-    if "sluice" in rounds and len(rounds) > 1:
+    if "sluice-plugins" in rounds:
+        cells = ["" if less is None else f"{median(rounds['sluice-plugins'], key) / median(rounds['sluice'], key):.2f}"
+                 for key, _, _, less in columns]
+        lines.append("| with plugins / bare | " + " | ".join(cells) + " | |")
+    elif "sluice" in rounds and len(rounds) > 1:
         cells = ["" if less is None else ratio(rounds, key, less) for key, _, _, less in columns]
         lines.append("| sluice / better peer | " + " | ".join(cells) + " | |")
     return lines

@@ -62,3 +62,32 @@ def test_every_exchange_is_done_once_while_clients_leave_and_configurations_chan
     # Each exchange has passed the first plugin, and is done there once.
     wait_until(lambda: len(gateway.access_log()) == len(plugins.done(gateway, "a")),
                what=f"{len(plugins.done(gateway, 'a'))} lines, have {len(gateway.access_log())}")
+
+
+def any_of(*members):
+    return {"plugins": [{"any_of": list(members)}, probe("c", "c")], "routes": [{"name": "all", "echo": True}]}
+
+
+def words(answer):
+    return [mark[0].split(".")[0] for mark in plugins.marks(answer)]
+
+
+def test_any_of_takes_the_first_that_lets_pass_after_it_waited(start, config):
+    gateway = start(config(**any_of(probe("a", delay="8ms"), probe("b", request="reply"))))
+    answer = gateway.ask()
+    assert answer.status == 200 and words(answer) == ["c", "a"], "nobody asks the second"
+
+
+def test_any_of_asks_the_next_when_one_waited_for_too_long(start, config):
+    gateway = start(config(**any_of(probe("a", request="wait", entry={"wait": "30ms"}), probe("b", delay="8ms"))))
+    answer = gateway.ask()
+    assert answer.status == 200 and words(answer) == ["c", "b"]
+    assert gateway.metric("sluice_plugin_wait_timeouts_total", plugin="probe") == 1
+
+
+def test_any_of_refuses_with_the_last_ones_answer_after_a_wait(start, config):
+    gateway = start(config(**any_of(probe("a", request="wait", entry={"wait": "30ms"}), probe("b", request="reply"))))
+    answer = gateway.ask()
+    assert answer.status == 418
+    wait_until(lambda: len(plugins.done(gateway, "a")) == len(plugins.done(gateway, "b")) == 1, what="both ends")
+    assert not plugins.done(gateway, "c")

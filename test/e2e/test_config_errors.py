@@ -308,6 +308,14 @@ def placed(path, example):
         config["upstreams"]["app"]["balance"] = rule
     if re.match(r"upstreams\.NAME\.(file|dns|consul)", path):
         del config["upstreams"]["app"]["endpoints"]
+    # What its section requires beside the example.
+    if path == "routes[].upstream":
+        example = {"name": "app", **example}
+    if path == "routes[].upstream.subset":
+        route["upstream"] = {"name": "app"}
+    if path == "routes[].split[]":
+        del route["upstream"]
+        example = {"upstream": "app", **example}
     example.pop("tls", None)
     if path.startswith("consul.register."):
         config["consul"] = {"register": {"name": "edge", "port": 8080}}

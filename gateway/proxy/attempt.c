@@ -374,6 +374,16 @@ static void begin_response(struct attempt *attempt, struct response *response)
     exchange_on_response(attempt->ex, attempt, response);
 }
 
+/* Its endpoint has left, and the time that tunnels have after that is over. */
+static void on_end_tunnel(struct lease *lease)
+{
+    struct exchange *ex = list_entry(lease, struct attempt, lease)->ex;
+
+    exchange_enter(ex);
+    exchange_refuse(ex, REASON_TUNNEL_DRAINED, NULL);
+    exchange_leave(ex);
+}
+
 static void begin_tunnel(struct attempt *attempt, struct response *response)
 {
     attempt->unusable = true;
@@ -381,6 +391,7 @@ static void begin_tunnel(struct attempt *attempt, struct response *response)
     conn_set_alarm(attempt->lease.conn, 0);
     rules_drop_hop_by_hop(&response->fields);
     attempt->state = ATTEMPT_TUNNEL;
+    lease_note_tunnel(&attempt->lease, on_end_tunnel);
     exchange_on_tunnel(attempt->ex, response);
 }
 

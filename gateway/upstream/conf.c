@@ -145,6 +145,13 @@ static const struct field times_fields[] = {
      .offset = offsetof(struct upstream_times, tunnel_max_ms),
      .preset = "0s",
      .help = "Age at which a tunnel is cut. 0: no limit."},
+    {.name = "drain_tunnel",
+     .shape = &shape_duration,
+     .offset = offsetof(struct upstream_times, drain_tunnel_ms),
+     .preset = "1h",
+     .help = "Tunnels to an endpoint that is named no more, or drains, are cut after this time. "
+             "0: they end by themselves.",
+     .example = "5m"},
     {0},
 };
 

@@ -40,6 +40,7 @@ struct upstream_hedge {
 struct upstream_times {
     uint64_t connect_ms, response_ms, idle_ms, total_ms; /* total 0: none */
     uint64_t tunnel_ms, tunnel_max_ms;                   /* max 0: none */
+    uint64_t drain_tunnel_ms;                            /* 0: none */
 };
 
 /* What of a request is hashed: the first of these that is there. */

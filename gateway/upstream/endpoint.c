@@ -31,6 +31,63 @@ struct lease *lease_of(struct conn *conn)
 
 /* -- life ------------------------------------------------------------- */
 
+/* -- tunnels ----------------------------------------------------------- */
+
+/* A tunnel may end, and free the endpoint with it, while the others' turn is still to come. */
+static void on_grace(struct alarm *alarm)
+{
+    struct endpoint *endpoint = list_entry(alarm, struct endpoint, grace);
+    struct list ending;
+
+    list_init(&ending);
+    while (!list_is_empty(&endpoint->tunnels)) {
+        struct list *link = endpoint->tunnels.next;
+
+        list_remove(link);
+        list_append(&ending, link);
+    }
+    while (!list_is_empty(&ending)) {
+        struct lease *lease = list_entry(ending.next, struct lease, link);
+
+        list_remove(&lease->link);
+        lease->end_tunnel(lease);
+    }
+}
+
+/* No new requests, by the word of its source; a failing one may be well again. */
+static bool is_leaving(const struct endpoint *endpoint)
+{
+    return endpoint->retired ||
+           (endpoint->resting && endpoint->member.facts->state != FOUND_FAILING);
+}
+
+/* Tunnels have their time from when the endpoint begins to leave. */
+static void set_grace(struct endpoint *endpoint)
+{
+    uint64_t ms = endpoint->upstream->drain_tunnel_ms;
+
+    if (!is_leaving(endpoint)) {
+        endpoint->leaving_us = 0;
+        alarm_disarm(&endpoint->grace);
+        return;
+    }
+    if (endpoint->leaving_us == 0)
+        endpoint->leaving_us = loop_now_us(endpoint->upstream->loop);
+    if (ms > 0 && !list_is_empty(&endpoint->tunnels)) {
+        uint64_t age_ms = (loop_now_us(endpoint->upstream->loop) - endpoint->leaving_us) / 1000;
+
+        alarm_arm(endpoint->upstream->loop, &endpoint->grace, age_ms < ms ? ms - age_ms : 1);
+    }
+}
+
+void endpoint_add_tunnel(struct endpoint *endpoint, struct list *link)
+{
+    list_append(&endpoint->tunnels, link);
+    set_grace(endpoint);
+}
+
+/* -- life, of endpoints -------------------------------------------------- */
+
 struct endpoint *endpoint_new(struct upstream *upstream, const struct member *member)
 {
     struct endpoint *endpoint = alloc_new(sizeof(*endpoint));
@@ -39,6 +96,8 @@ struct endpoint *endpoint_new(struct upstream *upstream, const struct member *me
     endpoint->member.name = member->name;
     list_init(&endpoint->link);
     list_init(&endpoint->idle);
+    list_init(&endpoint->tunnels);
+    alarm_init(&endpoint->grace, on_grace);
     endpoint_update(endpoint, member);
     return endpoint;
 }
@@ -68,6 +127,7 @@ static void end_retired(struct endpoint *endpoint)
         return;
     list_remove(&endpoint->link);
     members_unref(&endpoint->members);
+    alarm_disarm(&endpoint->grace);
     tls_forget(&endpoint->memory);
     upstream_forget(endpoint->upstream);
     alloc_free(endpoint);
@@ -276,9 +336,12 @@ void endpoint_renew(struct endpoint *endpoint)
 
 void endpoint_set_rotation(struct endpoint *endpoint, bool in)
 {
-    if (endpoint->resting == !in)
-        return;
+    bool was_resting = endpoint->resting;
+
     endpoint->resting = !in;
+    set_grace(endpoint); /* it may also have begun to drain after it failed */
+    if (was_resting == !in)
+        return;
     if (in) {
         endpoint_begin_slowly(endpoint);
         return;
@@ -298,6 +361,7 @@ void endpoint_retire(struct endpoint **endpoint, struct members *members)
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
     old->upstream->n_active -= old->active;
+    set_grace(old);
     drop_all_idle(old);
     end_retired(old);
 }
@@ -398,6 +462,8 @@ static inline struct pooled *end_hold(struct endpoint *endpoint, struct lease *l
 
     if (lease->slots != 0)
         requests_give(lease, endpoint);
+    if (!list_is_empty(&lease->link))
+        list_remove(&lease->link);
     lease->conn = NULL;
     lease->endpoint = NULL;
     pooled->lease = NULL;

@@ -14,6 +14,7 @@
 #define UPSTREAM_ENDPOINT_H
 
 #include "base/count.h"
+#include "core/alarm.h"
 #include "net/conn.h"
 #include "net/tls.h"
 #include "upstream/members.h"
@@ -58,6 +59,8 @@ struct endpoint {
     struct list link;                   /* upstream->retired */
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
+    struct list tunnels;                /* of struct lease: may last long */
+    struct alarm grace;                 /* theirs, once we are out of service */
     uint32_t n_idle;
     uint32_t active;          /* leases */
     int64_t smooth;           /* balance_round's running weight */
@@ -68,6 +71,7 @@ struct endpoint {
     uint32_t state;           /* share_state() as last seen */
     uint32_t index;           /* in upstream->endpoint, unless retired */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
+    uint64_t leaving_us;      /* since when it gets no new requests for good; 0: it does */
     bool resting;             /* not in rotation: no new requests, nothing is kept */
     bool retired;
 };
@@ -82,6 +86,9 @@ void endpoint_update(struct endpoint *endpoint, const struct member *member);
  * their end.
  */
 void endpoint_set_rotation(struct endpoint *endpoint, bool in);
+
+/* A lease (its link) carries a tunnel. */
+void endpoint_add_tunnel(struct endpoint *endpoint, struct list *link);
 
 /* From now on connections must be made otherwise: those there are end with their lease. */
 void endpoint_renew(struct endpoint *endpoint);

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "net/tls.h"
 #include "upstream/ejector.h"
+#include "upstream/levels_watch.h"
 #include "upstream/prober.h"
 
 /* One upstream as it is watched. */
@@ -14,6 +15,7 @@ struct ward {
     struct tls_client *tls;           /* shared; NULL: plain */
     struct ejector ejector;
     struct prober prober;
+    struct levels_watch levels;
     bool is_named; /* by the configuration being told of */
 };
 
@@ -39,6 +41,7 @@ struct health *health_new(struct loop *loop, unsigned n_workers)
 
 static void ward_free(struct ward **ward)
 {
+    levels_watch_fini(&(*ward)->levels);
     prober_fini(&(*ward)->prober);
     ejector_fini(&(*ward)->ejector);
     tls_client_unref(&(*ward)->tls);
@@ -74,6 +77,7 @@ static void take_over(struct ward *ward, struct members *members)
     ward->members = members_ref(members);
     prober_set(&ward->prober, ward->conf, members, ward->tls);
     ejector_set(&ward->ejector, &ward->conf->outlier, members);
+    levels_watch_set(&ward->levels, &ward->conf->levels, members);
     members_unref(&before);
 }
 
@@ -97,6 +101,7 @@ void health_set(struct health *health, const struct upstream_conf *conf, struct 
         ward = alloc_new(sizeof(*ward));
         ejector_init(&ward->ejector, health->loop, &health->rng, health->n_workers);
         prober_init(&ward->prober, &health->floor);
+        levels_watch_init(&ward->levels, health->loop);
         map_set(health->by_name, conf->named.name, ward);
     }
     before = ward->tls;
@@ -235,6 +240,17 @@ static void say_floor(const struct probe_floor *floor, struct page *page)
     page_count(page, &waiting, 1, floor->n_waiting);
 }
 
+static void say_levels(const struct health *health, struct page *page,
+                       void (*say)(const struct levels_watch *watch, struct page *page))
+{
+    struct sluice_span name;
+    void *value;
+
+    for (size_t at = 0; map_each(health->by_name, &at, &name, &value);) {
+        say(&((const struct ward *)value)->levels, page);
+    }
+}
+
 void health_collect(void *arg, struct page *page)
 {
     const struct health *health = arg;
@@ -242,6 +258,12 @@ void health_collect(void *arg, struct page *page)
     page_family(page, "sluice_upstream_healthy", PAGE_GAUGE,
                 "Whether an endpoint is to be picked, as far as is known of its health.");
     say_all(health, page, say_well);
+    page_family(page, "sluice_upstream_priority_share", PAGE_GAUGE,
+                "The part of an upstream's requests that a priority takes, 0 to 1.");
+    say_levels(health, page, levels_watch_say_shares);
+    page_family(page, "sluice_upstream_panic", PAGE_GAUGE,
+                "Whether so few endpoints of a priority are well that all of them are asked.");
+    say_levels(health, page, levels_watch_say_panic);
     page_family(page, "sluice_upstream_checks_total", PAGE_COUNTER,
                 "Active checks of an endpoint.");
     say_all(health, page, say_checks);

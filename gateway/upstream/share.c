@@ -154,7 +154,15 @@ bool share_set(struct share *share, enum share_cause cause, bool on)
         return false;
     __atomic_store_n(&share->state, state, __ATOMIC_RELAXED);
     __atomic_add_fetch(&share->group->version, 1, __ATOMIC_RELEASE);
+    if (share->group->on_state)
+        share->group->on_state(share->group->on_state_arg);
     return true;
+}
+
+void share_group_on_state(struct share_group *group, void (*on_state)(void *arg), void *arg)
+{
+    group->on_state = on_state;
+    group->on_state_arg = arg;
 }
 
 void share_accuse(struct share *share, enum eject_cause cause)

@@ -46,10 +46,12 @@ struct share_active {
 
 /* Of all endpoints of one upstream together; lives as long as the process. */
 struct share_group {
-    char *name;             /* owned */
-    struct shares *all;     /* borrowed, owns us; for share_accuse() */
-    uint32_t version;       /* atomic: raised after each change of a state word */
-    uint64_t n_ejected_not; /* ejections that the cap has prevented; the control thread's */
+    char *name;                  /* owned */
+    struct shares *all;          /* borrowed, owns us; for share_accuse() */
+    uint32_t version;            /* atomic: raised after each change of a state word */
+    uint64_t n_ejected_not;      /* ejections that the cap has prevented; the control thread's */
+    void (*on_state)(void *arg); /* the control thread's; may be NULL */
+    void *on_state_arg;          /* borrowed until it is replaced */
 
     char apart[64]; /* keeps it off the cache line of what workers write */
 
@@ -140,6 +142,9 @@ size_t shares_count(const struct shares *shares);
  * The control thread's.
  */
 bool share_set(struct share *share, enum share_cause cause, bool on);
+
+/* Whom share_set() tells when it has changed a state of the group; NULL: nobody. */
+void share_group_on_state(struct share_group *group, void (*on_state)(void *arg), void *arg);
 
 /* Its tries look as if it should be ejected. Any thread; accused again before that is looked at
  * costs one atomic operation. */

@@ -247,6 +247,7 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->budget = conf->retry_budget;
     set_tls(upstream, wanted->tls);
     set_levels(upstream, conf);
+    upstream->drain_tunnel_ms = conf->timeout.drain_tunnel_ms;
     upstream_set_members(upstream, wanted->members);
     return upstream;
 }
@@ -350,6 +351,12 @@ bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)
             return false;
     }
     return true;
+}
+
+void lease_note_tunnel(struct lease *lease, void (*end_tunnel)(struct lease *lease))
+{
+    lease->end_tunnel = end_tunnel;
+    endpoint_add_tunnel(lease->endpoint, &lease->link);
 }
 
 void lease_mark_tried(struct lease *lease)

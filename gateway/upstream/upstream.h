@@ -23,12 +23,14 @@ enum { LEASE_TRIES = RETRY_ATTEMPTS_MAX + 1 /* endpoints one exchange may try */
 /*
  * The right to one upstream connection. ready is called by the loop, never from inside
  * upstream_lease(), at most once, when a queued lease got its turn (OK), or will not
- * (ERR_TIMEOUT, ERR_MISSING, other errors of dialling).
+ * (ERR_TIMEOUT, ERR_MISSING, other errors of dialling). end_tunnel is called by the loop for a
+ * lease that lease_note_tunnel() told of, when its endpoint has been out of service for too long.
  */
 struct lease {
-    struct list link;   /* the upstream's queue */
+    struct list link;   /* the upstream's queue; while held: the endpoint's tunnels, or none */
     struct alarm alarm; /* ends the waiting */
     void (*ready)(struct lease *lease, enum err err);
+    void (*end_tunnel)(struct lease *lease); /* set by lease_note_tunnel() */
     const struct conn_ops *ops;  /* set by the caller: what the connection's events do */
     struct selection *selection; /* set by the caller; borrowed; NULL: of all endpoints */
     struct upstream *upstream;   /* borrowed while queued or held */
@@ -97,8 +99,9 @@ struct upstream {
     struct list retired; /* of struct endpoint: named no more, still leased */
     size_t n_retired;
     struct selection everything;
-    struct list selections; /* of struct selection, besides everything */
-    uint32_t version;       /* of the share group, as the candidates know it */
+    struct list selections;   /* of struct selection, besides everything */
+    uint32_t version;         /* of the share group, as the candidates know it */
+    uint64_t drain_tunnel_ms; /* 0: none */
     struct levels_rule levels;
     char *zone;                /* owned; ours, when it is to be preferred; else NULL */
     uint64_t zone_min;         /* endpoints of a level that are well, for zones to count */
@@ -211,6 +214,12 @@ void lease_discard(struct lease *lease);
 /* Not again: the endpoint of this lease failed. Call before lease_discard(). */
 void lease_mark_tried(struct lease *lease);
 bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint);
+
+/*
+ * A held lease carries a tunnel from now on: it may last long after its endpoint is named no more,
+ * or drains. timeout.drain_tunnel after that, end_tunnel is called, which should end the lease.
+ */
+void lease_note_tunnel(struct lease *lease, void (*end_tunnel)(struct lease *lease));
 
 /* The lease that holds this connection. */
 struct lease *lease_of(struct conn *conn);

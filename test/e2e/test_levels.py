@@ -55,6 +55,7 @@ def test_the_next_priority_takes_over_and_hands_back(start, upstreams, balance):
     site.set(gateway, True, False, True)  # 70 % can be taken by the one that is left
     counts = site.served(gateway, 300)
     assert counts[1] == 0 and 50 <= counts[2] <= 135, counts
+    assert gateway.metric("sluice_upstream_priority_share", upstream="app", priority="1") == pytest.approx(0.3)
     site.set(gateway, False, False, True)
     assert site.served(gateway) == [0, 0, 20]
     assert gateway.metric("sluice_upstream_backup_picks_total", upstream="app") == counts[2] + 20
@@ -93,7 +94,12 @@ def test_below_the_threshold_all_are_asked_and_it_is_counted(start, upstreams):
     site.set(gateway, True, False, False)
     assert min(site.served(gateway, 30)) >= 8
     assert gateway.metric("sluice_upstream_panic_picks_total", upstream="app") == 30
+    gateway.wait_metric(lambda page: page.get("sluice_upstream_panic", upstream="app", priority="0") == 1)
+    (line,) = wait_until(lambda: gateway.log("upstream in panic: all endpoints are asked"), what="the log line")
+    assert (line["upstream"], line["priority"], line["well"], line["endpoints"]) == ("app", 0, 1, 3)
     site.set(gateway, True, True, True)
+    wait_until(lambda: gateway.log("upstream out of panic"), what="the log line")
+    assert gateway.metric("sluice_upstream_panic", upstream="app", priority="0") == 0
     site.served(gateway)
     assert gateway.metric("sluice_upstream_panic_picks_total", upstream="app") == 30
 

@@ -166,6 +166,13 @@ static void index_routes(struct route_table *table, struct arena *arena)
     paths_finish(&table->any);
 }
 
+const struct tree *route_list_plugins(const struct items *bound, size_t i)
+{
+    const struct draft_route *written = bound->first;
+
+    return written[i].plugins;
+}
+
 struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
                                     struct arena *arena, struct notes *notes)
 {

@@ -28,6 +28,9 @@ struct route_names {
 /* The "routes:" list, to be bound before route_table_new(): a SHAPE_LIST. */
 extern const struct shape route_list_shape;
 
+/* The plugins of element i of a bound list, as written; NULL: none. Of a wrong route, too. */
+const struct tree *route_list_plugins(const struct items *bound, size_t i);
+
 /*
  * Make a table of bound routes in the arena. What they were bound to (bind.arena) must live as
  * long as the table; compiled patterns are released with it. A route by itself was checked

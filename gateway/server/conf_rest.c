@@ -1,5 +1,8 @@
 #include "server/conf_rest.h"
 
+#include "chain/chain.h"
+#include "chain/plugin.h"
+
 static void note_names(const struct snapshot_conf *conf, struct arena *arena, struct notes *notes)
 {
     const struct listener_conf *listener = conf->listeners.first;
@@ -20,9 +23,52 @@ static void note_names(const struct snapshot_conf *conf, struct arena *arena, st
     (void)route_table_new(&conf->routes, &names, arena, notes);
 }
 
+/* Have plugins say what is wrong with their options, by a home that ends with it. */
+static void note_plugins(const struct snapshot_conf *conf, struct arena *arena, struct notes *notes)
+{
+    const struct listener_conf *listener = conf->listeners.first;
+    const struct upstream_conf *upstream = conf->upstreams.first;
+    struct chain_spot *listeners = arena_new(arena, (conf->listeners.n + 1) * sizeof(*listeners));
+    struct chain_spot *upstreams = arena_new(arena, (conf->upstreams.n + 1) * sizeof(*upstreams));
+    struct chain_spot *routes = arena_new(arena, (conf->routes.n + 1) * sizeof(*routes));
+    struct tally *tally = tally_new(1);
+    struct chain_home *home = home_new(tally, 0);
+    struct chain_set *set;
+
+    for (size_t i = 0; i < conf->listeners.n; i++) {
+        listeners[i].name = listener[i].name.ptr ? listener[i].name : SPAN("");
+        listeners[i].plugins = listener[i].plugins;
+    }
+    for (size_t i = 0; i < conf->upstreams.n; i++) {
+        upstreams[i].name = upstream[i].named.name;
+        upstreams[i].plugins = upstream[i].plugins;
+    }
+    for (size_t i = 0; i < conf->routes.n; i++)
+        routes[i] =
+            (struct chain_spot){.name = SPAN(""), .plugins = route_list_plugins(&conf->routes, i)};
+    set = chain_set_new(&(struct chain_wanted){.home = home,
+                                               .arena = arena,
+                                               .notes = notes,
+                                               .dirs = conf->plugin_path.first,
+                                               .n_dirs = conf->plugin_path.n,
+                                               .plugins = conf->plugins,
+                                               .listeners = listeners,
+                                               .routes = routes,
+                                               .upstreams = upstreams,
+                                               .n_listeners = conf->listeners.n,
+                                               .n_routes = conf->routes.n,
+                                               .n_upstreams = conf->upstreams.n,
+                                               .check_only = true});
+    chain_set_free(&set);
+    home_free(&home);
+    tally_free(&tally);
+}
+
 void conf_rest_note(const struct snapshot_conf *conf, bool has_names, struct arena *arena,
                     struct notes *notes)
 {
-    if (has_names)
-        note_names(conf, arena, notes);
+    if (!has_names)
+        return;
+    note_names(conf, arena, notes);
+    note_plugins(conf, arena, notes);
 }

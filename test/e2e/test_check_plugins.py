@@ -1,0 +1,46 @@
+"""Errors in options of plugins are told with all others, by check and by a reload."""
+
+import json
+
+from gateway import plain
+
+BAD = """\
+plugins:
+  - request_id: { fild: x }
+upstreams:
+  app: { endpoints: [ "127.0.0.1:9000" ], plugins: [ { fault: { fallback: 1 } } ] }
+routes:
+  - { name: a, echo: true, bogus: 1, plugins: [ { circuit_breaker: { probes: many } }, nobody ] }
+  - name: b
+    match: { path: /b }
+    upstream: app
+    plugins: [ { circuit_breaker: { fallback: { upstream: app } } } ]
+"""
+
+
+def test_options_are_told_together_with_the_rest(sluice, tmp_path):
+    (tmp_path / "c.yaml").write_text(BAD)
+    run = sluice("check", "--json", str(tmp_path / "c.yaml"))
+    assert run.returncode == 3
+    told = [(one["line"], one["column"], one["message"]) for one in json.loads(run.stdout)["notes"]]
+    assert [one[:2] for one in told] == [(2, 19), (4, 65), (6, 28), (6, 78), (6, 88)], told
+    assert "unknown key 'fild' in request_id" in told[0][2]
+    assert "bogus" in told[2][2] and "nobody.so" in told[4][2]
+
+
+def test_a_reload_tells_them_too_and_goes_on(start, upstream):
+    gateway = start(plain(upstream))
+    answer = gateway.reload({**plain(upstream), "bogus": 1, "plugins": [{"request_id": {"fild": "x"}}]})
+    text = json.loads(answer.body)["text"]
+    assert answer.status == 422 and "fild" in text and "bogus" in text
+    assert gateway.ask().status == 200
+    gateway.must_reload({**plain(upstream), "plugins": ["request_id"]})
+
+
+def test_the_example_is_fine(sluice):
+    run = sluice("check", "conf/examples/plugins.yaml")
+    assert run.returncode == 0, run.stderr
+    told = json.loads(sluice("explain", "--json", "-c", "conf/examples/plugins.yaml", "GET",
+                             "http://api.example.com/orders/7").stdout)
+    assert [one["plugin"] for one in told["plugins"]] == ["request_id", "tracing", "jwt_auth", "rate_limit",
+                                                         "circuit_breaker"]

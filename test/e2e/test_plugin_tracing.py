@@ -116,7 +116,7 @@ def test_each_retry_is_a_span_and_the_parent_that_its_upstream_sees(start, upstr
     assert all(span.status == 0 and span.parent == "" for span in servers.values())
 
 
-def test_the_context_of_hedged_tries_names_spans_that_are_there(start, upstreams, collector):
+def test_a_hedge_is_a_span_and_the_parent_that_its_upstream_sees(start, upstreams, collector):
     release = threading.Event()
     slow, quick = upstreams(lambda ex: (ex.read_body(), release.wait(10), ex.reply(200, b"late"))), upstreams()
     gateway = start(traced(collector, slow, quick, app={"hedge": {"after": "30ms"}}))
@@ -128,7 +128,7 @@ def test_the_context_of_hedged_tries_names_spans_that_are_there(start, upstreams
     servers = {span.id: span for span in collector.wait(2, kind=SERVER)}
     clients = {span.id: span for span in collector.spans(kind=CLIENT)}
     exchanges = [*slow.requests, *quick.requests]
-    assert len(slow.requests) >= 1 and len(quick.requests) == 2
+    assert len(slow.requests) >= 1 and len(clients) == len(exchanges)
     for exchange in exchanges:
         trace, span, _ = seen(exchange)
         assert clients[span].trace == trace == servers[clients[span].parent].trace

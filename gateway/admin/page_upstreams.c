@@ -19,7 +19,7 @@
 
 enum {
     ROWS_PRESET = 1000,
-    ROWS_MAX = 10000, /* some 10 ms of the control thread */
+    ROWS_MAX = 10000, /* some 80 ms of the control thread */
     NAME_ROOM = 1024  /* of an upstream */
 };
 

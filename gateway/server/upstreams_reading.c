@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 enum {
-    PAGE_ROWS = 2000, /* a few milliseconds of the gateway's control thread */
+    PAGE_ROWS = 2000, /* some 15 ms of the gateway's control thread */
     PAGES_MAX = 10000,
     TARGET_MAX = 4096
 };

@@ -43,9 +43,10 @@ static void note_plugins(const struct snapshot_conf *conf, struct arena *arena, 
         upstreams[i].name = upstream[i].named.name;
         upstreams[i].plugins = upstream[i].plugins;
     }
-    for (size_t i = 0; i < conf->routes.n; i++)
-        routes[i] =
-            (struct chain_spot){.name = SPAN(""), .plugins = route_list_plugins(&conf->routes, i)};
+    for (size_t i = 0; i < conf->routes.n; i++) {
+        routes[i].name = SPAN("");
+        routes[i].plugins = route_list_plugins(&conf->routes, i);
+    }
     set = chain_set_new(&(struct chain_wanted){.home = home,
                                                .arena = arena,
                                                .notes = notes,

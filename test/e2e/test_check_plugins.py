@@ -1,8 +1,11 @@
 """Errors in options of plugins are told with all others, by check and by a reload."""
 
 import json
+from pathlib import Path
 
 from gateway import plain
+
+EXAMPLE = str(Path(__file__).parents[2] / "conf/examples/plugins.yaml")
 
 BAD = """\
 plugins:
@@ -30,17 +33,16 @@ def test_options_are_told_together_with_the_rest(sluice, tmp_path):
 
 def test_a_reload_tells_them_too_and_goes_on(start, upstream):
     gateway = start(plain(upstream))
-    answer = gateway.reload({**plain(upstream), "bogus": 1, "plugins": [{"request_id": {"fild": "x"}}]})
-    text = json.loads(answer.body)["text"]
-    assert answer.status == 422 and "fild" in text and "bogus" in text
+    status, told = gateway.reload({**plain(upstream), "bogus": 1, "plugins": [{"request_id": {"fild": "x"}}]})
+    assert status == 422 and "fild" in told["text"] and "bogus" in told["text"]
     assert gateway.ask().status == 200
     gateway.must_reload({**plain(upstream), "plugins": ["request_id"]})
 
 
 def test_the_example_is_fine(sluice):
-    run = sluice("check", "conf/examples/plugins.yaml")
+    run = sluice("check", EXAMPLE)
     assert run.returncode == 0, run.stderr
-    told = json.loads(sluice("explain", "--json", "-c", "conf/examples/plugins.yaml", "GET",
+    told = json.loads(sluice("explain", "--json", "-c", EXAMPLE, "GET",
                              "http://api.example.com/orders/7").stdout)
     assert [one["plugin"] for one in told["plugins"]] == ["request_id", "tracing", "jwt_auth", "rate_limit",
                                                          "circuit_breaker"]

@@ -204,9 +204,10 @@ static bool may_dial_on(struct attempt *attempt, struct upstream *upstream, enum
 
     if (attempt == ex->attempt)
         ex->reason = reason;
-    if (ex->chain)
+    if (ex->chain) {
         exchange_chain_attempt_done(ex, attempt, 0, reason,
                                     may && upstream_has_untried(upstream, &attempt->lease));
+    }
     return may;
 }
 

@@ -49,6 +49,7 @@ static void start(struct exchange *ex)
     struct attempt *rival;
     enum reason reason;
     enum err err;
+    bool is_refused;
 
     if (!upstream_has_other(upstream_of(ex), lease))
         return;
@@ -69,12 +70,11 @@ static void start(struct exchange *ex)
     }
     ex->hedge->rival = rival;
     err = attempt_start(rival, upstream_of(ex), &reason);
-    if (ex->chain && rival->lease.conn && !exchange_chain_attempt(ex, rival)) {
-        give_up(ex, rival);
+    is_refused = ex->chain && rival->lease.conn && !exchange_chain_attempt(ex, rival);
+    if (is_refused || (err && err != ERR_AGAIN) || attempt_is_queued(rival)) {
+        give_up(ex, rival); /* a hedge is in nobody's way */
     } else if (err == OK) {
         send_to_rival(ex);
-    } else if (err != ERR_AGAIN || attempt_is_queued(rival)) {
-        give_up(ex, rival); /* a hedge is in nobody's way */
     }
     if (ex->hedge->rival)
         ex->hedge->result = HEDGE_RUNS;

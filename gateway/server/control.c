@@ -943,9 +943,10 @@ int control_run(const struct gateway_source *source)
     h1_scan_choose(NULL);
     remote_wait(control.kv, control.loop, source, true);
     code = EXIT_FINE;
-    if (control.phase != ENDED)
+    if (control.phase != ENDED) {
         code =
             load_first(&control, &loaded, &notes) ? EXIT_REFUSED : start(&control, &loaded, &notes);
+    }
     keep_notes(&control, notes, code == EXIT_FINE ? OK : ERR_CONFIG);
     notes_free(&notes);
     say_notes(&control);

@@ -492,10 +492,11 @@ enum err gateway_peek_consul(const struct gateway_source *source, struct arena *
     if (source->path && !read_source(source, &loaded, notes))
         err = bind_consul(loaded.tree, &loaded.arena, notes, conf);
     notes_free(&notes);
-    if (err)
+    if (err) {
         arena_fini(&loaded.arena);
-    else
+    } else {
         *arena = loaded.arena;
+    }
     return err;
 }
 

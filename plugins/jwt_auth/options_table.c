@@ -199,7 +199,7 @@ const struct sluice_option options_table[] = {
      .example = "[\"https://id.example.com/\"]",
      TEXTS},
     {.kind = SLUICE_OPTION_LIST,
-     .name = "audiences",
+     .name = "audience",
      .offset = AT(rules.audiences),
      .help = "aud is, or has, one of these.",
      .max = 64,

@@ -123,7 +123,7 @@ def test_who_it_is_reaches_the_upstream_and_nothing_forged_does(serve, upstream)
 
 
 def test_refusals_say_why_and_never_what(serve):
-    gateway = serve(by_secret(audiences=["orders"], scopes=["read"]))
+    gateway = serve(by_secret(audience=["orders"], scopes=["read"]))
     now = int(time.time())
     cases = [(secret_token(aud="orders", scope="read", exp=now - 100), 401, "invalid_token", "jwt_expired"),
              (secret_token(aud="others", scope="read"), 401, "invalid_token", "jwt_audience"),

@@ -169,7 +169,7 @@ def test_decisions_are_remembered_by_their_key(serve, service, upstream):
     service.tokens.clear()
     gateway.must_reload()  # a reload of the same keeps the place; what is served is still right
     assert gateway.ask(target="/c", fields=by("plain")).status == 401
-    assert {line["attr.consumer.name"] for line in gateway.access_log(status=200)} == {"bob", "alice"}
+    assert {line["attr.consumer.name"] for line in gateway.wait_access(8, status=200)} == {"bob", "alice"}
 
 
 def test_a_client_that_leaves_ends_its_question(serve, service):

@@ -9,11 +9,9 @@ MUSEUM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 
 @pytest.fixture(autouse=True)
-def can_load(sluice):
+def can_load():
     if platform.machine() != "x86_64":
         pytest.skip(f"THE MUSEUM IS NOT TESTED: it is built for x86-64, and this is {platform.machine()}")
-    if '"plugin_path"' not in sluice("schema").stdout:
-        pytest.skip("THE MUSEUM IS NOT TESTED: this gateway does not load plugins")
 
 
 def serving(upstream, *entries):
@@ -35,8 +33,6 @@ def test_bodies_and_attempts(start, upstream):
     gateway = start(serving(upstream, {"museum_body": {}}))
     answer = gateway.ask("POST", body=b"quiet")
     assert upstream.requests[0].get("x-museum-endpoint") == upstream.address
-    if answer.body == b"ok":
-        pytest.skip("BODIES OF THE MUSEUM ARE NOT TESTED: this gateway shows no bodies to plugins")
     assert answer.body == b"OK"
 
 

@@ -9,6 +9,7 @@
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -260,6 +261,34 @@ static void on_message(void *question_, int status, int timeouts, unsigned char 
 
 /* -- questions ---------------------------------------------------------- */
 
+/* "localhost" and what ends in ".localhost" is this machine, whatever DNS says (RFC 6761, 6.3). */
+static bool is_localhost(struct sluice_span name)
+{
+    static const size_t len = sizeof("localhost") - 1;
+
+    if (name.len > 0 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    if (name.len > len && name.ptr[name.len - len - 1] != '.')
+        return false;
+    return name.len >= len &&
+           span_equal_nocase(span_make(name.ptr + name.len - len, len), SPAN("localhost"));
+}
+
+static void tell_localhost(enum resolver_type type, resolver_done_fn *done, void *arg)
+{
+    const struct sockaddr_in v4 = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct record record = {.port = 0};
+    const struct resolver_answer answer = {
+        .err = OK, .why = "", .record = &record, .n = 1, .ttl_s = UINT32_MAX};
+
+    addr_from_sockaddr(type == RESOLVER_AAAA ? (const struct sockaddr *)(const void *)&v6
+                                             : (const struct sockaddr *)(const void *)&v4,
+                       &record.addr);
+    done(arg, &answer);
+}
+
 struct question *resolver_ask(struct resolver *resolver, enum resolver_type type, const char *name,
                               resolver_done_fn *done, void *arg)
 {
@@ -268,8 +297,13 @@ struct question *resolver_ask(struct resolver *resolver, enum resolver_type type
         .ai_family = type == RESOLVER_AAAA ? AF_INET6 : AF_INET,
         .ai_socktype = SOCK_STREAM,
     };
-    struct question *question = alloc_new(sizeof(*question));
+    struct question *question;
 
+    if (type != RESOLVER_SRV && is_localhost(span_of(name))) {
+        tell_localhost(type, done, arg);
+        return NULL;
+    }
+    question = alloc_new(sizeof(*question));
     question->resolver = resolver;
     question->done = done;
     question->arg = arg;

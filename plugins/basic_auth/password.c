@@ -80,7 +80,7 @@ enum password_answer password_check(const char *password, const char *hash)
 
     if (!data)
         return PASSWORD_NO_MEMORY;
-    made = crypt_r(password, hash, data);
+    made = crypt_rn(password, hash, data, (int)sizeof(*data));
     if (made && strlen(made) == strlen(hash) && CRYPTO_memcmp(made, hash, strlen(hash)) == 0)
         answer = PASSWORD_RIGHT;
     OPENSSL_cleanse(data, sizeof(*data));

@@ -1,5 +1,6 @@
 #include "discovery/resolver.h"
 
+#include "core/loop.h"
 #include "unit.h"
 
 #include <string.h>
@@ -76,5 +77,34 @@ START_TEST(a_broken_message_is_an_error_or_says_less)
 }
 END_TEST
 
+static void on_answer(void *text, const struct resolver_answer *said)
+{
+    char *out = text;
+
+    ck_assert_int_eq(said->err, OK);
+    ck_assert_uint_eq(said->n, 1);
+    out[addr_format(&said->record[0].addr, out, ADDR_TEXT)] = '\0';
+}
+
+START_TEST(localhost_is_this_machine_and_nobody_is_asked)
+{
+    struct loop *loop = loop_new();
+    struct resolver *resolver = resolver_new(loop, "127.0.0.1:9", 100);
+    char text[ADDR_TEXT + 1] = "";
+    struct question *question;
+
+    ck_assert_ptr_null(resolver_ask(resolver, RESOLVER_A, "LocalHost", on_answer, text));
+    ck_assert_str_eq(text, "127.0.0.1:0");
+    ck_assert_ptr_null(resolver_ask(resolver, RESOLVER_AAAA, "a.localhost.", on_answer, text));
+    ck_assert_str_eq(text, "[::1]:0");
+    question = resolver_ask(resolver, RESOLVER_A, "notlocalhost", on_answer, text);
+    ck_assert_ptr_nonnull(question);
+    resolver_forget(&question);
+    resolver_free(&resolver);
+    loop_free(&loop);
+}
+END_TEST
+
 UNIT_MAIN("discovery/resolver", srv_records_are_read_with_their_least_ttl,
-          no_more_are_read_than_there_is_room_for, a_broken_message_is_an_error_or_says_less)
+          no_more_are_read_than_there_is_room_for, a_broken_message_is_an_error_or_says_less,
+          localhost_is_this_machine_and_nobody_is_asked)

@@ -291,12 +291,16 @@ const struct sluice_plugin *sluice_test_load(const char *path, char *why, size_t
 
     if (!plugin) {
         snprintf(why, room, "%s", dlerror());
+        if (file)
+            dlclose(file);
         return NULL;
     }
     if (plugin->abi != SLUICE_ABI) {
         snprintf(why, room, "built for plugin ABI %u, this is %u", plugin->abi, SLUICE_ABI);
+        dlclose(file);
         return NULL;
     }
+    /* cppcheck-suppress resourceLeak ; it stays loaded */
     return plugin;
 }
 

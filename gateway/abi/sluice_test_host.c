@@ -584,8 +584,10 @@ static void sum_up(const struct sluice_test *test, const char *name, const char 
 
     while (metric && strcmp(metric->name, name) != 0)
         metric = metric->next;
-    if (!metric)
+    if (!metric) {
         fake_misuse("nobody made a metric '%s'", name);
+        return;
+    }
     for (const struct fake_series *series = metric->series; series; series = series->next) {
         if (labels && strcmp(series->labels, labels) != 0)
             continue;

@@ -248,6 +248,7 @@ static void bind_named(struct bind *bind, const struct sluice_option *row, const
 
     made->text = keep(bind, strlen(text) + 1);
     memcpy(made->text, text, strlen(text));
+    /* cppcheck-suppress pointerSize ; a pointer is what is stored */
     memcpy(out, &made, sizeof(void *));
     while (row->kind == SLUICE_OPTION_TEMPLATE && (hole = strstr(hole, "${"))) {
         struct sluice_span name = {hole + 2, strcspn(hole + 2, "}:")};

@@ -132,7 +132,7 @@ static bool decode(struct sluice_span sent, char *out, struct sluice_span *rest)
     if (sent.len > REST_MAX)
         return false;
     for (size_t i = 0; i < sent.len; i++) {
-        const char *at = &sent.ptr[i];
+        const char *at = sent.ptr + i;
 
         if (*at != '%') {
             out[n++] = *at;

@@ -176,7 +176,7 @@ static void on_look(struct alarm *alarm)
 
 /* -- life --------------------------------------------------------------- */
 
-static void close(struct source **source)
+static void file_close(struct source **source)
 {
     struct file_source *file = list_entry(*source, struct file_source, source);
 
@@ -202,7 +202,7 @@ static struct source *open(struct sources *sources, const struct source_conf *co
         memset(&file->seen, 0, sizeof(file->seen)); /* reading it says why */
     found = read_file(file, notes);
     if (!found) {
-        close(&source);
+        file_close(&source);
         return NULL;
     }
     file->good = true;
@@ -217,5 +217,5 @@ const struct source_kind source_file = {
     .say_key = say_key,
     .say_title = say_title,
     .open = open,
-    .close = close,
+    .close = file_close,
 };

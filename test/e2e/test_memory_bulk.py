@@ -111,11 +111,11 @@ def test_idle_connections_cost_little(start, upstream):
     warm = [gateway.client() for _ in range(50)]
     for client in warm:
         client.ask()
-    before = gateway.pss_kib()
+    before = gateway.own_kib()
     clients = [gateway.client() for _ in range(500)]
     for client in clients:
         client.ask()
-    grown = gateway.pss_kib() - before
+    grown = gateway.own_kib() - before
     assert grown < 1500, f"{grown} KiB for 500 idle connections"
     for client in warm + clients:
         client.close()

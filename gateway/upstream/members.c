@@ -73,7 +73,8 @@ static struct sluice_span key_of(struct members *members, struct sluice_span tex
 
     memcpy(key, name.ptr, name.len);
     key[name.len] = ' ';
-    memcpy(key + name.len + 1, text.ptr, text.len);
+    if (text.len > 0) /* nothing: there was no memory for the text */
+        memcpy(key + name.len + 1, text.ptr, text.len);
     return span_make(key, name.len + 1 + text.len);
 }
 

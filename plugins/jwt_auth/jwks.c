@@ -403,17 +403,38 @@ static void on_asked(const struct sluice_call *call, void *arg)
     step(call, jwks);
 }
 
+/* Some worker's fetch has begun and not ended; one whose worker has died counts until its lease. */
+static bool is_under_way(const struct sluice_call *call, const struct jwks *jwks, uint64_t now_us)
+{
+    return word(call, jwks, "lease") > now_us &&
+           word(call, jwks, "began") > word(call, jwks, "done");
+}
+
+/*
+ * As of when a request that comes now has asked: then a fetch that begins later answers it. When
+ * none may begin soon, the one under way has to do, if there is one. 0: nothing to wait for.
+ */
+static uint64_t asked_as_of(const struct sluice_call *call, const struct jwks *jwks)
+{
+    uint64_t now_us = call->host->now_us(call);
+
+    if (fetch_from(call, jwks, now_us) <= now_us + PATIENCE_US + SLACK_US)
+        return now_us;
+    if (is_under_way(call, jwks, now_us))
+        return word(call, jwks, "began") - SLACK_US;
+    return 0;
+}
+
 bool jwks_wait(const struct sluice_call *call, struct jwks *jwks, enum alg alg,
                struct sluice_span kid)
 {
-    uint64_t now_us = call->host->now_us(call);
+    uint64_t asked_us = asked_as_of(call, jwks);
     struct waiter *waiter = &jwks->waiters[jwks->n_waiters];
 
-    if (jwks->n_waiters == WAITERS_MAX ||
-        fetch_from(call, jwks, now_us) > now_us + PATIENCE_US + SLACK_US)
+    if (jwks->n_waiters == WAITERS_MAX || asked_us == 0)
         return false;
     waiter->ticket = call->host->ticket(call);
-    waiter->asked_us = now_us;
+    waiter->asked_us = asked_us;
     waiter->alg = alg;
     waiter->kid = digest_of(&plain_key, kid);
     waiter->kid_len = kid.len;

@@ -122,6 +122,29 @@ START_TEST(the_first_request_waits_for_the_keys)
 }
 END_TEST
 
+START_TEST(the_first_fetch_is_waited_for_whatever_the_cooldown)
+{
+    struct issuer issuer;
+    struct sluice_test *test;
+    struct sluice_exchange *ex[2];
+
+    issuer_init(&issuer);
+    issuer.delay_ms = 300;
+    test = started(&issuer, 2, "jwks_cooldown=60s");
+    for (uint32_t i = 0; i < 2; i++) {
+        sluice_test_on_worker(test, i);
+        ex[i] = bearing(test, token_by(&issuer, 0));
+        ck_assert_int_eq(sluice_test_request_head(ex[i]), SLUICE_WAIT);
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(sluice_test_settle(ex[i]), SLUICE_NEXT);
+    ck_assert_uint_eq(issuer.asked, 1);
+    /* from now on an unknown name has to wait for the cooldown's end: it is refused at once */
+    ck_assert_int_eq(run(test, token_by(&issuer, 1)), SLUICE_REPLIED);
+    sluice_test_free(&test);
+}
+END_TEST
+
 START_TEST(one_fetch_serves_all_workers)
 {
     struct issuer issuer;
@@ -406,10 +429,10 @@ START_TEST(exchanges_that_end_while_they_wait_do_no_harm)
 END_TEST
 
 UNIT_MAIN("plugins/jwt_auth/jwks", the_first_request_waits_for_the_keys,
-          one_fetch_serves_all_workers, a_rotation_loses_no_request,
-          a_key_published_while_a_fetch_is_under_way_is_found, unknown_names_cost_the_issuer_little,
-          keys_are_kept_while_the_issuer_is_away, without_any_keys_nobody_is_let_in,
-          keys_are_refreshed_in_time, a_removed_key_is_not_believed_any_more,
-          a_reload_keeps_the_keys_of_the_same_issuer_only,
+          the_first_fetch_is_waited_for_whatever_the_cooldown, one_fetch_serves_all_workers,
+          a_rotation_loses_no_request, a_key_published_while_a_fetch_is_under_way_is_found,
+          unknown_names_cost_the_issuer_little, keys_are_kept_while_the_issuer_is_away,
+          without_any_keys_nobody_is_let_in, keys_are_refreshed_in_time,
+          a_removed_key_is_not_believed_any_more, a_reload_keeps_the_keys_of_the_same_issuer_only,
           a_secret_that_an_issuer_publishes_is_no_key, whoever_waits_is_bounded,
           exchanges_that_end_while_they_wait_do_no_harm)

@@ -1,5 +1,9 @@
 /*
- * attempt.h - one try of an exchange on one upstream connection that speaks HTTP/1.1.
+ * attempt.h - one try of an exchange on one upstream connection.
+ *
+ * Here is what every try has: its lease, its state, what its failure means, what is noted of it.
+ * How requests and responses are written and read is a codec's affair (attempt_codec.h), which the
+ * attempt gets with its connection.
  *
  *   WAITING > CONNECTING > AWAITING > RESPONDING > ended
  *       \__________________/  a kept connection needs no connecting
@@ -7,10 +11,10 @@
  *   from         to           by
  *   WAITING      CONNECTING   hold, when the leased connection is being dialled
  *   WAITING      AWAITING     hold, when it stands
- *   CONNECTING   AWAITING     on_drained
- *   AWAITING     RESPONDING   take_head, with the final head
- *   AWAITING     TUNNEL       take_head, with the 101 that was asked for
- *   any          ended        attempt_end, or fail
+ *   CONNECTING   AWAITING     attempt_on_connected
+ *   AWAITING     RESPONDING   attempt_on_head, with the final one
+ *   AWAITING     TUNNEL       attempt_on_head, with the 101 that was asked for
+ *   any          ended        attempt_end, or attempt_fail
  *
  * An attempt tells its exchange what arrives (exchange_on_ functions). It is used again for the
  * next try.
@@ -46,23 +50,28 @@ enum attempt_loss {
     ATTEMPT_SENT,   /* may have been processed */
 };
 
-/* Fields are private to attempt.c, but for leg. */
+/* Where HTTP/1 stands in its messages; attempt_h1.c's. */
+struct attempt_h1 {
+    struct h1_scan scan;
+    struct h1_body body;
+    bool chunked;     /* the request's content goes out in chunks */
+    bool in_trailers; /* the response's content is whole, its trailer section is awaited */
+    bool lost;        /* the upstream did not take all of what was sent */
+    bool unusable;    /* the connection must not be used again */
+};
+
+/* Fields are private to attempt*.c, but for leg. */
 struct attempt {
-    struct leg leg;
+    struct leg leg; /* by the codec, once a connection is held */
     struct lease lease;
     struct exchange *ex; /* borrowed, owns us */
     enum attempt_state state;
-    struct h1_scan scan;
-    struct h1_body body;
+    struct attempt_h1 h1;
     unsigned n_interim; /* 1xx heads so far */
     uint64_t sent_us;   /* when the request, as far as it goes, was sent; 0: not yet */
-    bool chunked;       /* the request's content goes out in chunks */
-    bool in_trailers;   /* the response's content is whole, its trailer section is awaited */
     bool whole;         /* the response has been read to its end */
     bool write_over;    /* the request was sent whole */
-    bool unusable;      /* the connection must not be used again */
     bool started;       /* a byte of the answer has come */
-    bool lost;          /* the upstream did not take all of what was sent */
     /* Kept by exchange_chain.c, in the arena. */
     struct sluice_attempt *told; /* what plugins were told of this try; NULL: nothing is owed */
     unsigned n_told;             /* so many of them */
@@ -84,6 +93,12 @@ CHECKED enum err attempt_start(struct attempt *attempt, struct upstream *upstrea
  * Safe at any time.
  */
 void attempt_end(struct attempt *attempt);
+
+/* Is there a connection, standing or being dialled, that the leg speaks on? */
+static inline bool attempt_is_held(const struct attempt *attempt)
+{
+    return attempt->state > ATTEMPT_WAITING;
+}
 
 /* Does it wait for a connection that others have? */
 bool attempt_is_queued(const struct attempt *attempt);

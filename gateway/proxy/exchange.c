@@ -224,7 +224,8 @@ static void flush_down(struct exchange *ex)
 
 void exchange_flush(struct exchange *ex)
 {
-    if (ex->attempt && ex->attempt->lease.conn && ex->state > EX_SEND_HEAD && ex->state < EX_REPLY)
+    if (ex->attempt && attempt_is_held(ex->attempt) && ex->state > EX_SEND_HEAD &&
+        ex->state < EX_REPLY)
         flush_up(ex);
     if (ex->state >= EX_FORWARD && ex->state <= EX_TUNNEL)
         flush_down(ex);
@@ -410,7 +411,7 @@ static enum progress step_aim(struct exchange *ex)
         return refuse(ex, reason, NULL);
     }
     ex->state = err == OK ? EX_SEND_HEAD : EX_LEASE;
-    if (ex->chain && ex->attempt->lease.conn)
+    if (ex->chain && attempt_is_held(ex->attempt))
         (void)exchange_chain_attempt(ex, ex->attempt);
     return NEXT;
 }
@@ -645,12 +646,12 @@ void exchange_pass_request(struct exchange *ex, struct sluice_span piece, bool l
         return;
     up = &ex->attempt->leg;
     retry_keep(ex, piece); /* also between two tries: a plugin may have held it */
-    if (ex->attempt->lease.conn && piece.len > 0)
+    if (attempt_is_held(ex->attempt) && piece.len > 0)
         up->ops->send_body(up, piece);
     if (!last)
         return;
     retry_keep_end(ex, trailers);
-    if (ex->attempt->lease.conn)
+    if (attempt_is_held(ex->attempt))
         up->ops->send_end(up, trailers);
 }
 
@@ -668,7 +669,7 @@ void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
         exchange_chain_content(ex, CHAIN_REQUEST, piece, false, NULL);
         return;
     }
-    if (ex->attempt && ex->attempt->lease.conn)
+    if (ex->attempt && attempt_is_held(ex->attempt))
         exchange_pass_request(ex, piece, false, NULL);
 }
 
@@ -686,7 +687,7 @@ void exchange_on_request_end(struct exchange *ex, const struct fields *trailers)
         exchange_chain_content(ex, CHAIN_REQUEST, SPAN(""), true, trailers);
         return;
     }
-    if (ex->attempt && ex->attempt->lease.conn)
+    if (ex->attempt && attempt_is_held(ex->attempt))
         exchange_pass_request(ex, SPAN(""), true, trailers);
 }
 
@@ -711,7 +712,7 @@ void exchange_on_down_drained(struct exchange *ex)
     if (!ex->up_held || (ex->chain && exchange_chain_holds(ex, CHAIN_RESPONSE)))
         return;
     ex->up_held = false;
-    if (ex->attempt && ex->attempt->lease.conn)
+    if (ex->attempt && attempt_is_held(ex->attempt))
         ex->attempt->leg.ops->release(&ex->attempt->leg);
 }
 

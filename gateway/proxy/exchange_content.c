@@ -15,7 +15,7 @@ static void hold(struct exchange *ex, enum chain_flow flow)
         ex->down_held = true;
         ex->from.leg->ops->hold(ex->from.leg);
     }
-    if (flow == CHAIN_RESPONSE && !ex->up_held && ex->attempt && ex->attempt->lease.conn) {
+    if (flow == CHAIN_RESPONSE && !ex->up_held && ex->attempt && attempt_is_held(ex->attempt)) {
         ex->up_held = true;
         ex->attempt->leg.ops->hold(&ex->attempt->leg);
     }
@@ -30,7 +30,7 @@ static void release(struct exchange *ex, enum chain_flow flow)
         ex->down_held = false;
         ex->from.leg->ops->release(ex->from.leg);
     }
-    if (flow == CHAIN_RESPONSE && ex->up_held && ex->attempt && ex->attempt->lease.conn) {
+    if (flow == CHAIN_RESPONSE && ex->up_held && ex->attempt && attempt_is_held(ex->attempt)) {
         ex->up_held = false;
         ex->attempt->leg.ops->release(&ex->attempt->leg);
     }
@@ -133,7 +133,7 @@ void exchange_chain_content(struct exchange *ex, enum chain_flow flow, struct sl
     if (last)
         ex->trailers[flow] = trailers;
     if (!chain_sees_body(ex->chain, flow)) {
-        if (flow == CHAIN_RESPONSE || (ex->attempt && ex->attempt->lease.conn))
+        if (flow == CHAIN_RESPONSE || (ex->attempt && attempt_is_held(ex->attempt)))
             exchange_chain_send(ex, flow, piece, last);
         ex->trailers[flow] = NULL;
         return;

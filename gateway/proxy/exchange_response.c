@@ -121,7 +121,7 @@ bool exchange_return(struct exchange *ex)
         enter_tunnel(ex);
     if (ex->state == EX_ANSWER && ex->body.ptr)
         exchange_pass_response(ex, ex->body, true, NULL);
-    if (ex->up_held && ex->attempt && ex->attempt->lease.conn) {
+    if (ex->up_held && ex->attempt && attempt_is_held(ex->attempt)) {
         ex->up_held = false;
         ex->attempt->leg.ops->release(&ex->attempt->leg);
     }

@@ -70,7 +70,7 @@ static void start(struct exchange *ex)
     }
     ex->hedge->rival = rival;
     err = attempt_start(rival, upstream_of(ex), &reason);
-    is_refused = ex->chain && rival->lease.conn && !exchange_chain_attempt(ex, rival);
+    is_refused = ex->chain && attempt_is_held(rival) && !exchange_chain_attempt(ex, rival);
     if (is_refused || (err && err != ERR_AGAIN) || attempt_is_queued(rival)) {
         give_up(ex, rival); /* a hedge is in nobody's way */
     } else if (err == OK) {

@@ -3,7 +3,7 @@
  *
  * The exchange knows neither sockets nor protocol versions: it sends heads, pieces
  * of content and ends to a leg, and the leg's owner (session.c for HTTP/1 downstream,
- * attempt.c for HTTP/1 upstream) calls the exchange_on_ functions with what arrives.
+ * attempt_h1.c for HTTP/1 upstream) calls the exchange_on_ functions with what arrives.
  *
  * Pieces are borrowed until flush(). Everything is accepted whole: what cannot be
  * sent at once is queued, flush() says ERR_AGAIN, and a drained call follows;

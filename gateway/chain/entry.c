@@ -42,7 +42,9 @@ const struct field entry_fields[] = {
      .shape = &shape_bool,
      .offset = AT(disabled),
      .preset = "false",
-     .help = "Leave it out, and the one of this name further out with it."},
+     .help =
+         "Leave it out, and the one of this name further out with it. Its options may lack what "
+         "is required."},
     {.name = "on_error",
      .shape = &on_error_shape,
      .offset = AT(on_error),
@@ -150,8 +152,40 @@ static struct tree *as_map(struct arena *arena, const struct tree *node, const s
     return map;
 }
 
-/* The shape of an entry of this plugin; options lie at *offset. */
-static struct shape *shape_of(struct arena *arena, const struct plugin *plugin, size_t *offset)
+/* The same options, none of them required: what is switched off needs none. */
+static const struct shape *undemanding(struct arena *arena, const struct shape *options)
+{
+    struct shape *shape = arena_new(arena, sizeof(*shape));
+    struct field *fields;
+    size_t n = 0;
+
+    while (options->fields[n].name)
+        n++;
+    fields = arena_new(arena, (n + 1) * sizeof(*fields));
+    for (size_t i = 0; i < n; i++) {
+        fields[i] = options->fields[i];
+        fields[i].required = false;
+    }
+    *shape = *options;
+    shape->fields = fields;
+    return shape;
+}
+
+/* Binding the entry tells what is wrong with it. */
+static bool says_disabled(struct arena *arena, const struct tree *map)
+{
+    struct bind bind = {.arena = arena, .notes = notes_new()};
+    bool disabled;
+
+    if (shape_bind(&bind, &shape_bool, tree_find(map, SPAN("disabled")), &disabled))
+        disabled = false;
+    notes_free(&bind.notes);
+    return disabled;
+}
+
+/* The shape of an entry with these options, which lie at *offset. */
+static struct shape *shape_of(struct arena *arena, const char *name, const struct shape *options,
+                              size_t *offset)
 {
     struct shape *shape = arena_new(arena, sizeof(*shape));
     struct field *fields = arena_new(arena, (OWN_MAX + 2) * sizeof(*fields));
@@ -161,11 +195,9 @@ static struct shape *shape_of(struct arena *arena, const struct plugin *plugin, 
     *offset = (sizeof(struct entry_written) + align - 1) / align * align;
     for (; entry_fields[n].name; n++)
         fields[n] = entry_fields[n];
-    fields[n] = (struct field){.name = plugin->name, .shape = plugin->shape, .offset = *offset};
-    *shape = (struct shape){.kind = SHAPE_STRUCT,
-                            .size = *offset + plugin->shape->size,
-                            .fields = fields,
-                            .title = "plugin"};
+    fields[n] = (struct field){.name = name, .shape = options, .offset = *offset};
+    *shape = (struct shape){
+        .kind = SHAPE_STRUCT, .size = *offset + options->size, .fields = fields, .title = "plugin"};
     return shape;
 }
 
@@ -178,11 +210,16 @@ static enum err bind_entry(struct chain_build *build, struct chain_entry *entry,
                         .origins = build->wanted->origins,
                         .user = build};
     const struct tree *map = as_map(arena, node, named);
+    const struct shape *options = entry->plugin->shape, *shape;
     size_t offset;
-    struct shape *shape = shape_of(arena, entry->plugin, &offset);
-    char *out = arena_new(arena, shape->size + sizeof(max_align_t));
-    enum err err = shape_bind(&bind, shape, map, out);
+    char *out;
+    enum err err;
 
+    if (says_disabled(arena, map))
+        options = undemanding(arena, options);
+    shape = shape_of(arena, entry->plugin->name, options, &offset);
+    out = arena_new(arena, shape->size + sizeof(max_align_t));
+    err = shape_bind(&bind, shape, map, out);
     entry->written = (struct entry_written *)(void *)out;
     entry->conf = out + offset;
     entry->has_when = !when_is_always(&entry->written->when);
@@ -242,6 +279,8 @@ void entry_check(struct chain_build *build, struct chain_entry *entry)
 {
     struct sluice_setup setup = setup_of(build, entry);
 
+    if (entry->written->disabled)
+        return; /* and may lack what is required */
     entry->is_checked = true;
     if (entry->about->conf_check)
         entry->about->conf_check(&host_table, &setup, entry->conf);
@@ -252,6 +291,8 @@ void entry_start(struct chain_build *build, struct chain_entry *entry)
     struct sluice_setup setup = setup_of(build, entry);
     size_t errors = notes_errors(setup.notes);
 
+    if (entry->written->disabled)
+        return;
     setup.is_start = true;
     if (!entry->about->conf_start || entry->about->conf_start(&host_table, &setup, entry->conf))
         return;

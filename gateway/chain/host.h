@@ -85,7 +85,7 @@ struct sluice_place {
     struct list pending;             /* of struct chain_pending that belong to the worker */
     unsigned n_pending;
     struct list doors;   /* of struct sluice_door: for other threads */
-    bool is_broken;      /* worker_start failed: each phase answers SLUICE_FAIL */
+    bool is_broken;      /* worker_start failed (each phase answers SLUICE_FAIL), or disabled */
     bool is_ended;       /* worker_stop is next: nothing new begins */
     struct text *report; /* borrowed while somebody asks; else NULL */
 };

@@ -56,6 +56,10 @@ static void start(struct sluice_place *place, struct chain_view *view, struct ch
                                        .worker = worker_memory(entry->about)};
     list_init(&place->pending);
     list_init(&place->doors);
+    if (entry->written->disabled) {
+        place->is_broken = true; /* no chain has it */
+        return;
+    }
     if (entry->about->worker_start && !entry->about->worker_start(&place->call)) {
         place->is_broken = true;
         log_error("plugin cannot start on a worker", F_SPAN("place", entry->place),
@@ -68,7 +72,7 @@ static void stop(struct sluice_place *place)
     place->is_ended = true;
     doors_end(place);
     pending_drop_all(&place->pending);
-    if (place->entry->about->worker_stop)
+    if (place->entry->about->worker_stop && !place->entry->written->disabled)
         place->entry->about->worker_stop(&place->call);
     alloc_free(place->call.worker);
 }

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SECTIONS_MAX = 128 };
+enum { SECTIONS_MAX = 512 };
 
 struct section {
     const struct shape *shape;
@@ -22,6 +22,7 @@ struct reference {
     struct arena arena;       /* for the sections */
     struct section *sections; /* room for SECTIONS_MAX */
     size_t n_sections;
+    const struct shape *later; /* or NULL: nobody knows */
 };
 
 /* -- sections ---------------------------------------------------------------------- */
@@ -36,12 +37,19 @@ static const struct section *find_section(const struct reference *reference,
     return NULL;
 }
 
+/* What is printed of a shape: what was kept for later, by who knows. */
+static const struct shape *known(const struct reference *reference, const struct shape *shape)
+{
+    return shape->kind == SHAPE_LATER && reference->later ? reference->later : shape;
+}
+
 /* Make sections for the structs below a value that stands at path. */
 static void add_section(struct reference *reference, const struct shape *shape,
                         struct sluice_span path)
 {
     struct sluice_span inner = path;
 
+    shape = known(reference, shape);
     while (shape->kind == SHAPE_LIST || shape->kind == SHAPE_MAP) {
         inner = arena_format(&reference->arena, shape->kind == SHAPE_LIST ? "%.*s[]" : "%.*s.NAME",
                              (int)inner.len, inner.ptr);
@@ -53,12 +61,12 @@ static void add_section(struct reference *reference, const struct shape *shape,
     reference->sections[reference->n_sections++] = (struct section){shape, inner};
 }
 
-static void add_sections_of(struct reference *reference, const struct section *section)
+static void add_sections_of(struct reference *reference, struct sluice_span above,
+                            const struct field *fields)
 {
-    for (const struct field *field = section->shape->fields; field->name; field++) {
-        struct sluice_span path =
-            arena_format(&reference->arena, "%.*s%s%s", (int)section->path.len, section->path.ptr,
-                         section->path.len ? "." : "", field->name);
+    for (const struct field *field = fields; field && field->name; field++) {
+        struct sluice_span path = arena_format(&reference->arena, "%.*s%s%s", (int)above.len,
+                                               above.ptr, above.len ? "." : "", field->name);
 
         add_section(reference, field->shape, path);
     }
@@ -161,6 +169,7 @@ static void add_scalar_type(const struct reference *reference, const struct shap
 
 static void add_type(const struct reference *reference, const struct shape *shape)
 {
+    shape = known(reference, shape);
     while (shape->kind == SHAPE_LIST || shape->kind == SHAPE_MAP) {
         text_add(reference->out,
                  shape->kind == SHAPE_LIST ? SPAN("list of ") : SPAN("map from names to "));
@@ -258,6 +267,27 @@ static void print_examples(struct text *out, const struct shape *shape)
     }
 }
 
+static void print_variants(const struct reference *reference, const struct shape *shape)
+{
+    struct text *out = reference->out;
+
+    if (!shape->variants)
+        return;
+    text_add(out,
+             SPAN("\nBeside these stands one of the following, or another name with what belongs "
+                  "to it; a name alone may also stand for the whole:\n\n"
+                  "| key | type | meaning |\n| --- | --- | --- |\n"));
+    for (const struct field *field = shape->variants; field->name; field++) {
+        text_add(out, SPAN("| "));
+        add_code(out, field->name);
+        text_add(out, SPAN(" | "));
+        add_type(reference, field->shape);
+        text_add(out, SPAN(" | "));
+        add_cell(out, span_of(field->help));
+        text_add(out, SPAN(" |\n"));
+    }
+}
+
 static void print_section(const struct reference *reference, const struct section *section)
 {
     struct text *out = reference->out;
@@ -269,18 +299,24 @@ static void print_section(const struct reference *reference, const struct sectio
         print_row(reference, field);
     for (const struct field *field = section->shape->fields; field->name; field++)
         print_choices(out, field);
+    print_variants(reference, section->shape);
     print_examples(out, section->shape);
 }
 
-void reference_print(const struct shape *shape, const char *title, struct text *out)
+void reference_print(const struct shape *shape, const char *title, const struct shape *later,
+                     struct text *out)
 {
-    struct reference reference = {.out = out};
+    struct reference reference = {.out = out, .later = later};
 
     arena_init(&reference.arena, NULL, 0);
     reference.sections = arena_new(&reference.arena, SECTIONS_MAX * sizeof(struct section));
     add_section(&reference, shape, SPAN(""));
-    for (size_t i = 0; i < reference.n_sections; i++)
-        add_sections_of(&reference, &reference.sections[i]);
+    for (size_t i = 0; i < reference.n_sections; i++) {
+        const struct shape *of = reference.sections[i].shape;
+
+        add_sections_of(&reference, reference.sections[i].path, of->fields);
+        add_sections_of(&reference, reference.sections[i].path, of->variants);
+    }
     text_format(out, "# %s\n", title);
     for (size_t i = 0; i < reference.n_sections; i++)
         print_section(&reference, &reference.sections[i]);

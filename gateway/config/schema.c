@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFINITIONS_MAX = 128, NAME_BYTES = 64 };
+enum { DEFINITIONS_MAX = 512, NAME_BYTES = 64 };
 
 struct definition {
     const struct shape *shape; /* NULL: one of the scalars */
@@ -27,6 +27,7 @@ struct schema {
     struct notes *notes; /* owned; a wrong preset is left out, shape_bind() tells it */
     struct definition *definitions;
     size_t n_definitions;
+    const struct shape *later; /* or NULL: anything */
 };
 
 #define ENV "\\$\\{" /* a regular expression */
@@ -261,19 +262,58 @@ static void print_field(struct schema *schema, const struct field *field)
 
 /* -- shapes -------------------------------------------------------------------------------- */
 
+/* The value of a variant may be left out: "- NAME:". */
+static void print_variant(struct schema *schema, const struct field *variant)
+{
+    struct json *json = &schema->json;
+
+    json_open(json, variant->name, '{');
+    json_open(json, "anyOf", '[');
+    json_open(json, NULL, '{');
+    print_shape(schema, variant->shape);
+    json_close(json, '}');
+    json_open_row(json, NULL, '{');
+    json_string(json, "type", SPAN("null"));
+    json_close(json, '}');
+    json_close(json, ']');
+    if (variant->help)
+        json_string(json, "description", span_of(variant->help));
+    json_close(json, '}');
+}
+
+/* One key beside the fields, whatever it is called: not none, and not two. */
+static void print_variants(struct schema *schema, const struct shape *shape)
+{
+    struct json *json = &schema->json;
+    uint64_t n_fields = 0;
+
+    for (const struct field *field = shape->fields; field->name; field++)
+        n_fields++;
+    for (const struct field *variant = shape->variants; variant->name; variant++)
+        print_variant(schema, variant);
+    json_close(json, '}');
+    json_number(json, "minProperties", 1);
+    json_number(json, "maxProperties", n_fields + 1);
+}
+
 static void print_object(struct schema *schema, const struct shape *shape)
 {
     struct json *json = &schema->json;
     bool required = false;
 
     json_string(json, "type", SPAN("object"));
-    json_literal(json, "additionalProperties", SPAN("false"));
+    if (!shape->variants)
+        json_literal(json, "additionalProperties", SPAN("false"));
     json_open(json, "properties", '{');
     for (const struct field *field = shape->fields; field->name; field++) {
         print_field(schema, field);
         required = required || field->required;
     }
-    json_close(json, '}');
+    if (shape->variants) {
+        print_variants(schema, shape);
+    } else {
+        json_close(json, '}');
+    }
     if (!required)
         return;
     json_open_row(json, "required", '[');
@@ -289,7 +329,7 @@ static void print_struct(struct schema *schema, const struct shape *shape)
 {
     struct json *json = &schema->json;
 
-    if (!shape->scalar) {
+    if (!shape->scalar && !shape->variants) {
         print_object(schema, shape);
         return;
     }
@@ -298,7 +338,11 @@ static void print_struct(struct schema *schema, const struct shape *shape)
     print_object(schema, shape);
     json_close(json, '}');
     json_open(json, NULL, '{');
-    print_shape(schema, shape_of_entry(shape, span_of(shape->scalar)));
+    if (shape->variants) {
+        json_string(json, "type", SPAN("string"));
+    } else {
+        print_shape(schema, shape_of_entry(shape, span_of(shape->scalar)));
+    }
     json_close(json, '}');
     json_close(json, ']');
 }
@@ -465,7 +509,9 @@ static void print_shape(struct schema *schema, const struct shape *shape)
     case SHAPE_CUSTOM:
         print_custom(schema, shape);
         break;
-    case SHAPE_LATER: /* anything */
+    case SHAPE_LATER:
+        if (schema->later)
+            print_shape(schema, schema->later);
         break;
     case SHAPE_DURATION:
     case SHAPE_SIZE:
@@ -496,9 +542,10 @@ static void print_definitions(struct schema *schema)
     json_close(json, '}');
 }
 
-void schema_print(const struct shape *shape, const char *title, struct text *out)
+void schema_print(const struct shape *shape, const char *title, const struct shape *later,
+                  struct text *out)
 {
-    struct schema schema = {.json = {.out = out}, .notes = notes_new()};
+    struct schema schema = {.json = {.out = out}, .notes = notes_new(), .later = later};
     struct json *json = &schema.json;
 
     arena_init(&schema.arena, NULL, 0);

@@ -93,6 +93,11 @@ struct shape {
     const char *const *others;
     /* STRUCT: as an element of a map it begins with its name alone, a span. */
     bool bare_name;
+    /*
+     * STRUCT, for printing alone: beside its fields stands one of these keys, or one that is not
+     * listed, with any value; or such a key is all, as a scalar. NULL: no such keys.
+     */
+    const struct field *variants;
 };
 
 /*
@@ -144,11 +149,19 @@ bool origins_find(const struct origins *origins, const void *address, struct mar
 
 /* -- what the tables say ------------------------------------------------ */
 
-/* The JSON Schema (2020-12) of a shape as the top level, indented; ends with a newline. */
-void schema_print(const struct shape *shape, const char *title, struct text *out);
+/*
+ * The JSON Schema (2020-12) of a shape as the top level, indented; ends with a newline. later is
+ * what values of SHAPE_LATER turn out to be, from who knows; NULL: anything.
+ */
+void schema_print(const struct shape *shape, const char *title, const struct shape *later,
+                  struct text *out);
 
-/* The reference page in Markdown: a section a struct; key, type, default, meaning, example. */
-void reference_print(const struct shape *shape, const char *title, struct text *out);
+/*
+ * The reference page in Markdown: a section a struct; key, type, default, meaning, example. later
+ * as above.
+ */
+void reference_print(const struct shape *shape, const char *title, const struct shape *later,
+                     struct text *out);
 
 /* -- for writers of parse functions -------------------------------------- */
 

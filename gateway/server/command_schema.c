@@ -1,4 +1,5 @@
 /* command_schema.c - what the program says of itself: schema, reference, version. */
+#include "chain/catalogue.h"
 #include "config/library.h"
 #include "core/library.h"
 #include "net/fetch.h"
@@ -9,21 +10,25 @@
 
 int command_schema(const struct args *args)
 {
+    struct catalogue *plugins = catalogue_new();
     struct text out;
 
     (void)args;
     text_init(&out, COMMAND_BYTES);
-    schema_print(&gateway_shape, "sluice configuration", &out);
+    schema_print(&gateway_shape, "sluice configuration", catalogue_shape(plugins), &out);
+    catalogue_free(&plugins);
     return command_out(&out);
 }
 
 int command_reference(const struct args *args)
 {
+    struct catalogue *plugins = catalogue_new();
     struct text out;
 
     (void)args;
     text_init(&out, COMMAND_BYTES);
-    reference_print(&gateway_shape, "Configuration reference", &out);
+    reference_print(&gateway_shape, "Configuration reference", catalogue_shape(plugins), &out);
+    catalogue_free(&plugins);
     return command_out(&out);
 }
 

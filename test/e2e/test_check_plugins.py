@@ -46,3 +46,25 @@ def test_the_example_is_fine(sluice):
                              "http://api.example.com/orders/7").stdout)
     assert [one["plugin"] for one in told["plugins"]] == ["request_id", "tracing", "jwt_auth", "rate_limit",
                                                          "circuit_breaker"]
+
+
+def test_what_is_switched_off_may_lack_what_is_required(sluice, tmp_path):
+    for entry in ("headers: { request: { set: { x-a: b } } }", "api_key: ", "jwt_auth: {}", "basic_auth: { realm: x }"):
+        (tmp_path / "c.yaml").write_text(
+            f"plugins:\n  - {{ {entry}, disabled: true }}\nroutes:\n  - echo: true\n")
+        run = sluice("check", str(tmp_path / "c.yaml"))
+        assert run.returncode == 0, (entry, run.stderr)
+    (tmp_path / "c.yaml").write_text("plugins:\n  - { api_key: { bogus: 1 }, disabled: true }\nroutes: [ { echo: true } ]\n")
+    run = sluice("check", str(tmp_path / "c.yaml"))
+    assert run.returncode == 3 and "bogus" in run.stdout + run.stderr
+    (tmp_path / "c.yaml").write_text("plugins:\n  - { api_key: , disabled: false }\nroutes: [ { echo: true } ]\n")
+    assert sluice("check", str(tmp_path / "c.yaml")).returncode == 3
+
+
+def test_what_is_switched_off_does_not_start(start, upstream):
+    """A token check without keys could neither start nor let a request pass."""
+    gateway = start({**plain(upstream), "plugins": ["request_id"]})
+    off = {"jwt_auth": None, "disabled": True}
+    gateway.must_reload({**plain(upstream), "plugins": ["request_id", off]})
+    assert gateway.ask().status == 200
+    gateway.must_reload({**plain(upstream), "plugins": ["request_id"]})

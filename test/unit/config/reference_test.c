@@ -6,7 +6,7 @@ START_TEST(reference_has_a_section_a_struct_with_links)
     struct text out;
 
     text_init(&out, 1 << 20);
-    reference_print(&sample_shape, "Configuration", &out);
+    reference_print(&sample_shape, "Configuration", NULL, &out);
     ck_assert_str_eq(
         out.ptr,
         "# Configuration\n"
@@ -109,7 +109,7 @@ START_TEST(reference_tells_bounds_in_units)
     struct text out;
 
     text_init(&out, 1 << 20);
-    reference_print(&shape, "T", &out);
+    reference_print(&shape, "T", NULL, &out);
     ck_assert_str_eq(out.ptr, "# T\n"
                               "\n"
                               "| key | type | default | meaning |\n"
@@ -132,7 +132,7 @@ START_TEST(reference_tells_bounds_once)
     struct text out;
 
     text_init(&out, 1 << 20);
-    reference_print(&shape, "T", &out);
+    reference_print(&shape, "T", NULL, &out);
     ck_assert(span_has(text_span(&out), SPAN("| `n` | a number from 1 to 9 | | N. |\n")));
     text_fini(&out);
 }
@@ -151,7 +151,7 @@ START_TEST(reference_shows_what_excludes_others_apart)
     struct text out;
 
     text_init(&out, 1 << 20);
-    reference_print(&shape, "T", &out);
+    reference_print(&shape, "T", NULL, &out);
     ck_assert_msg(span_ends(text_span(&out), SPAN("\nExample:\n\n```yaml\na: one\nc: three\n```\n"
                                                   "\nOr:\n\n```yaml\nb: two\n```\n")),
                   "%s", out.ptr);
@@ -159,6 +159,44 @@ START_TEST(reference_shows_what_excludes_others_apart)
 }
 END_TEST
 
-UNIT_MAIN("config/reference", reference_tells_bounds_once,
-          reference_shows_what_excludes_others_apart, reference_has_a_section_a_struct_with_links,
-          reference_tells_bounds_in_units)
+START_TEST(reference_says_of_what_is_bound_later_what_somebody_knows)
+{
+    static const struct field gate_fields[] = {
+        {.name = "key", .shape = &shape_text, .required = true, .help = "K."}, {0}};
+    static const struct shape gate = {
+        .kind = SHAPE_STRUCT, .size = 16, .fields = gate_fields, .title = "gate"};
+    static const struct field variants[] = {{.name = "gate", .shape = &gate, .help = "A gate."},
+                                            {0}};
+    static const struct field entry_fields[] = {
+        {.name = "name", .shape = &shape_text, .help = "N."}, {0}};
+    static const struct shape entry = {.kind = SHAPE_STRUCT,
+                                       .size = 32,
+                                       .fields = entry_fields,
+                                       .title = "entry",
+                                       .variants = variants};
+    static const struct shape list = {
+        .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &entry};
+    static const struct field fields[] = {
+        {.name = "plugins", .shape = &shape_plugins, .help = "P."}, {0}};
+    static const struct shape shape = {.kind = SHAPE_STRUCT, .size = 8, .fields = fields};
+    struct text out;
+
+    text_init(&out, 1 << 20);
+    reference_print(&shape, "T", NULL, &out);
+    ck_assert(span_has(text_span(&out), SPAN("| `plugins` | a list of plugins | | P. |\n")));
+    text_reset(&out);
+    reference_print(&shape, "T", &list, &out);
+    ck_assert(
+        span_has(text_span(&out), SPAN("| `plugins` | list of [entry](#plugins) | | P. |\n")));
+    ck_assert(span_has(text_span(&out), SPAN("| `gate` | [gate](#pluginsgate) | A gate. |\n")));
+    ck_assert(span_ends(text_span(&out), SPAN("\n## `plugins[].gate`\n\n"
+                                              "| key | type | default | meaning |\n"
+                                              "| --- | --- | --- | --- |\n"
+                                              "| `key` | text | required | K. |\n")));
+    text_fini(&out);
+}
+END_TEST
+
+UNIT_MAIN("config/reference", reference_says_of_what_is_bound_later_what_somebody_knows,
+          reference_tells_bounds_once, reference_shows_what_excludes_others_apart,
+          reference_has_a_section_a_struct_with_links, reference_tells_bounds_in_units)

@@ -6,7 +6,7 @@ static struct text out;
 static void print(const struct shape *shape)
 {
     text_init(&out, 1 << 20);
-    schema_print(shape, "Sluice", &out);
+    schema_print(shape, "Sluice", NULL, &out);
     ck_assert(!out.cut);
 }
 
@@ -145,7 +145,43 @@ START_TEST(schema_is_the_same_each_time)
 }
 END_TEST
 
-UNIT_MAIN("config/schema", schema_of_a_struct_is_written_out, schema_defines_titled_structs_once,
+/* An entry of a list that is bound later: own fields, and one key of many. */
+static const struct field entry_fields[] = {{.name = "name", .shape = &shape_text}, {0}};
+static const struct field gate_fields[] = {{.name = "key", .shape = &shape_text, .required = true},
+                                           {0}};
+static const struct shape gate = {
+    .kind = SHAPE_STRUCT, .size = 16, .fields = gate_fields, .title = "gate"};
+static const struct field variants[] = {{.name = "gate", .shape = &gate, .help = "A gate."}, {0}};
+static const struct shape entry = {.kind = SHAPE_STRUCT,
+                                   .size = 32,
+                                   .fields = entry_fields,
+                                   .title = "entry",
+                                   .variants = variants};
+static const struct shape list = {
+    .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &entry};
+
+START_TEST(schema_says_of_what_is_bound_later_what_somebody_knows)
+{
+    static const struct field fields[] = {{.name = "plugins", .shape = &shape_plugins}, {0}};
+    static const struct shape shape = {.kind = SHAPE_STRUCT, .size = 8, .fields = fields};
+
+    print(&shape);
+    assert_has("\"plugins\": {}\n");
+    text_fini(&out);
+    text_init(&out, 1 << 20);
+    schema_print(&shape, "Sluice", &list, &out);
+    assert_has("\"$ref\": \"#/$defs/entry\"\n");
+    assert_has("\"$ref\": \"#/$defs/gate\"");
+    assert_has("{ \"type\": \"null\" }");
+    assert_has("\"minProperties\": 1,\n");
+    assert_has("\"maxProperties\": 2\n");
+    assert_has("\"required\": [ \"key\" ]");
+    text_fini(&out);
+}
+END_TEST
+
+UNIT_MAIN("config/schema", schema_says_of_what_is_bound_later_what_somebody_knows,
+          schema_of_a_struct_is_written_out, schema_defines_titled_structs_once,
           schema_tells_structs_of_one_title_apart, schema_accepts_variables_for_every_scalar,
           schema_shows_defaults_as_values, schema_of_words_that_yaml_takes_for_others_lists_both,
           schema_is_the_same_each_time)

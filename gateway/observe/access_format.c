@@ -226,6 +226,8 @@ static bool find_text(const struct access_step *step, const struct access_record
         *text = record->query;
         return record->has_query;
     }
+    if (step->kind == ACCESS_FACT)
+        return record->find_fact && record->find_fact(record, (enum access_fact)step->offset, text);
     if (step->kind == ACCESS_ATTRIBUTE)
         return record->find_attribute && record->find_attribute(record, step->name, text);
     return record->find_field && record->find_field(record, step->of_response, step->name, text);
@@ -254,7 +256,7 @@ static void add_quoted_time(struct line *line, enum access_form form, uint64_t w
 static void add_value(struct line *line, enum access_form form, const struct access_step *step,
                       const struct access_record *record)
 {
-    const void *value = (const char *)record + step->offset;
+    const void *value = (const char *)record + (step->kind == ACCESS_FACT ? 0 : step->offset);
     struct sluice_span text = {NULL, 0};
 
     switch (step->kind) {
@@ -278,6 +280,7 @@ static void add_value(struct line *line, enum access_form form, const struct acc
     case ACCESS_CHARS:
     case ACCESS_QUERY:
     case ACCESS_FIELD:
+    case ACCESS_FACT:
     case ACCESS_ATTRIBUTE:
         if (find_text(step, record, value, &text)) {
             add_text(line, form, text);

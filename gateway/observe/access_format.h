@@ -19,14 +19,15 @@ enum access_kind {
     ACCESS_MS,        /* int64_t, microseconds, missing when ACCESS_NONE */
     ACCESS_BOOL,      /* bool */
     ACCESS_FIELD,     /* a field of the request or the response */
+    ACCESS_FACT,      /* of the client's connection */
     ACCESS_ATTRIBUTE, /* what a plugin has found */
 };
 
 struct access_step {
     struct sluice_span before; /* constant bytes before the value */
     enum access_kind kind;
-    size_t offset;           /* of the value in struct access_record */
-    bool of_response;        /* ACCESS_FIELD */
+    size_t offset;    /* of the value in struct access_record; ACCESS_FACT: enum access_fact */
+    bool of_response; /* ACCESS_FIELD */
     struct sluice_span name; /* ACCESS_FIELD: lower case; ACCESS_ATTRIBUTE */
 };
 

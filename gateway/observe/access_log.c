@@ -42,18 +42,17 @@
     X("connection", UINT, connection)                                                              \
     X("connection_requests", UINT, connection_requests)                                            \
     X("generation", UINT, generation)                                                              \
-    X("notes", SPAN, notes)                                                                        \
-    X("tls_version", SPAN, tls_version)                                                            \
-    X("tls_cipher", SPAN, tls_cipher)                                                              \
-    X("tls_sni", SPAN, tls_sni)
+    X("notes", SPAN, notes)
 
 #define ACCESS_NAME(name, kind, member)  name,
 #define ACCESS_KNOWN(name, kind, member) {ACCESS_##kind, offsetof(struct access_record, member)},
+#define ACCESS_FACT_NAME(symbol, name)   name,
+#define ACCESS_FACT_KNOWN(symbol, name)  {ACCESS_FACT, ACCESS_FACT_##symbol},
 
 static const struct known {
     enum access_kind kind;
-    size_t offset;
-} known[] = {ACCESS_TABLE(ACCESS_KNOWN)};
+    size_t offset; /* ACCESS_FACT: which one */
+} known[] = {ACCESS_TABLE(ACCESS_KNOWN) ACCESS_FACTS(ACCESS_FACT_KNOWN)};
 
 /* Short names of fields that are often wanted. */
 static const struct alias {
@@ -62,8 +61,9 @@ static const struct alias {
     {"user_agent", "user-agent"}, {"referer", "referer"}, {"forwarded_for", "x-forwarded-for"}};
 
 /* For the nearest name: the table's, then the aliases'. */
-static const char *const names[] = {ACCESS_TABLE(ACCESS_NAME) "user_agent", "referer",
-                                    "forwarded_for"};
+static const char *const names[] = {ACCESS_TABLE(ACCESS_NAME)
+                                        ACCESS_FACTS(ACCESS_FACT_NAME) "user_agent",
+                                    "referer", "forwarded_for"};
 
 enum { N_KNOWN = sizeof known / sizeof *known, N_ALIASES = sizeof aliases / sizeof *aliases };
 enum { N_NAMES = sizeof names / sizeof *names };
@@ -79,6 +79,7 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
     "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
     "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
     "connection_requests, generation, notes, tls_version, tls_cipher, tls_sni, "                   \
+    "tls_alpn, tls_session, tls_client_subject, tls_client_fingerprint, proxy, proxy_unique_id, "  \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME, attr.NAME"
 
 /* A format being compiled. */

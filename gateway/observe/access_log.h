@@ -14,6 +14,22 @@ enum { ACCESS_LINE_MAX = 40 * 1024 }; /* bytes; no line is longer, longer values
 
 enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a pattern */
 
+/* Of the client's connection: looked up only where a line says them. X(symbol, name) */
+#define ACCESS_FACTS(X)                                                                            \
+    X(TLS_VERSION, "tls_version")                                                                  \
+    X(TLS_CIPHER, "tls_cipher")                                                                    \
+    X(TLS_SNI, "tls_sni")                                                                          \
+    X(TLS_ALPN, "tls_alpn")                                                                        \
+    X(TLS_SESSION, "tls_session") /* "new" or "resumed" */                                         \
+    X(TLS_CLIENT_SUBJECT, "tls_client_subject")                                                    \
+    X(TLS_CLIENT_FINGERPRINT, "tls_client_fingerprint")                                            \
+    X(PROXY, "proxy") /* who sent the PROXY header */                                              \
+    X(PROXY_UNIQUE_ID, "proxy_unique_id")
+
+#define ACCESS_FACT_MEMBER(symbol, name) ACCESS_FACT_##symbol,
+enum access_fact { ACCESS_FACTS(ACCESS_FACT_MEMBER) };
+#undef ACCESS_FACT_MEMBER
+
 /* What is known of an exchange at its end. Spans may be empty: null, or "-". */
 struct access_record {
     uint64_t wall_us; /* when it began */
@@ -25,9 +41,8 @@ struct access_record {
     const char *hedged; /* "won", "lost"; NULL: there was no second attempt */
     struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;
     struct sluice_span route, upstream, endpoint, listener;
-    struct sluice_span retry_reasons;                    /* "reset,503" */
-    struct sluice_span notes;                            /* words of plugins, separated by commas */
-    struct sluice_span tls_version, tls_cipher, tls_sni; /* of the client's connection */
+    struct sluice_span retry_reasons; /* "reset,503" */
+    struct sluice_span notes;         /* words of plugins, separated by commas */
     uint32_t client_port, worker, tries;
     uint64_t connection, connection_requests, generation;
     bool has_query, reused;
@@ -38,7 +53,11 @@ struct access_record {
     /* Value of an attribute that plugins set, false when nobody has. NULL: no plugins. */
     bool (*find_attribute)(const struct access_record *record, struct sluice_span name,
                            struct sluice_span *value);
-    const void *owner; /* for both */
+    /* A fact of the client's connection, false when there is none. NULL: there are no facts. */
+    bool (*find_fact)(const struct access_record *record, enum access_fact fact,
+                      struct sluice_span *value);
+    const void *owner;   /* for all of them */
+    struct arena *arena; /* for facts that have to be made */
 };
 
 /* The "access_log:" map. */

@@ -21,6 +21,8 @@ struct route_counters {
 
 struct port_counters {
     struct counter open, accepted, refused_limit, refused_descriptors;
+    /* How connections began where PROXY headers are read. */
+    struct counter proxy_v1, proxy_v2, proxy_none, proxy_refused, proxy_wrong, proxy_timeout;
     /* How handshakes ended. */
     struct counter tls_full, tls_resumed, tls_failed, tls_timeout, tls_plain;
 };

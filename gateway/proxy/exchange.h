@@ -25,6 +25,7 @@ struct addr;
 struct conn;
 struct hedge;
 struct port;
+struct proxied;
 struct retry;
 struct sluice_exchange;
 struct view;
@@ -48,14 +49,15 @@ enum exchange_state {
 
 /* Where a request came from. */
 struct exchange_from {
-    struct leg *leg;         /* borrowed */
-    struct port *port;       /* borrowed */
-    const struct addr *peer; /* borrowed, outlives the exchange */
-    const char *protocol;    /* "HTTP/1.1" */
-    const char *scheme;      /* "http" */
-    const struct conn *conn; /* borrowed: what TLS may be asked about */
-    uint64_t connection;     /* id */
-    uint32_t requests;       /* of this connection, this one included */
+    struct leg *leg;               /* borrowed */
+    struct port *port;             /* borrowed */
+    const struct addr *peer;       /* borrowed, outlives the exchange */
+    const char *protocol;          /* "HTTP/1.1" */
+    const char *scheme;            /* "http" */
+    const struct conn *conn;       /* borrowed: what TLS may be asked about */
+    const struct proxied *proxied; /* borrowed, as peer; NULL: no PROXY header was read */
+    uint64_t connection;           /* id */
+    uint32_t requests;             /* of this connection, this one included */
 };
 
 /* The fields are for the files of proxy/. */

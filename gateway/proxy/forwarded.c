@@ -3,6 +3,7 @@
  * hop before, and the truth about who sent it.
  */
 #include "http/rules.h"
+#include "net/addr_conf.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
@@ -11,13 +12,7 @@
 
 static bool is_trusted(const struct forwarded_conf *conf, const struct addr *addr)
 {
-    const struct addr_range *range = conf->trust.first;
-
-    for (size_t i = 0; i < conf->trust.n; i++) {
-        if (addr_range_has(&range[i], addr))
-            return true;
-    }
-    return false;
+    return addr_ranges_have(&conf->trust, addr);
 }
 
 bool exchange_trusts_peer(const struct exchange *ex)

@@ -1,35 +1,10 @@
 #include "proxy/listener_conf.h"
 
+#include "net/addr_conf.h"
+
 #include <stddef.h>
-#include <sys/socket.h>
 
 /* -- forwarded -------------------------------------------------------------- */
-
-static enum err parse_range(struct bind *bind, const struct tree *node, void *out)
-{
-    if (node->kind == TREE_SCALAR && span_equal(node->text, SPAN("unix"))) {
-        *(struct addr_range *)out = (struct addr_range){.base = {.family = AF_UNIX}};
-        return OK;
-    }
-    if (node->kind == TREE_SCALAR && addr_range_parse(node->text, out) == OK)
-        return OK;
-    notes_error(
-        bind->notes, node->at,
-        "write an address, a network such as 10.0.0.0/8, or unix for all peers of a unix socket",
-        "expected a network to trust");
-    return ERR_CONFIG;
-}
-
-static const struct shape range_shape = {.kind = SHAPE_CUSTOM,
-                                         .size = sizeof(struct addr_range),
-                                         .parse = parse_range,
-                                         .what = "a network such as 10.0.0.0/8",
-                                         .pattern = "^([0-9a-fA-F:.]+(/[0-9]+)?|unix)$"};
-
-static const struct shape ranges_shape = {.kind = SHAPE_LIST,
-                                          .size = sizeof(struct items),
-                                          .element = &range_shape,
-                                          .what = "a list of networks"};
 
 static const struct choice send_choices[] = {
     {"x-forwarded", FORWARDED_X, "X-Forwarded-For, -Proto and -Host."},
@@ -44,7 +19,7 @@ static const struct shape send_shape = {
 
 static const struct field forwarded_fields[] = {
     {.name = "trust",
-     .shape = &ranges_shape,
+     .shape = &addr_ranges_shape,
      .offset = offsetof(struct forwarded_conf, trust),
      .preset = "[]",
      .help = "Peers whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed and added to; "
@@ -254,6 +229,12 @@ static const struct field listener_fields[] = {
      .shape = &forwarded_shape,
      .offset = AT(forwarded),
      .help = "What upstreams are told of the client, and whom to believe."},
+    {.name = "proxy_protocol",
+     .shape = &proxied_conf_shape,
+     .offset = AT(proxied),
+     .help = "Connections begin with a PROXY header (version 1 or 2), before TLS, that says whose "
+             "they are. It is asked of the peers in from, and believed of them alone.",
+     .example = "{ from: [ 10.0.0.0/8 ] }"},
     {.name = "via",
      .shape = &shape_bool,
      .offset = AT(via),

@@ -7,6 +7,7 @@
 #include "config/shape.h"
 #include "net/addr.h"
 #include "net/tls_conf.h"
+#include "proxy/proxied_conf.h"
 
 enum forwarded_send { FORWARDED_X, FORWARDED_STANDARD, FORWARDED_BOTH, FORWARDED_NONE };
 enum half_close { HALF_CLOSE_ABORT, HALF_CLOSE_ALLOW };
@@ -38,6 +39,7 @@ struct listener_conf {
     struct listener_limits limits;
     struct listener_times timeout;
     struct forwarded_conf forwarded;
+    struct proxied_conf proxied;
     bool via;
     bool merge_slashes;
     int half_close;         /* enum half_close */

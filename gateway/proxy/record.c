@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 #include "chain/run.h"
+#include "net/proxied.h"
 #include "net/tls.h"
 #include "observe/access_log.h"
 #include "proxy/exchange.h"
@@ -56,6 +57,52 @@ static bool find_attribute(const struct access_record *record, struct sluice_spa
     return ex->chain && chain_attribute(ex->chain, name, value);
 }
 
+static bool find_proxy(const struct proxied *proxied, struct arena *arena,
+                       struct sluice_span *value)
+{
+    char text[ADDR_TEXT];
+
+    if (!proxied)
+        return false;
+    *value = arena_copy(arena, span_make(text, addr_format(&proxied->by, text, sizeof(text))));
+    return value->len > 0;
+}
+
+static bool find_fact(const struct access_record *record, enum access_fact fact,
+                      struct sluice_span *value)
+{
+    const struct exchange *ex = record->owner;
+    const struct conn *conn = ex->from.conn;
+
+    switch (fact) {
+    case ACCESS_FACT_TLS_VERSION:
+        *value = tls_version(conn);
+        break;
+    case ACCESS_FACT_TLS_CIPHER:
+        *value = tls_cipher(conn);
+        break;
+    case ACCESS_FACT_TLS_SNI:
+        *value = tls_server_name(conn);
+        break;
+    case ACCESS_FACT_TLS_ALPN:
+        *value = tls_protocol(conn);
+        break;
+    case ACCESS_FACT_TLS_SESSION:
+        *value = tls_is_resumed(conn) ? SPAN("resumed") : SPAN("new");
+        return tls_is_on(conn);
+    case ACCESS_FACT_TLS_CLIENT_SUBJECT:
+        return tls_client_subject(conn, record->arena, value) == OK && value->len > 0;
+    case ACCESS_FACT_TLS_CLIENT_FINGERPRINT:
+        return tls_client_fingerprint(conn, record->arena, value) == OK && value->len > 0;
+    case ACCESS_FACT_PROXY:
+        return find_proxy(ex->from.proxied, record->arena, value);
+    case ACCESS_FACT_PROXY_UNIQUE_ID:
+        *value = span_of(ex->from.proxied ? ex->from.proxied->unique_id : NULL);
+        break;
+    }
+    return value->len > 0;
+}
+
 /* For who looks into one case: what the metrics only count. */
 static void tell(struct exchange *ex)
 {
@@ -99,15 +146,14 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .connection = ex->from.connection,
         .connection_requests = ex->from.requests,
         .generation = ex->view->snapshot->generation,
-        .tls_version = tls_version(ex->from.conn),
-        .tls_cipher = tls_cipher(ex->from.conn),
-        .tls_sni = tls_server_name(ex->from.conn),
         .has_query = request->has_query,
         .reused = ex->reused,
         .find_field = find_field,
         .find_attribute = find_attribute,
+        .find_fact = find_fact,
         .notes = ex->chain ? chain_notes(ex->chain) : SPAN(""),
         .owner = ex,
+        .arena = &ex->arena,
     };
 }
 

@@ -5,7 +5,9 @@
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "net/addr.h"
+#include "net/addr_conf.h"
 #include "net/conn.h"
+#include "net/proxied.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
@@ -36,6 +38,7 @@ struct session {
     struct exchange *exchange; /* owned, in SESSION_EXCHANGE */
     struct downstream *down;   /* borrowed: in the exchange's arena */
     struct addr peer;
+    struct proxied *proxied; /* owned; NULL: no PROXY header is read */
     uint64_t id;
     uint64_t since_us;   /* in this state */
     struct h1_scan scan; /* of the head being read */
@@ -109,6 +112,41 @@ static void begin_idle(struct session *session)
     conn_set_alarm(&session->conn, conf_of(session)->timeout.head_ms);
 }
 
+/* A PROXY header is to come first. */
+static enum err await_header(struct session *session)
+{
+    const struct listener_conf *conf = conf_of(session);
+    uint64_t then_ms = conf->server ? conf->tls.handshake_ms : conf->timeout.head_ms;
+
+    session->proxied = proxied_new(&session->peer, conf->proxied.optional);
+    if (!session->proxied)
+        return ERR_MEMORY;
+    proxied_await(&session->conn, session->proxied, then_ms);
+    conn_set_alarm(&session->conn, conf->proxied.timeout_ms);
+    return OK;
+}
+
+/* What comes before the first head: a PROXY header, a handshake, or nothing. */
+static enum err shake(struct session *session)
+{
+    const struct listener_conf *conf = conf_of(session);
+    bool is_asked = conf->proxied.is_on && addr_ranges_have(&conf->proxied.from, &session->peer);
+
+    if (conf->proxied.is_on && !is_asked && conf->proxied.others == PROXIED_REFUSE) {
+        counter_add(&session->port->counters->proxy_refused, 1);
+        return ERR_REFUSED;
+    }
+    if (!conf->server && !is_asked) {
+        begin_idle(session);
+        return OK;
+    }
+    enter(session, SESSION_SHAKING);
+    conn_set_alarm(&session->conn, conf->tls.handshake_ms);
+    if (conf->server && tls_accept(&session->conn, conf->server))
+        return ERR_MEMORY;
+    return is_asked ? await_header(session) : OK;
+}
+
 void session_open(struct port *port, int fd, const struct addr *peer)
 {
     struct worker *worker = port->worker;
@@ -131,14 +169,8 @@ void session_open(struct port *port, int fd, const struct addr *peer)
         worker_on_session_end(worker, port);
         return;
     }
-    if (!conf_of(session)->server) {
-        begin_idle(session);
-    } else if (tls_accept(&session->conn, conf_of(session)->server)) {
+    if (shake(session) != OK)
         conn_close(&session->conn);
-    } else {
-        enter(session, SESSION_SHAKING);
-        conn_set_alarm(&session->conn, conf_of(session)->tls.handshake_ms);
-    }
 }
 
 static void on_closed(struct conn *conn)
@@ -147,6 +179,7 @@ static void on_closed(struct conn *conn)
     struct worker *worker = session->port->worker;
     struct port *port = session->port;
 
+    proxied_free(&session->proxied);
     list_remove(&session->link);
     slab_give(&worker->sessions, session);
     worker_on_session_end(worker, port);
@@ -167,6 +200,12 @@ void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
 
 /* -- reading a head -------------------------------------------------------- */
 
+/* Here, or with the trusted one who tells of it. */
+static bool is_secure(const struct session *session)
+{
+    return tls_is_on(&session->conn) || (session->proxied && session->proxied->is_tls);
+}
+
 static struct downstream *downstream_new(struct session *session, struct exchange *ex,
                                          struct exchange_from *from)
 {
@@ -183,8 +222,9 @@ static struct downstream *downstream_new(struct session *session, struct exchang
                                    .port = session->port,
                                    .peer = &session->peer,
                                    .protocol = "HTTP/1.1",
-                                   .scheme = tls_is_on(&session->conn) ? "https" : "http",
+                                   .scheme = is_secure(session) ? "https" : "http",
                                    .conn = &session->conn,
+                                   .proxied = session->proxied,
                                    .connection = session->id,
                                    .requests = session->requests};
     enter(session, SESSION_EXCHANGE);
@@ -697,12 +737,32 @@ static const struct leg_ops session_leg_ops = {
 
 /* -- the TLS handshake ----------------------------------------------------------- */
 
+/* The PROXY header has been read, or was rightly not there: from now on, its client is the peer. */
+static void take_proxied(struct session *session)
+{
+    struct port_counters *counters = session->port->counters;
+    const struct proxied *proxied = session->proxied;
+
+    if (proxied->state == PROXIED_NONE) {
+        counter_add(&counters->proxy_none, 1);
+    } else {
+        counter_add(proxied->version == 1 ? &counters->proxy_v1 : &counters->proxy_v2, 1);
+    }
+    if (proxied->from.family != 0)
+        session->peer = proxied->from;
+}
+
 /* By what was agreed on (tls_protocol()) another protocol's session takes over here. */
 static void on_shaken(struct session *session)
 {
     struct port_counters *counters = session->port->counters;
 
-    counter_add(tls_is_resumed(&session->conn) ? &counters->tls_resumed : &counters->tls_full, 1);
+    if (session->proxied)
+        take_proxied(session);
+    if (tls_is_on(&session->conn)) {
+        counter_add(tls_is_resumed(&session->conn) ? &counters->tls_resumed : &counters->tls_full,
+                    1);
+    }
     begin_idle(session);
 }
 
@@ -723,10 +783,25 @@ static void refuse_plain(struct session *session)
     linger_on(session);
 }
 
+static void refuse_header(struct session *session)
+{
+    const char *why = session->proxied->why;
+
+    log_debug("PROXY header refused", F_STR("listener", session->port->name),
+              F_STR("cause", why ? why : "the connection is gone"));
+    counter_add(&session->port->counters->proxy_wrong, 1);
+    conn_close(&session->conn);
+}
+
 static void on_unshaken(struct session *session)
 {
     struct conn *conn = &session->conn;
 
+    if (session->proxied && session->proxied->state != PROXIED_READ &&
+        session->proxied->state != PROXIED_NONE) {
+        refuse_header(session);
+        return;
+    }
     log_debug("TLS handshake failed", F_STR("listener", session->port->name),
               F_SPAN("cause", tls_failure(conn)));
     if (tls_met_plain_http(conn)) {
@@ -829,13 +904,21 @@ static void on_exchange_alarm(struct session *session)
     exchange_leave(ex);
 }
 
+static void on_shaking_alarm(const struct session *session)
+{
+    struct port_counters *counters = session->port->counters;
+    bool awaits_header = session->proxied && session->proxied->state == PROXIED_AWAITED;
+
+    counter_add(awaits_header ? &counters->proxy_timeout : &counters->tls_timeout, 1);
+}
+
 static void on_alarm(struct conn *conn)
 {
     struct session *session = session_of(conn);
 
     switch ((enum session_state)session->state) {
     case SESSION_SHAKING:
-        counter_add(&session->port->counters->tls_timeout, 1);
+        on_shaking_alarm(session);
         conn_close(conn);
         break;
     case SESSION_IDLE:

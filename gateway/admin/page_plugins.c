@@ -121,6 +121,9 @@ static void add_place(struct json *json, const struct chain_set *set, unsigned i
     json_number(json, "wait_ms", place.wait_ms);
     json_literal(json, "disabled", place.is_disabled ? SPAN("true") : SPAN("false"));
     json_literal(json, "takes_commands", place.obeys ? SPAN("true") : SPAN("false"));
+    json_number(json, "replies", place.replies);
+    json_number(json, "failures", place.failures);
+    json_number(json, "wait_timeouts", place.wait_timeouts);
     add_reports(json, inquiry, n_workers, i);
     json_close(json, '}');
 }

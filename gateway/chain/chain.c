@@ -340,6 +340,8 @@ static void start_all(struct chain_build *build)
         set->entry[i]->tally =
             tally_get(set->home->tally, "plugin", span_of(set->entry[i]->plugin->name),
                       sizeof(struct chain_counters));
+        set->entry[i]->own = tally_get(set->home->tally, "plugin place", set->entry[i]->id,
+                                       sizeof(struct chain_place_counters));
     }
     for (unsigned i = 0; i < set->n; i++)
         entry_start(build, set->entry[i]);

@@ -13,6 +13,17 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
+static void sum_own(const struct tally_block *own, struct chain_place *place)
+{
+    for (unsigned i = 0; own && i < own->n; i++) {
+        const struct chain_place_counters *counters = tally_slot(own, i);
+
+        place->replies += counter_get(&counters->replies);
+        place->failures += counter_get(&counters->failures);
+        place->wait_timeouts += counter_get(&counters->wait_timeouts);
+    }
+}
+
 static void describe(const struct chain_entry *entry, struct chain_place *place)
 {
     *place = (struct chain_place){.index = entry->index,
@@ -27,6 +38,7 @@ static void describe(const struct chain_entry *entry, struct chain_place *place)
                                   .reports = entry->about->on_report != NULL,
                                   .obeys = entry->about->on_command != NULL,
                                   .wait_ms = entry->written->wait_ms};
+    sum_own(entry->own, place);
 }
 
 unsigned chain_set_places(const struct chain_set *set)
@@ -136,7 +148,7 @@ bool chain_set_phase(const struct chain_set *set, unsigned i, unsigned phase,
 {
     struct chain_home *home = set->home;
     const struct tally_block *block;
-    uint64_t ticks = 0;
+    struct times times = {0};
 
     if (phase >= CHAIN_PHASES)
         return false;
@@ -148,12 +160,12 @@ bool chain_set_phase(const struct chain_set *set, unsigned i, unsigned phase,
         const struct chain_counters *all = tally_slot(block, worker);
         const struct chain_phase_counters *counters = &all->phase[phase];
 
-        numbers->calls += counter_get(&counters->calls);
+        times_sum(&times, &counters->times);
         numbers->failures += counter_get(&counters->failures);
         numbers->slow += counter_get(&counters->slow);
-        ticks += counter_get(&counters->ticks);
     }
-    numbers->seconds = (double)ticks / 1e6 / (double)home->ticks_per_us;
+    numbers->calls = times_count(&times);
+    numbers->seconds = times_seconds(&times, home->ticks_per_us);
     return true;
 }
 

@@ -24,6 +24,7 @@ struct chain_place {
     bool is_disabled;    /* it only takes one further out away */
     bool reports, obeys; /* there is on_report, on_command */
     uint64_t wait_ms;
+    uint64_t replies, failures, wait_timeouts; /* on all workers together */
 };
 
 /* A loaded file. Borrowed from the set. */

@@ -38,6 +38,7 @@ struct chain_entry {
     void *conf;
     const struct tree *options;      /* as written, or NULL */
     const struct tally_block *tally; /* struct chain_counters; NULL: only checking */
+    const struct tally_block *own;   /* struct chain_place_counters, by id; NULL: as above */
     bool has_when;
     unsigned group;  /* of "any_of", from 1; 0: none */
     uint32_t phases; /* 1 << enum sluice_phase: those it has callbacks for */

@@ -29,6 +29,7 @@
 #include "chain/home.h"
 #include "chain/ops.h"
 #include "chain/run.h"
+#include "chain/times.h"
 #include "chain/view.h"
 #include "config/note.h"
 #include "core/alarm.h"
@@ -41,8 +42,8 @@ enum { CHAIN_PHASES = SLUICE_PHASE_DONE + 1, CHAIN_PENDING_MAX = 64, CHAIN_TICKE
 
 /* Of one plugin in one phase. */
 struct chain_phase_counters {
-    struct counter calls, failures, slow;
-    struct counter ticks; /* time spent (base/ticks.h) */
+    struct times times; /* of its callbacks, which it counts */
+    struct counter failures, slow;
 };
 
 /* Of one plugin, by one worker; survives reloads (observe/tally). */
@@ -50,6 +51,11 @@ struct chain_counters {
     struct chain_phase_counters phase[CHAIN_PHASES];
     struct counter waits, wait_timeouts, replies;
     struct counter stale; /* tickets that came too late */
+};
+
+/* Of one place, by one worker; survives reloads: what happens rarely. */
+struct chain_place_counters {
+    struct counter replies, failures, wait_timeouts;
 };
 
 /* -- workers and places ------------------------------------------------------------ */
@@ -62,7 +68,7 @@ struct chain_worker {
     const struct chain_ops *ops; /* borrowed, static */
     unsigned index, n_workers;
     uint64_t last_number; /* of tickets and of what is under way: never used twice */
-    uint64_t ticks_per_us;
+    uint64_t ticks_per_us, times_scale;
     struct log_gate slow_gate, fail_gate;
     struct list tickets[CHAIN_TICKET_ROWS]; /* of struct chain_wait, by number */
 };
@@ -77,12 +83,13 @@ struct chain_view {
 };
 
 struct sluice_place {
-    const struct chain_entry *entry; /* borrowed from the set */
-    struct chain_view *view;         /* borrowed, owns us */
-    struct chain_worker *worker;     /* borrowed */
-    struct chain_counters *counters; /* borrowed: this worker's slot */
-    struct sluice_call call;         /* as the worker's own callbacks get it */
-    struct list pending;             /* of struct chain_pending that belong to the worker */
+    const struct chain_entry *entry;  /* borrowed from the set */
+    struct chain_view *view;          /* borrowed, owns us */
+    struct chain_worker *worker;      /* borrowed */
+    struct chain_counters *counters;  /* borrowed: this worker's slot of the plugin */
+    struct chain_place_counters *own; /* borrowed: this worker's slot of the place */
+    struct sluice_call call;          /* as the worker's own callbacks get it */
+    struct list pending;              /* of struct chain_pending that belong to the worker */
     unsigned n_pending;
     struct list doors;   /* of struct sluice_door: for other threads */
     bool is_broken;      /* worker_start failed (each phase answers SLUICE_FAIL), or disabled */

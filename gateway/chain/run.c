@@ -66,13 +66,11 @@ void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_pha
 
 void run_leave(struct run_call *run)
 {
-    uint64_t per_us = run->place->worker->ticks_per_us;
-    uint64_t ticks = ticks_now() - run->begun;
-    struct chain_phase_counters *counters = &run->place->counters->phase[run->phase];
+    const struct chain_worker *worker = run->place->worker;
+    uint64_t per_us = worker->ticks_per_us, ticks = ticks_now() - run->begun;
 
     (void)crash_say(run->before);
-    counter_add(&counters->calls, 1);
-    counter_add(&counters->ticks, ticks);
+    times_add(&run->place->counters->phase[run->phase].times, ticks, worker->times_scale);
     if (ticks >= SLOW_US * per_us)
         say_slow(run, ticks / per_us);
 }
@@ -179,8 +177,11 @@ static enum chain_answer fail(struct sluice_exchange *ex, struct chain_wait *wai
     ex->reply.status = 0;
     drop_pending(ex, seat);
     counter_add(&place->counters->phase[wait->phase].failures, 1);
-    if (is_late)
+    counter_add(&place->own->failures, 1);
+    if (is_late) {
         counter_add(&place->counters->wait_timeouts, 1);
+        counter_add(&place->own->wait_timeouts, 1);
+    }
     if (log_gate_pass(&place->worker->fail_gate)) {
         log_warn(is_late ? "plugin kept a request waiting for too long" : "plugin failed",
                  F_STR("plugin", seat->entry->about->name),
@@ -220,6 +221,7 @@ static enum chain_answer settle(struct sluice_exchange *ex, enum chain_flow flow
     if (verdict == SLUICE_REPLIED && may_reply(phase) && ex->reply.status > 0) {
         wait_clear(wait);
         counter_add(&seat->call.place->counters->replies, 1);
+        counter_add(&seat->call.place->own->replies, 1);
         return CHAIN_REPLIES;
     }
     if (verdict != SLUICE_NEXT)

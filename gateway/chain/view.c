@@ -50,6 +50,7 @@ static void start(struct sluice_place *place, struct chain_view *view, struct ch
     place->view = view;
     place->worker = worker;
     place->counters = tally_slot(entry->tally, worker->index);
+    place->own = tally_slot(entry->own, worker->index);
     place->call = (struct sluice_call){.host = &host_table,
                                        .place = place,
                                        .conf = entry->conf,
@@ -82,8 +83,10 @@ struct chain_view *chain_view_new(struct chain_worker *worker, struct chain_set 
 {
     struct chain_view *view = alloc_new(sizeof(*view));
 
-    if (worker->ticks_per_us == 0)
+    if (worker->ticks_per_us == 0) {
         worker->ticks_per_us = ticks_per_us();
+        worker->times_scale = times_scale(worker->ticks_per_us);
+    }
     view->worker = worker;
     view->set = set;
     view->holder = *holder;

@@ -119,8 +119,13 @@ def test_a_crash_names_plugin_and_phase(start, shelf, how):
 def test_plugins_are_counted(start, shelf):
     gateway = start(config(shelf, probe("a", request="reply"), probe("b", "b")))
     gateway.ask()
-    gateway.wait_metric(lambda m: m.get("sluice_plugin_calls_total", plugin="probe", phase="done") == 1, "the end")
+    gateway.wait_metric(lambda m: m.get("sluice_plugin_phase_seconds_count", plugin="probe", phase="done") == 1, "the end")
     metrics = gateway.metrics()
-    assert metrics.get("sluice_plugin_calls_total", plugin="probe", phase="request_head") == 1
+    assert metrics.get("sluice_plugin_phase_seconds_count", plugin="probe", phase="request_head") == 1
     assert metrics.get("sluice_plugin_replies_total", plugin="probe") == 1
-    assert metrics.get("sluice_plugin_seconds_total", plugin="probe", phase="request_head") > 0
+    assert metrics.get("sluice_plugin_phase_seconds_sum", plugin="probe", phase="request_head") > 0
+    assert metrics.get("sluice_plugin_phase_seconds_bucket", plugin="probe", phase="request_head", le="+Inf") == 1
+    assert metrics.get("sluice_plugin_place_replies_total", place="probe") == 1
+    assert not metrics.has("sluice_plugin_place_replies_total", place="b")
+    places = gateway.admin.json("/plugins")["places"]
+    assert {one["id"]: one["replies"] for one in places} == {"probe": 1, "b": 0}

@@ -56,7 +56,7 @@ def test_every_exchange_is_done_once_while_clients_leave_and_configurations_chan
             thread.join()
     assert not failures
     wait_until(lambda: gateway.metric("sluice_worker_exchanges_active") == 0, what="the last end")
-    begun = int(gateway.metric("sluice_plugin_calls_total", plugin="probe", phase="done"))
+    begun = int(gateway.metric("sluice_plugin_phase_seconds_count", plugin="probe", phase="done"))
     assert begun > 0
     wait_until(lambda: len(plugins.done(gateway)) == begun, what="the log of all ends")
     # Each exchange has passed the first plugin, and is done there once.

@@ -501,7 +501,7 @@ struct sluice_host {
      * reply->size before: no more than that is written.
      */
     bool (*reply_get)(const struct sluice_call *call, struct sluice_reply *reply);
-    /* A word for the access log that says what this plugin found: [a-z0-9_]+. */
+    /* A word for the access log that says what this plugin found: [a-z0-9_]+. Said once. */
     void (*note)(const struct sluice_call *call, struct sluice_span word);
     /* Not interested in these phases of this exchange any more: 1u << enum sluice_phase, or'ed. */
     void (*detach)(const struct sluice_call *call, uint32_t phases);

@@ -253,12 +253,25 @@ static bool is_word(struct sluice_span word)
     return word.len > 0 && word.len <= 64;
 }
 
+/* A word that note() said and reply() gives as its reason is said once. */
+static bool is_noted(struct sluice_span notes, struct sluice_span word)
+{
+    struct sluice_span one;
+
+    while (span_split(&notes, ',', &one)) {
+        if (span_equal(one, word))
+            return true;
+    }
+    return false;
+}
+
 void host_note(const struct sluice_call *call, struct sluice_span word)
 {
     struct sluice_exchange *ex = call->exchange;
     char *both;
 
-    if (!ex || !is_word(word) || ex->notes.len + word.len + 1 > NOTES_MAX)
+    if (!ex || !is_word(word) || ex->notes.len + word.len + 1 > NOTES_MAX ||
+        is_noted(ex->notes, word))
         return;
     if (ex->notes.len == 0) {
         ex->notes = run_copy(ex, word);

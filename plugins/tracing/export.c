@@ -163,6 +163,7 @@ static void frame(struct exporter *exporter, size_t spans_at, size_t spans)
     at += scope->len;
     memmove(at, exporter->message + spans_at, spans);
     exporter->message_len = (size_t)(at - exporter->message) + spans;
+    exporter->spans_len = spans;
 }
 
 static size_t frame_room(const struct export_conf *conf)
@@ -267,7 +268,7 @@ static uint32_t jitter(const struct sluice_call *call, uint64_t ms)
 static void forget(struct exporter *exporter)
 {
     exporter->state = EXPORT_IDLE;
-    exporter->message_len = exporter->n_spans = 0;
+    exporter->message_len = exporter->spans_len = exporter->n_spans = 0;
 }
 
 static enum sluice_verdict on_pause_over(const struct sluice_call *call, void *arg)
@@ -384,9 +385,12 @@ static void make_key(const struct sluice_call *call, struct key *key)
         (size_t)snprintf(key->text, sizeof(key->text), "%u", call->host->worker_index(call));
 }
 
-/* Records left by a worker before us, without their lengths; how many there are is in *n. */
+/*
+ * Records left by a worker before us, without their lengths, in at most room bytes, which are at
+ * least 4; how many there are is in *n. What finds no room is dropped.
+ */
 static size_t take_left(struct exporter *exporter, const struct sluice_call *call, char *out,
-                        size_t *n)
+                        size_t room, size_t *n)
 {
     struct sluice_map *left = exporter->conf->left;
     uint64_t serial;
@@ -396,13 +400,16 @@ static size_t take_left(struct exporter *exporter, const struct sluice_call *cal
 
     make_key(call, &key);
     *n = 0;
-    if (!left || call->host->map_get(left, key.span, out, EXPORT_KEEP_BYTES, &len, &serial) !=
-                     SLUICE_SHARED_OK)
+    if (!left || call->host->map_get(left, key.span, out, room, &len, &serial) != SLUICE_SHARED_OK)
         return 0;
     call->host->map_remove(left, key.span);
-    if (len < sizeof(count) || len > EXPORT_KEEP_BYTES)
+    if (len < sizeof(count))
         return 0;
     memcpy(&count, out, sizeof(count));
+    if (len > room) {
+        exporter_drop(exporter, call, count, SLUICE_SPAN("stopped"));
+        return 0;
+    }
     memmove(out, out + sizeof(count), len - sizeof(count));
     *n = count;
     return len - sizeof(count);
@@ -414,7 +421,7 @@ static void inherit(struct exporter *exporter, const struct sluice_call *call)
 
     if (exporter->state != EXPORT_IDLE)
         return;
-    len = take_left(exporter, call, exporter->message + at, &exporter->n_spans);
+    len = take_left(exporter, call, exporter->message + at, EXPORT_KEEP_BYTES, &exporter->n_spans);
     if (len == 0)
         return;
     frame(exporter, at, len);
@@ -467,23 +474,40 @@ bool exporter_init(struct exporter *exporter, const struct sluice_call *call,
     return true;
 }
 
+/* The batch under way moves to out, when it fits; how many spans there are is in *n. */
+static size_t take_message(struct exporter *exporter, const struct sluice_call *call, char *out,
+                           size_t room, size_t *n)
+{
+    size_t len = exporter->spans_len;
+
+    *n = len <= room ? exporter->n_spans : 0;
+    exporter_drop(exporter, call, exporter->n_spans - *n, SLUICE_SPAN("stopped"));
+    if (len > room)
+        return 0;
+    memmove(out, exporter->message + exporter->message_len - len, len);
+    return len;
+}
+
 /*
  * A reload ends us while spans wait. The worker of the new configuration looks after them: what
- * fits goes to shared memory under the worker's number, the rest is counted.
+ * fits goes to shared memory under the worker's number, the rest is counted. A batch whose answer
+ * has not come is sent again: a span that arrives twice is found by its id, a lost one is not.
  */
 static void leave(struct exporter *exporter, const struct sluice_call *call)
 {
-    char *out = exporter->message;
-    size_t len, n, more = SIZE_MAX;
+    char *out = exporter->message, *at = out + sizeof(uint32_t), *end = out + EXPORT_KEEP_BYTES;
+    size_t len, n, left, more = SIZE_MAX;
     uint32_t count;
     struct key key;
 
-    /* one that is under way has most likely arrived */
-    exporter_drop(exporter, call, exporter->n_spans, SLUICE_SPAN("stopped"));
-    len = take_left(exporter, call, out + sizeof(count), &n);
-    len += ring_take(&exporter->ring, out + sizeof(count) + len,
-                     EXPORT_KEEP_BYTES - sizeof(count) - len, &more);
+    at += take_message(exporter, call, at, (size_t)(end - at), &n);
+    if (end - at >= (ptrdiff_t)sizeof(count)) {
+        at += take_left(exporter, call, at, (size_t)(end - at), &left);
+        n += left;
+    }
+    at += ring_take(&exporter->ring, at, (size_t)(end - at), &more);
     n += more;
+    len = (size_t)(at - out) - sizeof(count);
     count = (uint32_t)n;
     memcpy(out, &count, sizeof(count));
     make_key(call, &key);
@@ -493,7 +517,7 @@ static void leave(struct exporter *exporter, const struct sluice_call *call)
                                       KEEP_MS) != SLUICE_SHARED_OK))
         exporter_drop(exporter, call, n, SLUICE_SPAN("stopped"));
     exporter_drop(exporter, call, exporter->ring.n, SLUICE_SPAN("stopped"));
-    exporter->message_len = 0;
+    forget(exporter);
     exporter->ring.used = exporter->ring.n = 0;
     tell_queue(exporter, call);
 }

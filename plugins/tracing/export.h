@@ -15,7 +15,7 @@
 
 enum {
     EXPORT_BATCH_BYTES = 512 * 1024, /* of spans in one message */
-    EXPORT_KEEP_BYTES = 256 * 1024,  /* of spans that are handed over at the end of a worker */
+    EXPORT_KEEP_BYTES = 512 * 1024,  /* of spans that are handed over at the end of a worker */
 };
 
 /* A name with a value, of the message's resource or a field of the call. */
@@ -53,8 +53,9 @@ struct exporter {
     struct export_ring ring;
     char *message; /* owned: the batch under way, kept for another try */
     size_t message_len;
-    size_t n_spans; /* in it */
-    uint64_t tries; /* of it, so far */
+    size_t spans_len; /* at its end: what the collector's own words stand before */
+    size_t n_spans;   /* in it */
+    uint64_t tries;   /* of it, so far */
     enum export_state state;
     bool is_failing;   /* and it has been told */
     bool has_tick;     /* a timer will look again */

@@ -88,10 +88,12 @@ def test_ip_filter_follows_trusted_proxies_and_a_reload_of_its_file(start, upstr
 
 
 def test_fault_aborts_those_who_ask(start, upstream):
-    gateway = start(with_plugins(upstream, {"fault": {"abort_field": "x-abort"}}))
+    gateway = start(with_plugins(upstream, {"fault": {"abort_field": "x-abort"}},
+                                 access_log={"path": "access.log", "format": "json", "fields": ["status", "path", "reason", "notes"]}))
     assert gateway.ask().status == 200
     answer = gateway.ask(target="/abort", fields=[("X-Abort", "503")])
     assert (answer.status, json.loads(answer.body)["reason"]) == (503, "fault_abort")
+    assert gateway.wait_access(1, status=503)["notes"] == "fault_abort"  # noted, and the reason of the answer
     gateway.expect_end("plugin_replied", path="/abort")
     assert len(upstream.requests) == 1
 

@@ -208,7 +208,7 @@ def test_a_rate_holds_for_all_workers_and_over_a_reload(start, upstream, collect
             thread.join()
         config["plugins"][0]["tracing"]["service"] = "other"
         gateway.must_reload(config)
-    collector.wait(20)
+    wait_until(lambda: len({span.id for span in collector.spans()}) == 20, what="all spans")
     assert number(gateway, "sampled_total", by="ratio") == 10
     assert number(gateway, "limited_total", by="rate") == 50
     assert sum(seen(exchange)[2] == "01" for exchange in upstream.requests) == 10
@@ -264,8 +264,7 @@ def test_spans_that_wait_survive_a_reload(start, upstream, collector):
     assert not collector.spans()
     config["plugins"][0]["tracing"].update(interval="20ms", service="later")
     gateway.must_reload(config)
-    spans = collector.wait(40)
-    assert len({span.id for span in spans}) == 40
+    wait_until(lambda: len({span.id for span in collector.spans()}) == 40, what="all spans")
     assert number(gateway, "dropped_total") == 0
 
 

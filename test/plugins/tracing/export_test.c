@@ -428,19 +428,42 @@ START_TEST(reload_hands_over_what_waits)
 }
 END_TEST
 
+START_TEST(reload_hands_over_a_batch_without_an_answer)
+{
+    struct sluice_test *test =
+        sluice_test_started(&sluice_plugin, URL, "interval=10s", "batch=10", NULL);
+    struct collector *collector = collector_new(test);
+
+    collector->answer.status = 503; /* the batch waits for its next try when the reload comes */
+    go(test, 14, "/");
+    sluice_test_advance(test, 1);
+    ck_assert_uint_eq(collector->n_calls, 1);
+    collector->answer.status = 200;
+    sluice_test_set(test, "service=a");
+    ck_assert(sluice_test_reload(test));
+    sluice_test_advance(test, 60000);
+    ck_assert_uint_eq(collector->n_spans, 14);
+    ck_assert(is_each_once(collector));
+    ck_assert_double_eq(sluice_test_metric(test, "dropped_total", NULL), 0);
+    ck_assert_double_eq(sluice_test_metric(test, "queued_bytes", NULL), 0);
+    collector_free(collector);
+    sluice_test_free(&test);
+}
+END_TEST
+
 START_TEST(reload_hands_over_no_more_than_its_bound)
 {
     struct sluice_test *test =
         sluice_test_started(&sluice_plugin, URL, "interval=10s", "batch=10000", NULL);
     struct collector *collector = collector_new(test);
 
-    go_large(test, 400);
+    go_large(test, 800);
     sluice_test_set(test, "service=a");
     ck_assert(sluice_test_reload(test));
     sluice_test_advance(test, 60000);
-    ck_assert_uint_gt(collector->n_spans, 150);
-    ck_assert_double_gt(dropped(test, "stopped"), 100);
-    ck_assert_double_eq((double)collector->n_spans + dropped(test, "stopped"), 400);
+    ck_assert_uint_gt(collector->n_spans, 300);
+    ck_assert_double_gt(dropped(test, "stopped"), 200);
+    ck_assert_double_eq((double)collector->n_spans + dropped(test, "stopped"), 800);
     collector_free(collector);
     sluice_test_free(&test);
 }
@@ -520,5 +543,5 @@ UNIT_MAIN("plugins/tracing/export", spans_wait_for_the_interval_or_a_full_batch,
           what_is_worth_another_try_is_told_by_the_answer, retry_after_is_honoured_within_reason,
           partial_success_is_believed_as_far_as_it_can_be,
           queue_is_bounded_and_what_finds_no_room_is_counted, reload_hands_over_what_waits,
-          reload_hands_over_no_more_than_its_bound, varints_are_written_as_they_are_read,
-          text_is_always_utf8, what_does_not_fit_is_told)
+          reload_hands_over_a_batch_without_an_answer, reload_hands_over_no_more_than_its_bound,
+          varints_are_written_as_they_are_read, text_is_always_utf8, what_does_not_fit_is_told)

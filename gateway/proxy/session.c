@@ -42,8 +42,10 @@ struct session {
     uint64_t id;
     uint64_t since_us;   /* in this state */
     struct h1_scan scan; /* of the head being read */
-    uint32_t requests;
-    uint32_t lingered_bytes;
+    union {
+        uint32_t requests;
+        uint32_t lingered_bytes; /* in SESSION_LINGER, when no other request comes */
+    };
     uint8_t state; /* enum session_state */
     bool last;     /* close after this exchange */
 };
@@ -676,6 +678,7 @@ static void linger_on(struct session *session)
 
     conn_shut_write(conn);
     enter(session, SESSION_LINGER);
+    session->lingered_bytes = 0;
     conn_set_alarm(conn, LINGER_MS);
     conn_release(conn, CONN_HOLD_PEER);
     conn_release(conn, CONN_HOLD_TURN);

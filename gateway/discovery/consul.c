@@ -49,7 +49,9 @@ static void stop_all(struct consul *consul)
 
 static void set_mode(struct consul *consul, uint64_t connections)
 {
-    bool grouped = consul->n_watches > connections - CONSUL_CONNECTIONS_SPARE;
+    uint64_t queries =
+        (connections - CONSUL_CONNECTIONS_SPARE) * (consul->shares ? FETCH_STREAMS : 1);
+    bool grouped = consul->n_watches > queries;
 
     if (grouped == consul->grouped)
         return;
@@ -95,6 +97,14 @@ void consul_settle(struct consul *consul)
     loop_soon(consul->loop, &consul->settle);
 }
 
+void consul_learn(struct consul *consul, const struct fetch_answer *answer)
+{
+    if (answer->err || answer->shared == consul->shares)
+        return;
+    consul->shares = answer->shared;
+    consul_settle(consul);
+}
+
 /* -- life -------------------------------------------------------------------------- */
 
 struct consul *consul_new(struct loop *loop)
@@ -132,6 +142,7 @@ void consul_apply(struct consul *consul, const struct consul_conf *conf)
 {
     if (consul_client_is_other(consul->client, conf)) {
         stop_all(consul);
+        consul->shares = false;
         if (consul_client_conf(consul->client))
             consul_suspect(consul);
     }

@@ -248,6 +248,7 @@ struct fetch *consul_client_ask(struct consul_client *client,
                                     .n_wanted = CONSUL_FIELD_COUNT,
                                     .connect_ms = CONNECT_MS,
                                     .max_bytes = CONSUL_BODY_MAX,
+                                    .may_share = true,
                                     .tls = &tls,
                                     .done = question->done,
                                     .arg = question->arg};

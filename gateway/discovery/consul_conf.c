@@ -247,8 +247,10 @@ static const struct field consul_fields[] = {
      .shape = &connections_shape,
      .offset = AT(connections),
      .preset = "100",
-     .help = "At most so many connections to the agent, which allows 200 from one address. With "
-             "more services than that, they share a few queries (mode grouped)."},
+     .help = "At most so many connections to the agent, which allows 200 from one address "
+             "(limits.http_max_conns_per_client). With more services than that, they share a few "
+             "queries (mode grouped) and changes are noticed later. By HTTPS, where the agent "
+             "speaks HTTP/2, a connection carries 100 queries and each service has its own."},
     {.name = "wait",
      .shape = &wait_shape,
      .offset = AT(wait_ms),

@@ -374,6 +374,7 @@ static void on_answer(void *feed_, const struct fetch_answer *answer)
     feed->fetch = NULL;
     feed->step = FEED_RESTING;
     feed->refs++; /* a reader may be the last, and leave */
+    consul_learn(feed->consul, answer);
     if (usable && answer->connected && feed->has_answered && feed->index.at > 0)
         consul_suspect(feed->consul); /* a connection that was kept is gone */
     if (usable) {

@@ -344,6 +344,7 @@ static void on_wake_answer(void *wake_, const struct fetch_answer *answer)
     uint64_t ms, began_us = now_us();
 
     wake->fetch = NULL;
+    consul_learn(consul, answer);
     if (answer->err || answer->status != 200 || take(wake, answer)) {
         take_failure(wake, answer);
         ms = consul_pace_backoff(wake->errors, &consul->rng);

@@ -19,6 +19,7 @@ struct consul {
     size_t n_watches;   /* feeds that a watch or a group serves: all but queries */
     struct list groups; /* of struct consul_group */
     bool grouped;
+    bool shares;               /* the agent speaks HTTP/2: many queries over one connection */
     struct soon settle;        /* decide the mode, start what is stopped */
     uint64_t suspect_till_us;  /* the agent may have forgotten: a connection was lost */
     struct log_gate lost_gate; /* for messages about it */
@@ -30,6 +31,9 @@ void consul_settle(struct consul *consul);
 
 /* The agent has gone away, or another one answers: what is empty now may be so by mistake. */
 void consul_suspect(struct consul *consul);
+
+/* The agent has answered: by a connection that can carry many queries, or one at a time. */
+void consul_learn(struct consul *consul, const struct fetch_answer *answer);
 
 /* -- groups (consul_group.c) ------------------------------------------------- */
 

@@ -152,6 +152,8 @@ static void gather(struct fetcher *fetcher)
         fetch->answer.status = (unsigned)number;
         curl_easy_getinfo(fetch->easy, CURLINFO_NUM_CONNECTS, &number);
         fetch->answer.connected = number > 0;
+        curl_easy_getinfo(fetch->easy, CURLINFO_HTTP_VERSION, &number);
+        fetch->answer.shared = number == CURL_HTTP_VERSION_2_0;
         if (fetch->over[0])
             snprintf(fetch->why, sizeof(fetch->why), "%s", fetch->over);
         end(fetch, err_of(code), curl_easy_strerror(code));
@@ -409,6 +411,13 @@ static void set_place(struct fetch *fetch, const struct fetch_request *request)
     }
 }
 
+static long version_of(const struct fetch_request *request)
+{
+    if (request->http2)
+        return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    return request->may_share ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+}
+
 static void set_ways(CURL *easy, const struct fetch_request *request)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -419,9 +428,8 @@ static void set_ways(CURL *easy, const struct fetch_request *request)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEP_EACH_S);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-                     request->http2 ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
-                                    : (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version_of(request));
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->may_share ? 1L : 0L);
     if (request->fresh) {
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
@@ -508,6 +516,7 @@ struct fetcher *fetcher_new(struct loop *loop, unsigned max_connections)
     alarm_init(&fetcher->timer, on_time);
     curl_multi_setopt(fetcher->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max_connections);
     curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, (long)max_connections);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)FETCH_STREAMS);
     curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
     curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, on_timer);

@@ -17,7 +17,10 @@ struct fetch;
 struct fetcher;
 struct loop;
 
-enum { FETCH_WANTED = 8 /* fields of an answer that one fetch may want */ };
+enum {
+    FETCH_WANTED = 8,   /* fields of an answer that one fetch may want */
+    FETCH_STREAMS = 100 /* fetches that share a connection, at most; peers allow so many */
+};
 
 struct fetch_field {
     const char *name;
@@ -38,6 +41,7 @@ struct fetch_answer {
     struct sluice_span body;
     struct sluice_span field[FETCH_WANTED]; /* as wanted, also from trailers; ptr NULL: not there */
     bool connected;                         /* over a connection made for it */
+    bool shared;                            /* by HTTP/2: others may have been under way with it */
 };
 
 /*
@@ -62,6 +66,7 @@ struct fetch_request {
     size_t max_bytes;            /* of the body, after which it is ERR_LIMIT */
     const struct fetch_tls *tls; /* NULL: as all zero */
     bool http2;                  /* from the first byte on; else HTTP/1.1 */
+    bool may_share;              /* HTTP/2 if the peer offers it in TLS: many over one connection */
     bool fresh;                  /* over a connection for this fetch alone */
     fetch_done_fn *done;
     void *arg;

@@ -1,16 +1,24 @@
 #!/usr/bin/python3
 """What following many services in Consul costs, and how soon a change reaches the workers.
 
-usage: test/bench/consul_scale.py [--services N] [--endpoints N] [--changes PER_SECOND] [--seconds S]
+usage: test/bench/consul_scale.py [--services N] [--endpoints N] [--rounds N] [--seconds S] [WAY ...]
 
-A fake Consul in this process holds the services; the gateway follows all of them. Measured: until all are
-known, memory, CPU of the control thread when quiet and under changes, and from a change in Consul to the first
-request that a worker sends by it.
+Ways to follow them, all by default:
+  shared   a real agent by HTTPS: a blocking query for each service, many over one connection (HTTP/2)
+  watched  a real agent by HTTP that allows a connection for each service
+  grouped  a real agent by HTTP with its own limits: a few queries for all services
+  fake     grouped, with a Consul that has next to no work of its own (test/support/fake_consul.py)
+
+Measured: until all are known, memory, CPU of the control thread, the process and Consul when quiet and under changes;
+and from the moment a change is acknowledged until every connection to the gateway, over all workers, is answered by it:
+for a check that changes (one endpoint goes, another comes) and for an address that changes.
 """
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,12 +27,19 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, f"{ROOT}/test/support")
 
-from fake_consul import FakeConsul  # noqa: E402
+from consul import Consul  # noqa: E402
 from gateway import DEFAULT_BINARY, Gateway  # noqa: E402
 from raw import wait_until  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
+CLIENTS = 8  # the kernel spreads them over two workers, the gateway evens that out
+PAUSE_S = 2.1  # a token of the pace is 2 s
+OPS_MAX = 64  # of a transaction in Consul
+
+
+def address_of(number):
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def cpu_s(pid, tid=None):
@@ -34,17 +49,93 @@ def cpu_s(pid, tid=None):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def share(pid, seconds):
-    """Percent of a CPU that the control thread, and the process, use meanwhile."""
-    control, whole = cpu_s(pid, pid), cpu_s(pid)
-    time.sleep(seconds)
-    return [100 * (cpu_s(pid, pid) - control) / seconds, 100 * (cpu_s(pid) - whole) / seconds]
+class Fake:
+    """The fake one, as a process of its own."""
+
+    def __init__(self, directory, options):
+        del directory
+        self.process = subprocess.Popen(
+            [sys.executable, f"{ROOT}/test/support/fake_consul.py", "--services", str(options.services), "--endpoints",
+             str(options.endpoints)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+        self.pid = self.process.pid
+        self.conf = {}
+
+    def change(self, *facts):
+        """facts: (service, ident, node, address, port, status, weight), applied together."""
+        print(json.dumps([{"put": [service, f"{address}:{port}"],
+                           "facts": {"ident": ident, "node": node, "status": status, "weights": [weight, 1],
+                                     "tags": ["prod"], "meta": {"version": "1"}}}
+                          for service, ident, node, address, port, status, weight in facts]),
+              file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "done\n"
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
 
 
-def service_config(address, names, **consul):
-    return {"workers": 2, "consul": {"address": address, "shrink_grace": "0s", **consul}, "ready_timeout": "100s",
-            "upstreams": {name: {"consul": name} for name in names},
-            "routes": [{"match": {"path": f"/{names[0]}"}, "upstream": names[0]}]}
+def make_certificates(directory):
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "agent.key", "-out",
+                    "agent.pem", "-days", "2", *name], cwd=directory, check=True, capture_output=True)
+    return {"ca_file": f"{directory}/agent.pem", "cert_file": f"{directory}/agent.pem",
+            "key_file": f"{directory}/agent.key"}
+
+
+class Real:
+    """A real agent that has all services in its catalog, on 1,000 nodes."""
+
+    def __init__(self, directory, options, tls=False, limit=None):
+        os.makedirs(directory)
+        https = make_certificates(directory) if tls else None
+        conf = {"limits": {"http_max_conns_per_client": limit}} if limit else {}
+        self.consul = Consul(directory, conf=conf, https=https).start()
+        self.address = self.consul.https or self.consul.address
+        self.pid = self.consul.process.pid
+        self.conf = {"tls": {"ca": https["ca_file"]}} if tls else {}
+        if limit:
+            self.conf["connections"] = limit
+        self._fill(options)
+
+    def _fill(self, options):
+        operations = [{"Node": {"Verb": "set", "Node": {"Node": f"n{n}", "Address": "127.0.0.1"}}} for n in range(1000)]
+        for s in range(options.services):
+            for e in range(options.endpoints):
+                number = s * options.endpoints + e
+                operations += self._operations(f"service-{s}", f"{s}-{e}", f"n{number % 1000}", address_of(number), 80,
+                                               "passing", 1)
+        for at in range(0, len(operations), OPS_MAX):
+            self.consul.ask("/v1/txn", "PUT", operations[at:at + OPS_MAX])
+
+    @staticmethod
+    def _operations(service, ident, node, address, port, status, weight):
+        return [{"Service": {"Verb": "set", "Node": node, "Service": {
+                    "ID": ident, "Service": service, "Address": address, "Port": port, "Tags": ["prod"],
+                    "Meta": {"version": "1"}, "Weights": {"Passing": weight, "Warning": 1}}}},
+                {"Check": {"Verb": "set", "Check": {
+                    "Node": node, "CheckID": f"service:{ident}", "Name": "ttl", "Status": status, "ServiceID": ident,
+                    "ServiceName": service}}}]
+
+    def change(self, *facts):
+        self.consul.ask("/v1/txn", "PUT", [operation for one in facts for operation in self._operations(*one)])
+
+    def stop(self):
+        self.consul.stop()
+
+
+WAYS = {
+    "shared": lambda directory, options: Real(directory, options, tls=True),
+    "watched": lambda directory, options: Real(directory, options, limit=options.services + 200),
+    "grouped": Real,
+    "fake": Fake,
+}
+
+
+def service_config(consul, names):
+    return {"workers": 2, "consul": {"address": consul.address, "shrink_grace": "0s", **consul.conf},
+            "ready_timeout": "100s", "upstreams": {name: {"consul": name} for name in names},
+            "routes": [{"match": {"path": "/looked-at"}, "upstream": "looked-at"}]}
 
 
 def start(directory, config):
@@ -53,36 +144,72 @@ def start(directory, config):
     return gateway
 
 
-def latencies(fake, gateway, service, rounds, pause_s):
-    """Milliseconds from a change to the first answer of the new endpoint; and the slowest request meanwhile."""
-    ups = [Upstream(lambda ex, n=n: ex.reply(body=str(n).encode())) for n in range(2)]
-    client = gateway.client()
-    times, slowest = [], 0
-    fake.put(service, ups[0].address, ident="only", node="one")
-    wait_until(lambda: client.ask("GET", f"/{service}").body == b"0", deadline_s=60)
-    for turn in range(rounds):
-        time.sleep(pause_s)
-        wanted = (turn + 1) % 2
-        began = time.monotonic()
-        fake.put(service, ups[wanted].address, ident="only", node="one")
-        while True:
-            asked = time.monotonic()
-            body = client.ask("GET", f"/{service}").body
-            now = time.monotonic()
-            slowest = max(slowest, now - asked)
-            if body == str(wanted).encode():
-                break
-            assert now - began < 60, "the change does not arrive"
-        times.append(1000 * (now - began))
-    client.close()
-    for up in ups:
-        up.stop()
-    return times, slowest * 1000
+class Scene:
+    """A gateway that follows them all, and clients that ask for one."""
 
+    def __init__(self, consul, gateway, options):
+        self.consul, self.gateway, self.options = consul, gateway, options
+        self.ups = [Upstream(lambda ex, n=n: ex.reply(body=str(n).encode())) for n in range(2)]
+        self.clients = []
 
-def say(name, times, slowest):
-    print(f"{name}: median {statistics.median(times):.1f} ms, worst of {len(times)} {max(times):.1f} ms; "
-          f"slowest request {slowest:.1f} ms")
+    def stop(self):
+        for up in self.ups:
+            up.stop()
+        self.gateway.stop()
+
+    def put(self, ident, up, status="passing"):
+        host, _, port = self.ups[up].address.rpartition(":")
+        return "looked-at", ident, f"n{ident}", host, int(port), status, 1
+
+    def move(self, turn):
+        """The one endpoint has another address."""
+        self.consul.change(self.put("1", turn % 2), self.put("2", 0, "critical"))
+
+    def flip(self, turn):
+        """Of two endpoints one fails and the other is well again."""
+        self.consul.change(self.put("1", 0, "critical" if turn % 2 else "passing"),
+                           self.put("2", 1, "passing" if turn % 2 else "critical"))
+
+    def seen(self, body, deadline_s=100):
+        """When the last connection was first answered by it, and the slowest request until then."""
+        slowest, deadline = 0, time.monotonic() + deadline_s
+        for client in self.clients:
+            while True:
+                asked = time.monotonic()
+                got = client.ask("GET", "/looked-at").body[:1]
+                slowest = max(slowest, time.monotonic() - asked)
+                if got == body:
+                    break
+                assert time.monotonic() < deadline, f"the change does not arrive, {got}"
+        return time.monotonic(), slowest
+
+    def latencies(self, name, change, pause_s=PAUSE_S):
+        change(0)
+        self.clients = [self.gateway.client() for _ in range(CLIENTS)]
+        self.seen(b"0")
+        times, slowest = [], 0
+        for turn in range(1, self.options.rounds + 1):
+            time.sleep(pause_s)
+            change(turn)
+            began = time.monotonic()
+            ended, slow = self.seen(str(turn % 2).encode())
+            times.append(1000 * (ended - began))
+            slowest = max(slowest, 1000 * slow)
+        for client in self.clients:
+            client.close()
+        p95 = statistics.quantiles(times, n=20, method="inclusive")[-1]
+        print(f"  {name}: p50 {statistics.median(times):.1f} ms, p95 {p95:.1f} ms, worst of {len(times)} {max(times):.1f} "
+              f"ms; slowest request meanwhile {slowest:.1f} ms", flush=True)
+
+    def cpu(self):
+        return [cpu_s(self.gateway.pid, self.gateway.pid), cpu_s(self.gateway.pid), cpu_s(self.consul.pid)]
+
+    def shares(self, name, seconds):
+        before = self.cpu()
+        time.sleep(seconds)
+        control, whole, consul = (100 * (b - a) / seconds for a, b in zip(before, self.cpu()))
+        print(f"  {name}: control thread {control:.1f} %, process {whole:.1f} %, Consul {consul:.1f} % of a CPU",
+              flush=True)
 
 
 def histogram(gateway, family):
@@ -94,94 +221,97 @@ def histogram(gateway, family):
     return counts
 
 
+HISTOGRAMS = {"handling of an answer, from its last byte to the workers' mail": "sluice_consul_handling_seconds",
+              "turns of the workers": "sluice_worker_turn_seconds"}
+
+
+def samples(gateway):
+    return {name: histogram(gateway, family) for name, family in HISTOGRAMS.items()}
+
+
 def say_between(name, before, after):
     """Bounds below which half of the new samples lie, 99 %, and all."""
     new = {bound: after[bound] - before.get(bound, 0) for bound in sorted(after)}
     total = new[float("inf")]
     if total == 0:
-        print(f"  {name}: none")
+        print(f"    {name}: none")
         return
     bounds = [next(b for b, n in new.items() if n >= share * total) for share in (0.5, 0.99, 1)]
-    print(f"  {name}: {total:.0f}; half below {bounds[0]:.1f} ms, 99 % below {bounds[1]:.1f} ms, all below {bounds[2]:.1f} ms")
+    print(f"    {name}: {total:.0f}; half below {bounds[0]:.1f} ms, 99 % below {bounds[1]:.1f} ms, "
+          f"all below {bounds[2]:.1f} ms", flush=True)
 
 
-def measure_watch(directory):
-    """Few services, each with a blocking query of its own."""
-    fake = FakeConsul()
-    gateway = start(directory, service_config(fake.address, ["web"]))
-    say("one service, watched", *latencies(fake, gateway, "web", 10, 2.5))
-    gateway.stop()
-    fake.stop()
+def say_samples(before, gateway):
+    after = samples(gateway)
+    for name in HISTOGRAMS:
+        say_between(name, before[name], after[name])
 
 
-def measure_many(directory, options):
-    fake = FakeConsul()
-    fake.record = False
-    names = [f"service-{i}" for i in range(options.services)]
-    for s, name in enumerate(names):
-        for e in range(options.endpoints if s else 1):
-            number = s * options.endpoints + e
-            fake.put(name, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:80", ident=f"{s}-{e}",
-                     node=f"n{number % 1000}", tags=["prod"], meta={"version": "1"}, weights=(1, 1), silent=True)
-        fake.services["dc1", name].index = fake.index
-    fake.put(names[0], "127.0.0.1:9", ident="only", node="one")
-    total = sum(len(s.entries) for s in fake.services.values())
+def measure(way, directory, options):
+    consul = WAYS[way](f"{directory}/consul", options)
+    names = [f"service-{i}" for i in range(options.services - 1)] + ["looked-at"]
     bare = start(f"{directory}/bare", {"workers": 2, "routes": [{"echo": True}]})
     bare_kib = bare.pss_kib()
     bare.stop()
-    began = time.monotonic()
-    gateway = start(f"{directory}/many", service_config(fake.address, names))
-    print(f"{options.services} services, {total} endpoints: all known after {time.monotonic() - began:.1f} s, "
-          f"{cpu_s(gateway.pid, gateway.pid):.1f} s CPU of the control thread; "
-          f"{(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more than without upstreams")
-    time.sleep(16)  # sweeps after the start
-    print("quiet: control thread %.1f %%, process %.1f %% of a CPU" % tuple(share(gateway.pid, options.seconds)))
-    page = gateway.admin.ask(path="/metrics")
-    print(f"the metrics page: status {page.status}, {len(page.body) / 1024 / 1024:.1f} MiB")
-    handling, turns = (histogram(gateway, f"sluice_{name}_seconds") for name in ("consul_handling", "worker_turn"))
-    say("one change at a time", *latencies(fake, gateway, names[0], 8, 2.5))
-    say_between("of it in the gateway, from an answer's last byte to the workers' mail", handling,
-                histogram(gateway, "sluice_consul_handling_seconds"))
-    say_between("turns of the workers meanwhile", turns, histogram(gateway, "sluice_worker_turn_seconds"))
-    handling, turns = (histogram(gateway, f"sluice_{name}_seconds") for name in ("consul_handling", "worker_turn"))
-    stop = threading.Event()
+    began, consul_began = time.monotonic(), cpu_s(consul.pid)
+    consul.change(("looked-at", "1", "n1", "127.0.0.1", 9, "passing", 1))
+    gateway = start(f"{directory}/gateway", service_config(consul, names))
+    modes = {labels["mode"] for _, labels, _ in gateway.metrics().find("sluice_consul_state")}
+    print(f"{way} (mode {', '.join(sorted(modes))}): {options.services} services, "
+          f"{options.services * options.endpoints} endpoints: ready after {time.monotonic() - began:.1f} s, "
+          f"{cpu_s(gateway.pid, gateway.pid):.1f} s CPU of the control thread, {cpu_s(consul.pid) - consul_began:.1f} s of "
+          f"Consul; {(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more than without upstreams", flush=True)
+    scene = Scene(consul, gateway, options)
+    time.sleep(16)  # sweeps after the start, and the spread of the first questions
+    scene.shares("quiet", options.seconds)
+    before = samples(gateway)
+    scene.latencies("a check changes", scene.flip)
+    if way != "grouped":  # what no check tells is swept, at most every 15 s
+        scene.latencies("an address changes", scene.move)
+    say_samples(before, gateway)
+    churn(scene, names, options)
+    print(f"  at the end: {(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more; turns of a worker longer than 10 ms: "
+          f"{gateway.metric('sluice_worker_slow_turns_total'):.0f}", flush=True)
+    scene.stop()
+    consul.stop()
 
-    def churn():
+
+def churn(scene, names, options):
+    """Changes of all others, and one among them."""
+    stop = threading.Event()
+    before, taken = samples(scene.gateway), len(scene.gateway.log("members changed"))
+
+    def change():
         turn = 0
         while not stop.wait(1 / options.changes):
             turn += 1
-            s = 1 + turn * 7919 % (options.services - 1)
+            s = turn * 7919 % (options.services - 1)
             number = s * options.endpoints
-            fake.put(names[s], f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:80", ident=f"{s}-0",
-                     node=f"n{number % 1000}", tags=["prod"], meta={"version": "1"}, weights=(1 + turn % 100, 1))
+            scene.consul.change((names[s], f"{s}-0", f"n{number % 1000}", address_of(number), 80,
+                                 "warning" if turn // options.services % 2 else "passing", 1 + turn % 100))
 
-    thread = threading.Thread(target=churn)
+    thread = threading.Thread(target=change)
     thread.start()
-    before = len(gateway.log("members changed"))
-    print("%g changes a second: control thread %.1f %%, process %.1f %% of a CPU" % (
-        options.changes, *share(gateway.pid, options.seconds)))
-    print(f"  {len(gateway.log('members changed')) - before} updates taken over meanwhile")
-    say("  one change among them", *latencies(fake, gateway, names[0], 10, 0.5))
+    scene.shares(f"{options.changes:g} changes a second", options.seconds)
+    taken = len(scene.gateway.log("members changed")) - taken
+    print(f"    {taken} updates taken over meanwhile", flush=True)
     stop.set()
     thread.join()
-    say_between("in the gateway", handling, histogram(gateway, "sluice_consul_handling_seconds"))
-    say_between("turns of the workers", turns, histogram(gateway, "sluice_worker_turn_seconds"))
-    print(f"  turns longer than 10 ms: {gateway.metric('sluice_worker_slow_turns_total'):.0f}")
-    print(f"at the end: {(gateway.pss_kib() - bare_kib) / 1024:.0f} MiB more")
-    gateway.stop()
-    fake.stop()
+    say_samples(before, scene.gateway)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", choices=[[], *WAYS], metavar="WAY")
     parser.add_argument("--services", type=int, default=5000)
     parser.add_argument("--endpoints", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--changes", type=float, default=100)
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        measure_watch(f"{directory}/watch")
-        measure_many(directory, options)
+    for way in options.ways or WAYS:
+        with tempfile.TemporaryDirectory() as directory:
+            measure(way, directory, options)
 
 
 if __name__ == "__main__":

@@ -30,19 +30,22 @@ class Consul:
     """One agent: a server of its own (dev=True, in memory), or with a data directory and more configuration.
 
     conf: merged into its configuration, such as {"server": True, "bootstrap_expect": 3, "retry_join": [...]}.
+    https: the files ca_file, cert_file and key_file, and what else belongs to them; `https` is then its address,
+    beside plain HTTP at `address`.
     """
 
-    def __init__(self, directory, dev=True, conf=None, token=None, name="n1"):
+    def __init__(self, directory, dev=True, conf=None, token=None, name="n1", https=None):
         self.dir = str(directory)
         self.name = name
         self.token = token
         os.makedirs(self.dir, exist_ok=True)
-        http, serf_lan, serf_wan, server = free_ports(4)
-        self.ports = {"http": http, "https": -1, "dns": -1, "grpc": -1, "serf_lan": serf_lan, "serf_wan": serf_wan,
+        http, serf_lan, serf_wan, server, tls = free_ports(5)
+        self.https = f"https://127.0.0.1:{tls}" if https else None
+        self.ports = {"http": http, "https": tls if https else -1, "dns": -1, "grpc": -1, "serf_lan": serf_lan, "serf_wan": serf_wan,
                       "server": server}
         self.conf = {"node_name": name, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "ports": self.ports,
                      "log_level": "warn", "disable_update_check": True, "leave_on_terminate": False,
-                     "skip_leave_on_interrupt": True, "performance": {"raft_multiplier": 1}, **(conf or {})}
+                     "skip_leave_on_interrupt": True, "performance": {"raft_multiplier": 1}, **(https or {}), **(conf or {})}
         if not dev:
             self.conf.setdefault("data_dir", f"{self.dir}/data")
         self.dev = dev

@@ -6,8 +6,10 @@ too, and has a knob for each way to fail. Start it as a program for load: fake_c
 
 import argparse
 import asyncio
+import itertools
 import json
 import socket
+import sys
 import threading
 import time
 import urllib.parse
@@ -20,6 +22,7 @@ class Service:
         self.entries = {}  # id: the JSON object of one node
         self.index = 0
         self.body = None  # of the answer, made when asked for
+        self.checks = None  # its checks, as a piece of the answer that has all
         self.waiters = set()
 
 
@@ -119,7 +122,7 @@ class FakeConsul:
         with self.lock:
             for service in self.services.values():
                 service.entries.clear()
-                service.body = None
+                service.body = service.checks = None
             self.lower_index(index)
 
     def asked(self, path):
@@ -133,7 +136,7 @@ class FakeConsul:
     def _changed(self, service, names=False, ident=None):
         self.index += 1
         service.index = self.checks_index = self.index
-        service.body = None
+        service.body = service.checks = None
         for entry in [service.entries[ident]] if ident in service.entries else service.entries.values():
             for check in entry.get("Checks", ())[1:] if isinstance(entry, dict) else ():
                 check["ModifyIndex"] = self.index
@@ -312,17 +315,33 @@ class FakeConsul:
         return {"X-Consul-Index": str(max(index, 1)), "X-Consul-Knownleader": "true", "X-Consul-Lastcontact": "0"}
 
     def _all_checks(self, dc):
+        """Only what has changed is encoded anew: beyond that it is one copy, however many there are."""
         with self.lock:
-            checks = []
-            nodes = set()
+            nodes, pieces = {}, []
             for (datacenter, _), service in self.services.items():
-                if datacenter != dc:
+                if datacenter != dc or not service.entries:
                     continue
-                for entry in service.entries.values():
-                    node = entry["Node"]["Node"]
-                    checks += [c for c in entry["Checks"] if c["ServiceName"] or node not in nodes]
-                    nodes.add(node)
-            return json.dumps(checks).encode()
+                if service.checks is None:
+                    service.checks = self._checks_of(service)
+                nodes.update(service.checks[0])
+                pieces += service.checks[1]
+            return b"[" + b",".join([*nodes.values(), *pieces]) + b"]"
+
+    @staticmethod
+    def _checks_of(service):
+        """({node: its own check}, [those of the service]), encoded."""
+        checks = [c for entry in service.entries.values() for c in entry["Checks"]]
+        own = [json.dumps(c).encode() for c in checks if c["ServiceName"]]
+        return {c["Node"]: json.dumps(c).encode() for c in checks if not c["ServiceName"]}, own
+
+
+def obey(fake):
+    """Do what lines of JSON on the standard input say ({"put": [...], "facts": {...}} for each), and say so."""
+    for line in sys.stdin:
+        with fake.lock:
+            for change in json.loads(line):
+                fake.put(*change["put"], **change["facts"])
+        print("done", flush=True)
 
 
 def main():
@@ -330,7 +349,8 @@ def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--services", type=int, default=5000)
     parser.add_argument("--endpoints", type=int, default=10, help="of each service")
-    parser.add_argument("--changes", type=float, default=0, help="a second: one endpoint's weight each")
+    parser.add_argument("--changes", type=float, default=0, help="a second: one endpoint's weight each; "
+                        "0: only those that lines on the standard input tell")
     options = parser.parse_args()
     fake = FakeConsul(options.port)
     fake.record = False
@@ -342,13 +362,11 @@ def main():
                      silent=True)
         fake.services["dc1", f"service-{s}"].index = fake.index
     print(fake.address, flush=True)
-    turn = 0
-    while True:
-        if not options.changes:
-            time.sleep(1)
-            continue
+    if not options.changes:
+        obey(fake)
+        return
+    for turn in itertools.count(1):
         time.sleep(1 / options.changes)
-        turn += 1
         number = turn * 7919 % (options.services * options.endpoints)
         s, e = divmod(number, options.endpoints)
         fake.put(f"service-{s}", f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:8080", ident=f"{s}-{e}",

@@ -19,7 +19,7 @@ struct slab {
     void *head;                  /* owned: free objects, a list through their first word */
     struct slab_region *regions; /* owned */
     char *fresh, *fresh_end;     /* not yet carved part of the newest region */
-    size_t object_bytes;         /* rounded up to 16 */
+    size_t object_bytes;         /* rounded up to 8 */
     size_t region_bytes;
     size_t used, carved, max; /* objects */
 };

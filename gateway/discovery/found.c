@@ -220,7 +220,7 @@ const char *found_check_address(struct sluice_span text)
     uint16_t port;
 
     if (parse_literal(text, &addr))
-        return addr.path || addr.port != 0 ? NULL : "port 0 cannot be connected to";
+        return addr_unix_path(&addr) || addr.port != 0 ? NULL : "port 0 cannot be connected to";
     return found_split_name(text, &host, &port) ? NULL : "that is no address";
 }
 

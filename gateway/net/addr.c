@@ -77,6 +77,11 @@ enum err addr_range_parse(struct sluice_span text, struct addr_range *range)
     return OK;
 }
 
+const char *addr_unix_path(const struct addr *addr)
+{
+    return addr->family == AF_UNIX ? addr->path : NULL;
+}
+
 /* An IPv4 address that came in through an IPv6 socket counts as what it is. */
 static const uint8_t *plain_ip(const struct addr *addr, uint16_t *family)
 {

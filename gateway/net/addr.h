@@ -14,11 +14,13 @@ struct sockaddr;
 
 /* An address of one of three families; copyable. */
 struct addr {
-    uint16_t family;  /* AF_INET, AF_INET6 or AF_UNIX; 0: none */
-    uint16_t port;    /* host order */
-    uint32_t scope;   /* IPv6 */
-    uint8_t ip[16];   /* IPv4: the first four */
-    const char *path; /* AF_UNIX; borrowed, from who parsed it */
+    uint16_t family; /* AF_INET, AF_INET6 or AF_UNIX; 0: none */
+    uint16_t port;   /* host order */
+    uint32_t scope;  /* IPv6 */
+    union {
+        uint8_t ip[16];   /* IPv4: the first four */
+        const char *path; /* AF_UNIX; borrowed, from who parsed it; NULL: it has no name */
+    };
 };
 
 /* A network: all addresses that share the first bits. */
@@ -41,6 +43,9 @@ bool addr_range_has(const struct addr_range *range, const struct addr *addr);
 
 /* With port as addr_parse() reads it; returns the length, at most room - 1; NUL-terminated. */
 size_t addr_format(const struct addr *addr, char *out, size_t room);
+
+/* Of an AF_UNIX address, else NULL. */
+const char *addr_unix_path(const struct addr *addr);
 
 /* The IP address alone; "unix" for a unix socket. */
 size_t addr_format_ip(const struct addr *addr, char *out, size_t room);

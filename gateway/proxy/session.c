@@ -40,8 +40,10 @@ struct session {
     struct addr peer;
     struct proxied *proxied; /* owned; NULL: no PROXY header is read */
     uint64_t id;
-    uint64_t since_us;   /* in this state */
-    struct h1_scan scan; /* of the head being read */
+    union {
+        uint64_t idle_since_us; /* SESSION_IDLE */
+        struct h1_scan scan;    /* SESSION_HEAD: of the head being read */
+    };
     union {
         uint32_t requests;
         uint32_t lingered_bytes; /* in SESSION_LINGER, when no other request comes */
@@ -97,7 +99,12 @@ static void set_alarm(struct session *session, uint64_t ms)
 static void enter(struct session *session, enum session_state state)
 {
     session->state = (uint8_t)state;
-    session->since_us = loop_now_us(session->conn.loop);
+}
+
+static void enter_idle(struct session *session)
+{
+    enter(session, SESSION_IDLE);
+    session->idle_since_us = loop_now_us(session->conn.loop);
 }
 
 /* -- life ------------------------------------------------------------- */
@@ -110,7 +117,7 @@ size_t session_bytes(void)
 /* Nothing was asked for yet. */
 static void begin_idle(struct session *session)
 {
-    enter(session, SESSION_IDLE);
+    enter_idle(session);
     conn_set_alarm(&session->conn, conf_of(session)->timeout.head_ms);
 }
 
@@ -196,7 +203,8 @@ void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
         exchange_on_client_gone(session->exchange, REASON_DRAINING);
         exchange_leave(session->exchange);
     }
-    if (quiet_us == 0 || (session->state == SESSION_IDLE && now_us - session->since_us >= quiet_us))
+    if (quiet_us == 0 ||
+        (session->state == SESSION_IDLE && now_us - session->idle_since_us >= quiet_us))
         conn_close(&session->conn);
 }
 
@@ -316,6 +324,8 @@ static bool take_head(struct session *session, struct sluice_span bytes)
     request.fields.line = worker->request_lines;
     request.fields.cap = WORKER_LINES;
     request.fields.arena = NULL;
+    if (session->state == SESSION_IDLE)
+        session->scan = (struct h1_scan){0};
     switch (h1_parse_request(&session->scan, bytes, &limits, &request, &used)) {
     case H1_AGAIN:
         if (session->state == SESSION_IDLE) {
@@ -329,7 +339,6 @@ static bool take_head(struct session *session, struct sluice_span bytes)
     case H1_DONE:
         break;
     }
-    session->scan = (struct h1_scan){0};
     begin_exchange(session, &request, span_make(bytes.ptr, used));
     if (!session->exchange)
         return false;
@@ -718,7 +727,7 @@ static void leg_end(struct leg *leg, enum leg_end how)
     } else if (session->last || !down->whole) {
         close_gently(session);
     } else {
-        enter(session, SESSION_IDLE);
+        enter_idle(session);
         conn_set_alarm(conn, conf_of(session)->timeout.idle_ms);
         conn_release(conn, CONN_HOLD_PEER);
         conn_release(conn, CONN_HOLD_TURN);

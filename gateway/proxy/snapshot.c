@@ -14,7 +14,7 @@
 /* Port 0 is another one each time; unix sockets have none. */
 static bool may_collide(const struct addr *addr)
 {
-    return addr->path || addr->port != 0;
+    return addr_unix_path(addr) || addr->port != 0;
 }
 
 static void add_listeners(struct snapshot *snapshot, const struct snapshot_conf *conf,

@@ -696,7 +696,7 @@ static enum err open_admin(struct control *control, const struct admin_conf *con
                   F_STR("cause", strerror(errno)));
         return ERR_SYSTEM;
     }
-    if (addr.path)
+    if (addr_unix_path(&addr))
         control->admin_path = alloc_text(addr.path, strlen(addr.path));
     addr_format(&addr, text, sizeof(text));
     control->admin = admin_new(control->loop, fd, &control->host);

@@ -78,9 +78,10 @@ static struct place *place_new(const struct listener_conf *conf)
     list_init(&place->link);
     place->name = alloc_text(conf->name.ptr, conf->name.len);
     place->wanted = conf->addr;
-    if (conf->addr.path)
+    if (addr_unix_path(&conf->addr)) {
         place->path = alloc_text(conf->addr.path, strlen(conf->addr.path));
-    place->wanted.path = place->path;
+        place->wanted.path = place->path;
+    }
     place->kept_fd = -1;
     return place;
 }

@@ -62,7 +62,7 @@ static struct sluice_span name_of(const struct found_endpoint *facts, const stru
 {
     if (facts->host.len > 0)
         return facts->host;
-    return addr->path ? SPAN("") : upstream_host_alone(facts->address);
+    return addr_unix_path(addr) ? SPAN("") : upstream_host_alone(facts->address);
 }
 
 /* "UPSTREAM ADDRESS" */

@@ -21,7 +21,7 @@ struct addr probe_address(const struct probe_order *order)
 {
     struct addr addr = order->member->addr;
 
-    if (order->conf->health.port != 0 && !addr.path)
+    if (order->conf->health.port != 0 && !addr_unix_path(&addr))
         addr.port = (uint16_t)order->conf->health.port;
     return addr;
 }

@@ -61,7 +61,7 @@ static struct sluice_span host_of(const struct probe_order *order)
         return order->conf->health.host;
     if (is_fixed(order->conf->host))
         return order->conf->host;
-    return order->member->addr.path ? SPAN("localhost") : order->member->text;
+    return addr_unix_path(&order->member->addr) ? SPAN("localhost") : order->member->text;
 }
 
 /* With TLS, the URL names who must be there, and the connection goes to the address. */
@@ -73,7 +73,7 @@ static void aim(struct question *question, const struct probe_order *order, stru
     bool is_v6 = span_find(peer, ':') < peer.len;
     struct text url;
 
-    if (addr.path) {
+    if (addr_unix_path(&addr)) {
         question->request.unix_path = addr.path;
     } else {
         addr_format(&addr, question->to, sizeof(question->to));
@@ -85,7 +85,7 @@ static void aim(struct question *question, const struct probe_order *order, stru
         text_format(&url, "https://%s%.*s%s:%u", is_v6 ? "[" : "", (int)peer.len, peer.ptr,
                     is_v6 ? "]" : "", (unsigned)addr.port);
     } else {
-        text_format(&url, "http://%s", addr.path ? "localhost" : question->to);
+        text_format(&url, "http://%s", addr_unix_path(&addr) ? "localhost" : question->to);
     }
     text_add(&url, path);
     question->request.url = question->url;

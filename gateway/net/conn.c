@@ -724,6 +724,17 @@ int conn_fd(const struct conn *conn)
     return event_get_fd(&conn->event);
 }
 
+void conn_local_address(const struct conn *conn, struct addr *addr)
+{
+    struct sockaddr_storage storage;
+    struct sockaddr *sockaddr = (struct sockaddr *)&storage;
+    socklen_t len = sizeof(storage);
+
+    *addr = (struct addr){.family = 0};
+    if (getsockname(conn_fd(conn), sockaddr, &len) == 0)
+        addr_from_sockaddr(sockaddr, addr);
+}
+
 bool conn_is_open(const struct conn *conn)
 {
     return (conn->state & OPEN) != 0;

@@ -205,6 +205,9 @@ void conn_set_alarm(struct conn *conn, uint64_t ms);
 /* -- questions ---------------------------------------------------------- */
 
 int conn_fd(const struct conn *conn);
+
+/* Of our own side; family 0 when it has none. One system call. */
+void conn_local_address(const struct conn *conn, struct addr *addr);
 bool conn_is_open(const struct conn *conn);
 
 #endif /* NET_CONN_H */

@@ -16,13 +16,17 @@
 #include "base/text.h"
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "net/conn.h"
+#include "net/preface.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     HEAD_BYTES = 64 * 1024, /* of an answer's head and trailers */
@@ -50,6 +54,8 @@ struct fetch {
     struct fetcher *fetcher;
     CURL *easy;
     struct curl_slist *fields, *connect_to;
+    struct dialled *dialled; /* what is said first is being said; NULL: it is over, or nothing */
+    int fd;                  /* of that, for libcurl to take; -1: none */
     struct alarm deadline;
     fetch_done_fn *done;
     void *arg; /* the caller's */
@@ -61,6 +67,13 @@ struct fetch {
     struct fetch_answer answer;
     char over[64]; /* which limit it went over */
     char why[CURL_ERROR_SIZE];
+};
+
+/* A connection of ours on which something is said before libcurl has it. */
+struct dialled {
+    struct conn conn;
+    struct fetch *fetch;     /* borrowed; NULL: forgotten */
+    struct preface *preface; /* owned */
 };
 
 /* A socket that libcurl waits for. */
@@ -98,6 +111,20 @@ static enum err err_of(CURLcode code)
     }
 }
 
+static void forget_dialled(struct fetch *fetch)
+{
+    struct dialled *dialled = fetch->dialled;
+
+    fetch->dialled = NULL;
+    if (dialled) {
+        dialled->fetch = NULL;
+        conn_close(&dialled->conn);
+    }
+    if (fetch->fd >= 0)
+        close(fetch->fd);
+    fetch->fd = -1;
+}
+
 /* Take it out of libcurl's hands; done will hear err. */
 static void end(struct fetch *fetch, enum err err, const char *why)
 {
@@ -105,6 +132,7 @@ static void end(struct fetch *fetch, enum err err, const char *why)
 
     alarm_disarm(&fetch->deadline);
     curl_multi_remove_handle(fetcher->multi, fetch->easy);
+    forget_dialled(fetch);
     fetch->answer.err = err;
     fetch->answer.why = fetch->why;
     if (err && !fetch->why[0])
@@ -119,6 +147,7 @@ static void release(struct fetch *fetch)
     alarm_disarm(&fetch->deadline);
     list_remove(&fetch->link);
     curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+    forget_dialled(fetch);
     curl_easy_cleanup(fetch->easy);
     curl_slist_free_all(fetch->fields);
     curl_slist_free_all(fetch->connect_to);
@@ -448,6 +477,128 @@ static void set_callbacks(struct fetch *fetch)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
 }
 
+/* -- what is said first ---------------------------------------------------- */
+
+static struct dialled *dialled_of(struct conn *conn)
+{
+    return (struct dialled *)(void *)conn;
+}
+
+static void begin(struct fetch *fetch)
+{
+    if (curl_multi_add_handle(fetch->fetcher->multi, fetch->easy) != CURLM_OK)
+        end(fetch, ERR_MEMORY, "libcurl does not take the request");
+}
+
+/* It is said: the descriptor is libcurl's from here. */
+static void on_said(struct conn *conn)
+{
+    struct fetch *fetch = dialled_of(conn)->fetch;
+
+    if (!fetch || fetch->fd >= 0)
+        return;
+    fetch->fd = fcntl(conn_fd(conn), F_DUPFD_CLOEXEC, 0);
+    fetch->dialled = NULL;
+    dialled_of(conn)->fetch = NULL;
+    conn_close(conn);
+    if (fetch->fd < 0) {
+        end(fetch, ERR_LIMIT, "no descriptor is left");
+    } else {
+        begin(fetch);
+    }
+}
+
+static void fail_dialled(struct conn *conn, enum err err)
+{
+    struct fetch *fetch = dialled_of(conn)->fetch;
+
+    if (!fetch)
+        return;
+    forget_dialled(fetch);
+    end(fetch, err, err_text(err));
+}
+
+static void on_dial_failed(struct conn *conn, enum err err)
+{
+    fail_dialled(conn, err);
+}
+
+static void on_dial_alarm(struct conn *conn)
+{
+    fail_dialled(conn, ERR_TIMEOUT);
+}
+
+static void on_nothing(struct conn *conn)
+{
+    (void)conn;
+}
+
+static void on_dial_closed(struct conn *conn)
+{
+    struct dialled *dialled = dialled_of(conn);
+
+    preface_free(&dialled->preface);
+    alloc_free(dialled);
+}
+
+static const struct conn_ops dialled_ops = {
+    .on_readable = on_nothing,
+    .on_hangup = on_dial_failed,
+    .on_drained = on_said,
+    .on_progress = on_nothing,
+    .on_failed = on_dial_failed,
+    .on_alarm = on_dial_alarm,
+    .on_closed = on_dial_closed,
+};
+
+static curl_socket_t on_open_socket(void *fetch_, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+    struct fetch *fetch = fetch_;
+    int fd = fetch->fd;
+
+    (void)purpose;
+    (void)addr;
+    fetch->fd = -1; /* libcurl's */
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int on_socket_options(void *fetch, curl_socket_t socket, curlsocktype purpose)
+{
+    (void)fetch;
+    (void)socket;
+    (void)purpose;
+    return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+static void speak_first(struct fetch *fetch, const struct fetch_request *request)
+{
+    struct dialled *dialled = alloc_new(sizeof(*dialled));
+    bool connected;
+    enum err err;
+
+    curl_easy_setopt(fetch->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(fetch->easy, CURLOPT_OPENSOCKETDATA, fetch);
+    curl_easy_setopt(fetch->easy, CURLOPT_SOCKOPTFUNCTION, on_socket_options);
+    dialled->fetch = fetch;
+    dialled->preface = preface_new(request->first);
+    err = dialled->preface ? OK : ERR_MEMORY;
+    if (err == OK) {
+        err = conn_dial(&dialled->conn, fetch->fetcher->loop, request->first_to, &dialled_ops,
+                        &connected);
+    }
+    if (err) {
+        preface_free(&dialled->preface);
+        alloc_free(dialled);
+        end(fetch, err, err_text(err));
+        return;
+    }
+    fetch->dialled = dialled;
+    preface_say(&dialled->conn, dialled->preface);
+    conn_set_alarm(&dialled->conn, request->connect_ms);
+}
+
+/* -- starting ---------------------------------------------------------------- */
+
 static void keep_wanted(struct fetch *fetch, const struct fetch_request *request)
 {
     fetch->n_wanted = request->n_wanted < FETCH_WANTED ? request->n_wanted : FETCH_WANTED;
@@ -462,6 +613,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
 
     CHECK(request->connect_ms > 0 && request->total_ms > 0 && request->done);
     fetch->fetcher = fetcher;
+    fetch->fd = -1;
     fetch->done = request->done;
     fetch->arg = request->arg;
     fetch->easy = curl_easy_init();
@@ -484,8 +636,11 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
         return fetch;
     }
     alarm_arm(fetcher->loop, &fetch->deadline, request->total_ms);
-    if (curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
-        end(fetch, ERR_MEMORY, "libcurl does not take the request");
+    if (request->first.len > 0) {
+        speak_first(fetch, request);
+    } else {
+        begin(fetch);
+    }
     return fetch;
 }
 

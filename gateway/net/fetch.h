@@ -13,6 +13,7 @@
 
 #include "base/span.h"
 
+struct addr;
 struct fetch;
 struct fetcher;
 struct loop;
@@ -67,7 +68,13 @@ struct fetch_request {
     const struct fetch_tls *tls; /* NULL: as all zero */
     bool http2;                  /* from the first byte on; else HTTP/1.1 */
     bool may_share;              /* HTTP/2 if the peer offers it in TLS: many over one connection */
-    bool fresh;                  /* over a connection for this fetch alone */
+    /*
+     * Said first, before TLS, on a connection to first_to that is made for this fetch: url and
+     * connect_to name the same place. Empty: nothing; first_to NULL then.
+     */
+    struct sluice_span first;
+    const struct addr *first_to;
+    bool fresh; /* over a connection for this fetch alone */
     fetch_done_fn *done;
     void *arg;
 };

@@ -94,6 +94,9 @@ void tls_give_up(struct conn *conn);
 CHECKED enum err tls_client_cert(const struct conn *conn, struct arena *arena,
                                  struct sluice_span *value);
 
+/* Has the client shown a certificate, and a good one? */
+bool tls_has_client_cert(const struct conn *conn);
+
 /* Of the same certificate: its subject as RFC 2253 writes it; SHA-256 over it, in hex. */
 CHECKED enum err tls_client_subject(const struct conn *conn, struct arena *arena,
                                     struct sluice_span *value);

@@ -482,6 +482,11 @@ static X509 *verified_cert(const struct conn *conn)
     return cert && SSL_get_verify_result(tls->ssl) == X509_V_OK ? cert : NULL;
 }
 
+bool tls_has_client_cert(const struct conn *conn)
+{
+    return verified_cert(conn) != NULL;
+}
+
 enum err tls_client_subject(const struct conn *conn, struct arena *arena, struct sluice_span *value)
 {
     X509 *cert = verified_cert(conn);

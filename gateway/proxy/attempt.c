@@ -2,6 +2,7 @@
 
 #include "http/rules.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/proxying.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
 #include "upstream/outlier.h"
@@ -165,6 +166,11 @@ static bool may_dial_on(struct attempt *attempt, struct upstream *upstream, enum
 
 enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum reason *reason)
 {
+    const struct upstream_conf *conf =
+        attempt->ex->view->snapshot->upstreams[attempt->ex->target->index].conf;
+
+    if (conf->proxying.version != PROXYING_NONE)
+        attempt->lease.preface = proxying_header(attempt->ex, &conf->proxying);
     for (;;) {
         enum err err = upstream_lease(upstream, &attempt->lease);
 

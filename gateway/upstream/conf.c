@@ -287,6 +287,15 @@ static const struct field upstream_fields[] = {
      .offset = offsetof(struct upstream_conf, tls),
      .help = "Speak TLS to the endpoints; \"true\" for all defaults. Plain when not given.",
      .example = "{ ca: tls/internal-ca.pem, sni: orders.internal }"},
+    {.name = "proxy_protocol",
+     .shape = &proxying_shape,
+     .offset = offsetof(struct upstream_conf, proxying),
+     .help =
+         "Begin connections with a PROXY header, before TLS, that says whose they are; the "
+         "version alone for all defaults. Such a connection serves no other client's "
+         "connection. The gateway's own requests say LOCAL, and so do health checks, unless they "
+         "have a port of their own.",
+     .example = "v2"},
     {.name = "health",
      .shape = &health_shape,
      .offset = offsetof(struct upstream_conf, health),

@@ -14,6 +14,7 @@
 #include "upstream/conf_health.h"
 #include "upstream/conf_levels.h"
 #include "upstream/conf_outlier.h"
+#include "upstream/conf_proxying.h"
 
 struct balance;
 
@@ -84,6 +85,7 @@ struct upstream_conf {
     struct budget_rule retry_budget;
     struct upstream_hedge hedge;
     struct tls_client_conf tls;
+    struct proxying_conf proxying;
     struct health_conf health;
     struct outlier_conf outlier;
     const struct tree *plugins; /* as written; NULL: none */

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/rng.h"
+#include "net/preface.h"
 #include "upstream/balance.h"
 #include "upstream/pool.h"
 #include "upstream/requests.h"
@@ -304,6 +305,7 @@ static void on_closed(struct conn *conn)
 {
     struct pooled *pooled = pooled_of(conn);
 
+    preface_free(&pooled->preface);
     slab_give(pooled->slab, pooled);
 }
 
@@ -391,7 +393,38 @@ static enum err dial_error(enum err err)
     return err == ERR_MISSING || err == ERR_AGAIN ? ERR_UNREACHABLE : err;
 }
 
-static enum err dial(struct endpoint *endpoint, struct lease *lease)
+/* TLS under a dialled connection, and what is said before it; then it stands later. */
+static enum err secure(struct endpoint *endpoint, struct pooled *pooled, struct sluice_span preface,
+                       bool *connected)
+{
+    const struct upstream *upstream = endpoint->upstream;
+    enum err err = OK;
+
+    if (upstream->tls) {
+        err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
+        *connected = false;
+    }
+    if (err || preface.len == 0)
+        return err;
+    pooled->preface = preface_new(preface);
+    if (!pooled->preface)
+        return ERR_MEMORY;
+    preface_say(&pooled->conn, pooled->preface);
+    *connected = false;
+    return OK;
+}
+
+/* What a connection must begin with to serve this lease. */
+static struct sluice_span preface_for(const struct endpoint *endpoint, const struct lease *lease)
+{
+    enum proxying_version version = (enum proxying_version)endpoint->upstream->proxying;
+
+    if (version == PROXYING_NONE)
+        return SPAN("");
+    return lease->preface.len > 0 ? lease->preface : proxying_local(version);
+}
+
+static enum err dial(struct endpoint *endpoint, struct lease *lease, struct sluice_span preface)
 {
     struct upstream *upstream = endpoint->upstream;
     bool capped = upstream->limits.max != 0;
@@ -414,6 +447,7 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         pooled->jitter = (uint8_t)rng_next(upstream->rng);
         pooled->era = endpoint->era;
         pooled->capped = capped;
+        pooled->preface = NULL;
         err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
                                    lease->ops, &connected));
     }
@@ -424,13 +458,10 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
         return err;
     }
     counter_add(&endpoint->counters->connects, 1);
-    if (upstream->tls) {
-        err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
-        if (err) {
-            end_conn(pooled);
-            return err;
-        }
-        connected = false; /* not before hands are shaken */
+    err = secure(endpoint, pooled, preface, &connected);
+    if (err) {
+        end_conn(pooled);
+        return err;
     }
     lease->reused = false;
     lease->connecting = !connected;
@@ -438,11 +469,24 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
     return OK;
 }
 
+/* The freshest that began so; as a rule they all did. */
+static struct pooled *find_idle(const struct endpoint *endpoint, struct sluice_span preface)
+{
+    list_each (node, &endpoint->idle) {
+        struct pooled *pooled = list_entry(node, struct pooled, link);
+
+        if (preface_is(pooled->preface, preface))
+            return pooled;
+    }
+    return NULL;
+}
+
 enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh)
 {
-    while (!fresh && !list_is_empty(&endpoint->idle)) {
-        struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
+    struct sluice_span preface = preface_for(endpoint, lease);
+    struct pooled *pooled = fresh ? NULL : find_idle(endpoint, preface);
 
+    for (; pooled; pooled = find_idle(endpoint, preface)) {
         leave_idle(pooled);
         if (conn_is_spoilt(&pooled->conn)) {
             end_conn(pooled);
@@ -453,7 +497,7 @@ enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fre
         hold(endpoint, pooled, lease);
         return OK;
     }
-    return dial(endpoint, lease);
+    return dial(endpoint, lease, preface);
 }
 
 static inline struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)

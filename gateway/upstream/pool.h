@@ -9,6 +9,7 @@
 
 struct endpoint;
 struct lease;
+struct preface;
 struct upstream;
 
 /* One upstream connection, idle or leased. */
@@ -18,6 +19,7 @@ struct pooled {
     struct endpoint *endpoint; /* borrowed; NULL once closed */
     struct lease *lease;       /* borrowed; NULL while idle */
     struct slab *slab;         /* borrowed: where we came from */
+    struct preface *preface;   /* owned: what it began with; NULL: nothing */
     uint64_t born_us;          /* when it was dialled */
     uint32_t requests;         /* served so far */
     uint8_t jitter;            /* how much earlier than others it ends */

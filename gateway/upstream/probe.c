@@ -46,3 +46,10 @@ bool probe_is_running(const struct probe *probe)
 {
     return probe->fetch || probe->tcp;
 }
+
+struct sluice_span probe_preface(const struct probe_order *order)
+{
+    if (order->conf->health.port != 0) /* somebody else listens there */
+        return SPAN("");
+    return proxying_local((enum proxying_version)order->conf->proxying.version);
+}

@@ -56,6 +56,9 @@ bool probe_is_running(const struct probe *probe);
 /* Where to ask: the member's address, with the port of the checks if they have one. */
 struct addr probe_address(const struct probe_order *order);
 
+/* What is to be said first there, before TLS; empty: nothing. */
+struct sluice_span probe_preface(const struct probe_order *order);
+
 /* -- the kinds ---------------------------------------------------------------- */
 
 void probe_fetch_start(struct probe *probe, const struct probe_order *order);

@@ -247,6 +247,7 @@ void probe_fetch_start(struct probe *probe, const struct probe_order *order)
 {
     const struct health_conf *conf = &order->conf->health;
     const struct health_field *field = conf->fields.first;
+    struct addr addr = probe_address(order);
     struct question question = {.request = {.connect_ms = conf->timeout_ms,
                                             .total_ms = conf->timeout_ms,
                                             .max_bytes = PROBE_BODY_BYTES,
@@ -264,5 +265,7 @@ void probe_fetch_start(struct probe *probe, const struct probe_order *order)
     for (size_t i = 0; i < conf->fields.n; i++) {
         add_field(&question, field[i].named.name.ptr, field[i].value);
     }
+    question.request.first = probe_preface(order);
+    question.request.first_to = &addr;
     probe->fetch = fetch_start(probe->means->fetcher, &question.request);
 }

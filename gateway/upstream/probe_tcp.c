@@ -6,6 +6,7 @@
 #include "core/alarm.h"
 #include "core/loop.h"
 #include "net/conn.h"
+#include "net/preface.h"
 #include "net/tls.h"
 #include "upstream/probe.h"
 
@@ -15,6 +16,7 @@ struct tcp_probe {
     struct conn conn; /* first: conn_ops find us by it */
     struct probe *probe;
     struct tls_memory memory;
+    struct preface *preface; /* owned; NULL: nothing is said first */
     struct alarm deadline;
     struct soon soon; /* tells what was known at once */
     const char *why;  /* a static text */
@@ -31,6 +33,7 @@ static struct tcp_probe *tcp_of(struct conn *conn)
 static void give_back(struct tcp_probe *tcp)
 {
     tls_forget(&tcp->memory);
+    preface_free(&tcp->preface);
     alloc_free(tcp);
 }
 
@@ -172,6 +175,17 @@ static void on_soon(struct soon *soon)
 
 /* -- begin and end --------------------------------------------------------------------- */
 
+/* We come for ourselves. */
+static enum err speak_first(struct tcp_probe *tcp, const struct probe_order *order, bool *connected)
+{
+    tcp->preface = preface_new(probe_preface(order));
+    if (!tcp->preface)
+        return ERR_MEMORY;
+    preface_say(&tcp->conn, tcp->preface);
+    *connected = false;
+    return OK;
+}
+
 void probe_tcp_start(struct probe *probe, const struct probe_order *order)
 {
     struct loop *loop = probe->means->loop;
@@ -191,6 +205,8 @@ void probe_tcp_start(struct probe *probe, const struct probe_order *order)
         connected = false;
         err = tls_connect(&tcp->conn, order->tls, order->member->name, &tcp->memory);
     }
+    if (err == OK && probe_preface(order).len > 0)
+        err = speak_first(tcp, order, &connected);
     tcp->failed = err != OK;
     tcp->why = err_text(err);
     if (err || connected)

@@ -203,6 +203,13 @@ static void end_if_unused(struct upstream *upstream)
     alloc_free(upstream);
 }
 
+static void renew_all(struct upstream *upstream)
+{
+    for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
+        endpoint_renew(upstream->endpoint[i]);
+    }
+}
+
 /* Connections made otherwise are of no use any more; the same again changes nothing. */
 static void set_tls(struct upstream *upstream, struct tls_client *tls)
 {
@@ -210,9 +217,14 @@ static void set_tls(struct upstream *upstream, struct tls_client *tls)
         return;
     tls_client_unref(&upstream->tls);
     upstream->tls = tls_client_ref(tls);
-    for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
-        endpoint_renew(upstream->endpoint[i]);
-    }
+    renew_all(upstream);
+}
+
+static void set_proxying(struct upstream *upstream, int version)
+{
+    if (upstream->proxying != version)
+        renew_all(upstream);
+    upstream->proxying = version;
 }
 
 static void set_levels(struct upstream *upstream, const struct upstream_conf *conf)
@@ -246,6 +258,7 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->second_ends_us = 0; /* the slot may be another one */
     upstream->budget = conf->retry_budget;
     set_tls(upstream, wanted->tls);
+    set_proxying(upstream, conf->proxying.version);
     set_levels(upstream, conf);
     upstream->drain_tunnel_ms = conf->timeout.drain_tunnel_ms;
     upstream_set_members(upstream, wanted->members);
@@ -337,6 +350,7 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     lease->ops = ops;
     lease->ready = ready;
     lease->selection = NULL;
+    lease->preface = SPAN("");
     lease->upstream = NULL;
     lease->endpoint = NULL;
     lease->conn = NULL;

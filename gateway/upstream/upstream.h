@@ -33,6 +33,7 @@ struct lease {
     void (*end_tunnel)(struct lease *lease); /* set by lease_note_tunnel() */
     const struct conn_ops *ops;  /* set by the caller: what the connection's events do */
     struct selection *selection; /* set by the caller; borrowed; NULL: of all endpoints */
+    struct sluice_span preface;  /* set by the caller; borrowed: the client's PROXY header */
     struct upstream *upstream;   /* borrowed while queued or held */
     struct endpoint *endpoint;   /* borrowed while held */
     struct conn *conn;           /* owned while held */
@@ -92,6 +93,7 @@ struct upstream {
     bool caps_requests; /* one of them is not 0 */
     struct outlier_conf outlier;
     struct tls_client *tls;  /* shared; NULL: plain */
+    int proxying;            /* enum proxying_version */
     struct members *members; /* shared */
     /* Owned; in the order of the members: n_endpoints in rotation, then who is not. */
     struct endpoint **endpoint;

@@ -34,7 +34,7 @@ http {{
     gzip_http_version 1.0;
     gzip_proxied any;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{proxied};
         root {dir}/files;
         location / {{ }}
         location = /who {{
@@ -42,6 +42,10 @@ http {{
             return 200 "$request_method $request_uri $server_protocol host=$http_host conn=$connection n=$connection_requests\\n";
         }}
         location /upload/ {{ dav_methods PUT; create_full_put_path on; client_body_buffer_size 64k; }}
+        location = /proxied {{
+            default_type text/plain;
+            return 200 "$proxy_protocol_addr $proxy_protocol_port\\n";
+        }}
         location = /empty {{ return 204; }}
         location = /moved {{ return 302 /who; }}
         location = /auth {{ return 403 "no\\n"; }}
@@ -51,9 +55,9 @@ http {{
 
 
 class Nginx:
-    """files: {name: bytes} served under /. stop() it at the end."""
+    """files: {name: bytes} served under /. proxied: connections begin with a PROXY header. stop() it at the end."""
 
-    def __init__(self, directory, files=None, workers=1, log=True):
+    def __init__(self, directory, files=None, workers=1, log=True, proxied=False):
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
         self.dir = str(directory)
         os.makedirs(f"{self.dir}/files", exist_ok=True)
@@ -68,7 +72,8 @@ class Nginx:
         user = "user root;" if os.geteuid() == 0 else ""
         access = f"{self.dir}/access.log told" if log else "off"
         with open(f"{self.dir}/nginx.conf", "w", encoding="utf-8") as out:
-            out.write(CONF.format(user=user, dir=self.dir, port=self.port, workers=workers, access_log=access))
+            out.write(CONF.format(user=user, dir=self.dir, port=self.port, workers=workers, access_log=access,
+                                  proxied=" proxy_protocol" if proxied else ""))
         os.set_inheritable(listening.fileno(), True)
         self.process = subprocess.Popen(
             [binary, "-c", f"{self.dir}/nginx.conf", "-p", self.dir, "-e", f"{self.dir}/error.log"],

@@ -75,7 +75,8 @@ static const struct sluice_option options[] = {
      .example = "{set: {x-client: '${client.address}'}}"},
     {.kind = SLUICE_OPTION_STRUCT, .name = "attempt", .offset = offsetof(struct conf, attempt),
      .fields = edits_options,
-     .help = "changes to the request of each try, where ${upstream.name} and ${endpoint.address} are known",
+     .help = "changes to the request of each try, where ${upstream.name} and ${endpoint.address} "
+             "are known",
      .example = "{set: {x-endpoint: '${endpoint.address}'}}"},
     {.kind = SLUICE_OPTION_STRUCT, .name = "response", .offset = offsetof(struct conf, response),
      .fields = edits_options, .help = "changes to the response",

@@ -16,6 +16,7 @@
 #include "http/h1_parse.h"
 
 #include "http/h1_scan.h"
+#include "http/head.h"
 #include "http/rules.h"
 #include "http/target.h"
 
@@ -39,9 +40,8 @@ enum seen {
 };
 
 enum {
-    SKIPPED_MAX = 2,    /* empty lines before a request line */
-    LENGTH_DIGITS = 32, /* of Content-Length, leading zeros included */
-    VERSION_BYTES = 8,  /* HTTP/1.1 */
+    SKIPPED_MAX = 2,   /* empty lines before a request line */
+    VERSION_BYTES = 8, /* HTTP/1.1 */
 };
 
 /* One call: the input, and what only the call that sees all lines can know. */
@@ -79,22 +79,6 @@ static bool is_blank(char octet)
 static bool is_digit(char octet)
 {
     return octet >= '0' && octet <= '9';
-}
-
-/* word is in lower case and has letters, digits and '-' only. */
-static bool is_word(struct sluice_span text, struct sluice_span word)
-{
-    if (text.len != word.len)
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        char given = text.ptr[i];
-
-        if (given >= 'A' && given <= 'Z')
-            given = (char)(given | 0x20);
-        if (given != word.ptr[i])
-            return false;
-    }
-    return true;
 }
 
 /* -- lines ------------------------------------------------------------ */
@@ -175,24 +159,17 @@ static enum h1_rule on_host(struct h1_scan *scan, struct reading *in, struct fie
 static enum h1_rule on_length(struct h1_scan *scan, struct reading *in,
                               const struct field_line *line)
 {
-    uint64_t length = 0;
+    enum h1_rule rule;
 
     if (scan->seen & SEEN_CODING)
         return H1_RULE_LENGTH_AND_CODING;
     if (scan->seen & SEEN_LENGTH)
         return H1_RULE_LENGTH_TWICE;
     scan->seen |= SEEN_LENGTH;
-    if (line->value_len == 0 || line->value_len > LENGTH_DIGITS)
+    rule = head_length(field_value(line), &in->length);
+    if (rule == H1_RULE_NONE && in->length != 0 && (scan->seen & SEEN_INTERIM))
         return H1_RULE_LENGTH;
-    for (uint32_t i = 0; i < line->value_len; i++) {
-        if (!is_digit(line->value[i]) || length > INT64_MAX / 10)
-            return H1_RULE_LENGTH;
-        length = length * 10 + (uint64_t)(line->value[i] - '0');
-    }
-    if (length > INT64_MAX || (length != 0 && (scan->seen & SEEN_INTERIM)))
-        return H1_RULE_LENGTH;
-    in->length = (int64_t)length;
-    return H1_RULE_NONE;
+    return rule;
 }
 
 static enum h1_rule on_coding(struct h1_scan *scan, const struct field_line *line)
@@ -206,7 +183,7 @@ static enum h1_rule on_coding(struct h1_scan *scan, const struct field_line *lin
         return H1_RULE_CODING_VERSION;
     if (scan->seen & SEEN_INTERIM)
         return H1_RULE_CODING;
-    return is_word(field_value(line), SPAN("chunked")) ? H1_RULE_NONE : H1_RULE_CODING;
+    return head_is_word(field_value(line), SPAN("chunked")) ? H1_RULE_NONE : H1_RULE_CODING;
 }
 
 static void on_connection(struct h1_scan *scan, const struct field_line *line)
@@ -233,7 +210,7 @@ static enum h1_rule on_field(struct h1_scan *scan, struct reading *in, struct fi
         on_connection(scan, line);
         return H1_RULE_NONE;
     case FIELD_EXPECT:
-        if (is_word(field_value(line), SPAN("100-continue")))
+        if (head_is_word(field_value(line), SPAN("100-continue")))
             scan->seen |= SEEN_CONTINUE;
         return H1_RULE_NONE;
     case FIELD_TE:
@@ -333,80 +310,6 @@ static enum h1_rule version_read(struct h1_scan *scan, const char *ptr)
     return H1_RULE_NONE;
 }
 
-/* Cut path and query of what follows the authority, if any. */
-static void path_split(struct request *request, const char *path, const char *end)
-{
-    const char *mark = memchr(path, '?', (size_t)(end - path));
-
-    request->has_query = mark != NULL;
-    request->query = mark != NULL ? between(mark + 1, end) : between(end, end);
-    request->path = between(path, mark != NULL ? mark : end);
-}
-
-static enum h1_rule absolute_form(struct request *request)
-{
-    const char *target = request->target.ptr, *end = target + request->target.len;
-    const char *colon = memchr(target, ':', request->target.len);
-    const char *authority, *path;
-    struct sluice_span host;
-    uint16_t port;
-
-    if (colon == NULL || end - colon < 3 || colon[1] != '/' || colon[2] != '/')
-        return H1_RULE_TARGET;
-    request->scheme = between(target, colon);
-    if (!is_word(request->scheme, SPAN("http")) && !is_word(request->scheme, SPAN("https")))
-        return H1_RULE_TARGET;
-    authority = colon + 3;
-    path = authority;
-    while (path < end && *path != '/' && *path != '?')
-        path++;
-    request->authority = between(authority, path);
-    if (target_authority(request->authority, &host, &port) || host.len == 0)
-        return H1_RULE_TARGET;
-    request->form = TARGET_ABSOLUTE;
-    path_split(request, path, end);
-    if (request->path.len != 0)
-        return H1_RULE_NONE;
-    if (request->method == METHOD_OPTIONS && !request->has_query) {
-        request->form = TARGET_ASTERISK; /* RFC 9112 3.2.4 */
-        request->path = SPAN("*");
-    } else {
-        request->path = SPAN("/");
-    }
-    return H1_RULE_NONE;
-}
-
-static enum h1_rule authority_form(struct request *request)
-{
-    struct sluice_span host;
-    uint16_t port;
-
-    if (target_authority(request->target, &host, &port) || host.len == 0 || port == 0)
-        return H1_RULE_TARGET;
-    request->form = TARGET_AUTHORITY;
-    request->authority = request->target;
-    return H1_RULE_NONE;
-}
-
-static enum h1_rule target_split(struct request *request)
-{
-    const char *target = request->target.ptr, *end = target + request->target.len;
-
-    if (request->method == METHOD_CONNECT)
-        return authority_form(request);
-    if (*target == '/') {
-        request->form = TARGET_ORIGIN;
-        path_split(request, target, end);
-        return H1_RULE_NONE;
-    }
-    if (request->target.len == 1 && *target == '*' && request->method == METHOD_OPTIONS) {
-        request->form = TARGET_ASTERISK;
-        request->path = request->target;
-        return H1_RULE_NONE;
-    }
-    return absolute_form(request);
-}
-
 /* Cut "method SP target SP version"; nothing else of the line is left unread. */
 static enum h1_rule request_cut(struct h1_scan *scan, const struct reading *in,
                                 const char *line_end, struct request *request)
@@ -445,9 +348,9 @@ static enum h1_rule request_line(struct h1_scan *scan, const struct reading *in,
     if (rule)
         return rule;
     request->scheme = request->authority = SPAN("");
-    request->path = request->query = request->upgrade = SPAN("");
+    request->path = request->query = request->upgrade = request->protocol = SPAN("");
     request->has_query = false;
-    rule = target_split(request);
+    rule = head_target(request);
     if (request->authority.len != 0)
         scan->seen |= SEEN_AUTHORITY;
     return rule;

@@ -21,7 +21,7 @@
 
 enum h1_result { H1_DONE, H1_AGAIN, H1_WRONG };
 
-/* Why a head was refused. X(symbol, text for the operator and the client) */
+/* Why a head was refused, of either version. X(symbol, text for the operator and the client) */
 #define H1_RULES(X)                                                                                \
     X(NONE, "nothing is wrong")                                                                    \
     X(START_LINE, "malformed start line")                                                          \
@@ -49,7 +49,13 @@ enum h1_result { H1_DONE, H1_AGAIN, H1_WRONG };
     X(CHUNK_SIZE, "malformed chunk size")                                                          \
     X(CHUNK_EXTENSION, "malformed or too long chunk extension")                                    \
     X(CHUNK_END, "chunk data not followed by a line end")                                          \
-    X(TRAILER, "field that is not allowed as a trailer")
+    X(TRAILER, "field that is not allowed as a trailer")                                           \
+    X(PSEUDO, "pseudo-field that is missing, twice, misplaced or unknown")                         \
+    X(UPPER_CASE, "field name not in lower case")                                                  \
+    X(HOP_FIELD, "field that belongs to a connection")                                             \
+    X(HOST_OTHER, "Host field that differs from :authority")                                       \
+    X(PROTOCOL, "extended CONNECT where it is not offered")                                        \
+    X(CONTENT, "content that differs from Content-Length")
 
 #define H1_RULE_MEMBER(symbol, text) H1_RULE_##symbol,
 enum h1_rule { H1_RULES(H1_RULE_MEMBER) };

@@ -28,6 +28,7 @@
 
 struct h2;
 struct h2_chunk;
+struct h2_section;
 struct h2_stream;
 
 enum h2_role { H2_SERVER, H2_CLIENT };
@@ -91,6 +92,7 @@ struct h2_settings {
     uint32_t max_streams;       /* that the peer may have open; a client says 0 */
     uint32_t window;            /* of each stream: what the peer may send before it is taken */
     uint32_t connection_window; /* of all streams together */
+    uint32_t line_bytes;        /* of a request's method and path */
     uint32_t head_bytes;        /* of a head, counted as RFC 9113 10.5.1 does; at most 1 MiB */
     uint16_t field_count;
     uint32_t decoder_table; /* bytes of HPACK's table for what we read */
@@ -112,9 +114,9 @@ struct h2_loss {
 };
 
 /*
- * All are called from inside h2_feed(), h2_run() or h2_fail(), but put, lend and wake. Spans and
- * tables are borrowed for the call. Each may call everything that takes a stream, but h2_pull(),
- * h2_run(), h2_feed() and h2_free().
+ * All are called from inside h2_feed(), h2_run() or h2_fail(), but put, lend, wake and on_cause,
+ * which any call may make. Spans and tables are borrowed for the call. Each may call everything
+ * that takes a stream, and nothing that takes bytes in or pulls.
  */
 struct h2_ops {
     /*
@@ -129,12 +131,18 @@ struct h2_ops {
      * reset (PROTOCOL_ERROR is what RFC 9113 8.1.1 wants).
      */
     void (*on_refused)(struct h2_stream *stream, enum h1_rule rule);
-    /* Client: a response, interim ones too. framing is NONE when the head was the end. */
+    /*
+     * Client: a response, interim ones too. A head that was the end is framed as one of length 0,
+     * unless the response has no content anyway; on_end follows.
+     */
     void (*on_response)(struct h2_stream *stream, const struct response *response,
                         struct sluice_span bytes);
-    /* Not while held. */
+    /* Not while held. piece lives until h2_feed() or h2_run() returns. */
     void (*on_body)(struct h2_stream *stream, struct sluice_span piece);
-    /* The peer's side is over in order; trailers may be NULL. Not while content is held. */
+    /*
+     * The peer's side is over in order; trailers may be NULL. Not while content is held. Server:
+     * not after a head that was the end.
+     */
     void (*on_end)(struct h2_stream *stream, const struct fields *trailers);
     /*
      * The stream is over before both sides had ended, by neither h2_reset() nor h2_leave(). Once;
@@ -143,16 +151,12 @@ struct h2_ops {
     void (*on_lost)(struct h2_stream *stream, const struct h2_loss *loss);
     /* After ERR_AGAIN of h2_flush(): everything is framed now. */
     void (*on_drained)(struct h2_stream *stream);
-    /* Some of what is queued was framed. */
-    void (*on_progress)(struct h2_stream *stream);
     /* Client: no stream above last will be answered; those were or will be lost. */
     void (*on_goaway)(struct h2 *h2, uint32_t last, uint32_t code);
     /* The peer's SETTINGS: h2_stream_room() may have changed. */
     void (*on_settings)(struct h2 *h2);
     /* The peer has answered our PING. */
     void (*on_pong)(struct h2 *h2);
-    /* The last stream is gone. */
-    void (*on_idle)(struct h2 *h2);
     /* A stream or the connection was ended by us for this. At most once each. */
     void (*on_cause)(struct h2 *h2, enum h2_cause cause);
     /* Call h2_run() before long; not asked again until then. Never from inside the call. */
@@ -162,24 +166,30 @@ struct h2_ops {
     void (*lend)(struct h2 *h2, struct sluice_span bytes);
 };
 
-/* One stream. Fields are private to h2.c, but for user and id. */
+/* Bytes that a stream keeps, oldest first. Private to h2_queue.c. */
+struct h2_queue {
+    struct h2_chunk *first, *last; /* owned; NULL: empty */
+    uint32_t bytes;
+};
+
+/* One stream. Fields are private to h2*.c, but for user, h2 and id. */
 struct h2_stream {
     void *user; /* the owner's */
     struct h2 *h2;
     uint32_t id;
-    struct list link;          /* in h2's list of streams */
-    struct list ready;         /* in h2's list of streams that have content to hand over */
-    struct list waiting;       /* in h2's list of those that were told ERR_AGAIN */
-    struct h2_chunk *out;      /* owned: content to send that is not framed yet, oldest first */
-    struct sluice_span lent;   /* borrowed until h2_flush(): content behind out */
-    struct h2_chunk *in;       /* owned: content that came while held */
-    struct h2_chunk *trailers; /* owned: the section that came while held, or is to be sent */
-    uint64_t out_bytes;        /* in out and lent */
-    uint64_t framed_bytes;     /* so much content of ours has been framed */
-    int64_t left;              /* of what Content-Length announced; BODY_UNKNOWN: not announced */
-    uint32_t in_bytes;
-    uint16_t flags; /* private bits */
-    uint8_t method; /* enum method of the request */
+    struct list link;            /* of h2->streams */
+    struct list ready;           /* of h2->ready: has content to hand over */
+    struct list waiting;         /* of h2->waiting: was told ERR_AGAIN */
+    struct h2_queue out;         /* content to send that is not framed yet */
+    struct h2_queue in;          /* content that came while held */
+    struct sluice_span lent;     /* borrowed until h2_flush(): to be sent behind out */
+    struct h2_section *trailers; /* owned: to be sent; NULL: none */
+    struct h2_section *kept;     /* owned: that came while held; NULL: none */
+    struct h2_loss loss;         /* to be told */
+    int64_t left;                /* of what Content-Length announced; BODY_UNKNOWN: nothing */
+    uint64_t framed;             /* bytes of our content that went */
+    uint32_t flags;              /* private bits */
+    uint8_t method;              /* enum method of the request */
 };
 
 /* -- what the connections of one thread share -------------------------- */
@@ -192,8 +202,10 @@ void h2_bench_free(struct h2_bench **bench);
 
 /* -- life --------------------------------------------------------------- */
 
-/* NULL when out of memory. settings and ops outlive the connection, or stand still until h2_set_*.
- * Our SETTINGS are the first thing to be pulled; now_us is as in h2_feed(). */
+/*
+ * NULL when out of memory. settings and ops outlive the connection; settings until others are set.
+ * Our SETTINGS are the first thing to be pulled.
+ */
 struct h2 *h2_new(struct h2_bench *bench, enum h2_role role, const struct h2_settings *settings,
                   const struct h2_ops *ops, void *owner);
 
@@ -213,7 +225,9 @@ void h2_fail(struct h2 *h2, const struct h2_loss *loss);
  */
 CHECKED enum err h2_feed(struct h2 *h2, struct sluice_span bytes, uint64_t now_us);
 
-/* Hand over content that was released, and call on_drained where it is due; then pull. */
+/*
+ * Hand over content that was released, call on_lost and on_drained where they are due; then pull.
+ */
 void h2_run(struct h2 *h2);
 
 /*
@@ -320,7 +334,10 @@ bool h2_is_over(const struct h2 *h2);
 /* Has GOAWAY been said by us (the final one), or by the peer? */
 bool h2_is_leaving(const struct h2 *h2);
 
-/* Are there bytes of content queued that the peer's windows do not let through? */
+/* How much content of ours has been framed: shows a slow peer's progress. */
+uint64_t h2_framed(const struct h2_stream *stream);
+
+/* Is content, or its end, waiting for the peer's windows or for the connection? */
 bool h2_is_stuck(const struct h2_stream *stream);
 
 #endif /* HTTP_H2_H */

@@ -188,6 +188,7 @@ enum err request_keep(struct request *request, struct sluice_span bytes, struct 
     span_move(&move, &request->authority);
     span_move(&move, &request->path);
     span_move(&move, &request->query);
+    span_move(&move, &request->protocol);
     return OK;
 }
 

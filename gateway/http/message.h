@@ -82,6 +82,10 @@ struct request {
     int64_t body_bytes; /* FRAMING_LENGTH, else BODY_UNKNOWN */
     /* Ask to go on as a tunnel of this protocol (RFC 9110 7.8); empty: no. No parser sets it. */
     struct sluice_span upgrade;
+    /*
+     * Of an extended CONNECT (RFC 8441), which is told as a GET without content; empty: it is none.
+     */
+    struct sluice_span protocol;
     struct fields fields;
 };
 

@@ -132,10 +132,12 @@ static void *take(struct arena *arena, size_t size, bool bounded)
     if (size > SIZE_MAX / 2)
         return NULL;
     rounded = size > 0 ? (size + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
-    if (rounded > chunk_bytes(arena) - sizeof(struct arena_chunk))
-        return take_large(arena, size, bounded);
-    if (rounded > (size_t)(arena->end - arena->next) && !grow(arena, bounded))
-        return NULL;
+    if (rounded > (size_t)(arena->end - arena->next)) {
+        if (rounded > chunk_bytes(arena) - sizeof(struct arena_chunk))
+            return take_large(arena, size, bounded);
+        if (!grow(arena, bounded))
+            return NULL;
+    }
     memory = arena->next;
     arena->next += rounded;
     UNPOISON(memory, size);

@@ -2,6 +2,9 @@
 
 #include "base/rng.h"
 
+#include <endian.h>
+#include <string.h>
+
 struct state {
     uint64_t v0, v1, v2, v3;
 };
@@ -26,10 +29,14 @@ static inline void turn(struct state *s)
 }
 
 /* Up to 8 bytes as a little-endian number, whatever the machine. */
-static uint64_t read_word(const char *bytes, size_t n)
+static inline uint64_t read_word(const char *bytes, size_t n)
 {
     uint64_t word = 0;
 
+    if (n >= 8) {
+        memcpy(&word, bytes, 8);
+        return le64toh(word);
+    }
     for (size_t i = 0; i < n; i++)
         word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
     return word;
@@ -39,13 +46,12 @@ static void take(struct state *s, uint64_t word)
 {
     s->v3 ^= word;
     turn(s);
-    turn(s);
     s->v0 ^= word;
 }
 
 static uint64_t finish(struct state *s)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         turn(s);
     return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }

@@ -1,8 +1,9 @@
 /*
- * sip.h - SipHash-2-4 with 128 bits of result: a keyed hash that stands for the bytes themselves.
+ * sip.h - SipHash-1-3 with 128 bits of result: a keyed hash that stands for the bytes themselves.
  *
  * Who does not know the key cannot make two texts of one hash, and by chance it does not happen:
- * tables whose keys a peer may choose can keep the hash in place of the key.
+ * tables whose keys a peer may choose can keep the hash in place of the key. One round a word and
+ * three at the end are what languages use for their tables, where a result is never shown.
  */
 #ifndef BASE_SIP_H
 #define BASE_SIP_H

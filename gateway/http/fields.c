@@ -69,24 +69,45 @@ static enum err grow(struct fields *fields)
     return OK;
 }
 
-/* Nothing that is added may break out of its line, wherever the text came from. */
-static bool can_stand(struct sluice_span name, struct sluice_span value)
+/* Eight octets without any control: no need to look at each. A tab has to be looked at. */
+static bool is_free_of_controls(const char *octets)
 {
-    if (name.len == 0 || name.len > UINT16_MAX || value.len > UINT32_MAX)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        if (!octet_is(name.ptr[i], OCTET_TOKEN))
+    const uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
+    uint64_t word, rubout;
+
+    memcpy(&word, octets, sizeof(word));
+    rubout = word ^ 0x7f * ones;
+    return ((((word - 0x20 * ones) & ~word) | ((rubout - ones) & ~rubout)) & tops) == 0;
+}
+
+static bool is_line(struct sluice_span value)
+{
+    size_t i = 0;
+
+    while (i < value.len) {
+        if (value.len - i >= 8 && is_free_of_controls(value.ptr + i)) {
+            i += 8;
+        } else if (octet_is(value.ptr[i++], OCTET_STOP)) {
             return false;
-    }
-    for (size_t i = 0; i < value.len; i++) {
-        if (octet_is(value.ptr[i], OCTET_STOP))
-            return false;
+        }
     }
     return true;
 }
 
-static enum err append(struct fields *fields, enum field_id id, struct sluice_span name,
-                       struct sluice_span value)
+/* Nothing that is added may break out of its line, wherever the text came from. */
+static bool can_stand(enum field_id id, struct sluice_span name, struct sluice_span value)
+{
+    if (name.len == 0 || name.len > UINT16_MAX || value.len > UINT32_MAX)
+        return false;
+    for (size_t i = 0; id == FIELD_OTHER && i < name.len; i++) {
+        if (!octet_is(name.ptr[i], OCTET_TOKEN))
+            return false;
+    }
+    return is_line(value);
+}
+
+static inline enum err append(struct fields *fields, enum field_id id, struct sluice_span name,
+                              struct sluice_span value)
 {
     enum err err;
 
@@ -108,7 +129,9 @@ static enum err append(struct fields *fields, enum field_id id, struct sluice_sp
 
 enum err fields_add(struct fields *fields, struct sluice_span name, struct sluice_span value)
 {
-    return can_stand(name, value) ? append(fields, name_find(name), name, value) : ERR_PROTOCOL;
+    enum field_id id = name_find(name);
+
+    return can_stand(id, name, value) ? append(fields, id, name, value) : ERR_PROTOCOL;
 }
 
 enum err fields_put(struct fields *fields, enum field_id id, struct sluice_span value)
@@ -120,7 +143,7 @@ enum err fields_set(struct fields *fields, struct sluice_span name, struct sluic
 {
     enum field_id id = name_find(name);
     unsigned n = fields->n;
-    enum err err = fields_add(fields, name, value);
+    enum err err = can_stand(id, name, value) ? append(fields, id, name, value) : ERR_PROTOCOL;
 
     if (err)
         return err; /* and nothing is dropped */

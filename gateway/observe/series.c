@@ -50,6 +50,7 @@ struct row {
 struct index {
     struct row **row; /* owned */
     size_t cap, n;    /* at most half of cap; a power of 2, or 0 */
+    struct row *last; /* of the rows: most often the next one, too */
     bool is_whole;    /* every row there will ever be is in it */
     char padding[LINE];
 };
@@ -255,6 +256,46 @@ static struct sluice_span key_of(const struct series_family *family,
     return span_make(out, len);
 }
 
+/*
+ * Are these the row's values as they are? They are then clean, as the row's are. A NUL inside
+ * one is none of the row's ends: it has one for each label, and all must be met.
+ */
+static bool has_values(const struct series_family *family, const struct row *row,
+                       const struct sluice_span *values)
+{
+    size_t at = 0;
+
+    for (unsigned i = 0; i < family->n_labels; i++) {
+        size_t len = values[i].len;
+
+        if (len >= row->key_len - at || row->key[at + len] != '\0' ||
+            (len > 0 && memcmp(row->key + at, values[i].ptr, len) != 0))
+            return false;
+        at += len + 1;
+    }
+    return at == row->key_len;
+}
+
+static struct row *row_of(struct series_family *family, struct index *index,
+                          const struct sluice_span *values)
+{
+    char bytes[KEY_MAX];
+    struct sluice_span key;
+    struct row *row = NULL;
+    uint64_t hash;
+
+    if (index->last && has_values(family, index->last, values))
+        return index->last;
+    key = key_of(family, values, bytes);
+    hash = span_hash(key, family->seed);
+    if (index->cap > 0)
+        row = *place_of(index, key, hash);
+    if (!row)
+        row = meet(family, index, key, hash);
+    index->last = row;
+    return row;
+}
+
 static struct cell *cell_of(struct series_family *family, struct row *row, unsigned worker)
 {
     struct cell *cell = row->cell[worker];
@@ -287,21 +328,12 @@ static size_t bucket_of(const struct series_family *family, double amount)
 void series_add(struct series_family *family, unsigned worker, const struct sluice_span *values,
                 double amount)
 {
-    struct index *index = &family->index[worker];
-    char bytes[KEY_MAX];
-    struct sluice_span key;
-    struct row *row = NULL;
+    struct row *row;
     struct cell *cell;
-    uint64_t hash;
 
     if (!isfinite(amount) || (family->kind == SERIES_COUNTER && amount < 0))
         return;
-    key = key_of(family, values, bytes);
-    hash = span_hash(key, family->seed);
-    if (index->cap > 0)
-        row = *place_of(index, key, hash);
-    if (!row)
-        row = meet(family, index, key, hash);
+    row = row_of(family, &family->index[worker], values);
     cell = row ? cell_of(family, row, worker) : NULL;
     if (!cell)
         return;

@@ -4,9 +4,9 @@
  * The digest of the key is looked up, in the keys of the configuration and in those of a file; what
  * it finds says who this is (consumer.name, consumer.groups), and a place may ask for a group.
  */
+#include "kit/span.h"
 #include "options.h"
 #include "source.h"
-#include "span.h"
 
 #include <openssl/evp.h>
 
@@ -55,7 +55,7 @@ static enum refusal judge(const struct sluice_call *call, struct sluice_span key
     if (key.len == 0 || key.len > OPTIONS_KEY_MAX || !hash(worker, key, digest))
         return REFUSAL_UNKNOWN;
     if (!keys_find(options->fixed, digest, hit) &&
-        !(options->store && keys_find(store_keys(options->store, &worker->view), digest, hit)))
+        !(options->store && keys_find(store_table(options->store, &worker->view), digest, hit)))
         return REFUSAL_UNKNOWN;
     now_s = call->host->wall_us(call) / 1000000;
     if (hit->span.not_before != 0 && now_s < hit->span.not_before)
@@ -229,9 +229,10 @@ static bool worker_start(const struct sluice_call *call)
 
 static void worker_stop(const struct sluice_call *call)
 {
+    const struct options *options = call->conf;
     struct worker *worker = call->worker;
 
-    store_view_fini(&worker->view);
+    store_view_fini(options->store, &worker->view);
     EVP_MD_CTX_free(worker->hashing);
     EVP_MD_free(worker->sha256);
 }
@@ -245,7 +246,7 @@ static void on_report(const struct sluice_call *call)
 
     len = snprintf(text, sizeof(text), "{\"keys\":%zu,\"keys_of_file\":%zu}",
                    keys_count(options->fixed),
-                   options->store ? keys_count(store_keys(options->store, &worker->view)) : 0);
+                   options->store ? keys_count(store_table(options->store, &worker->view)) : 0);
     call->host->report(call, (struct sluice_span){text, (size_t)len});
 }
 

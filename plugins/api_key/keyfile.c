@@ -4,7 +4,7 @@
  */
 #include "keyfile.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -174,7 +174,7 @@ static const char *read_line(struct keys *keys, struct sluice_span line)
     return "out of memory";
 }
 
-bool keyfile_read(struct keys *keys, struct sluice_span text, char why[KEYFILE_WHY])
+bool keyfile_read(struct keys *keys, struct sluice_span text, char why[STORE_WHY])
 {
     struct sluice_span line;
     size_t number = 0;
@@ -191,8 +191,33 @@ bool keyfile_read(struct keys *keys, struct sluice_span text, char why[KEYFILE_W
         wrong = read_line(keys, line);
         if (!wrong)
             continue;
-        snprintf(why, KEYFILE_WHY, "line %zu: %s", number, wrong);
+        snprintf(why, STORE_WHY, "line %zu: %s", number, wrong);
         return false;
     }
     return true;
 }
+
+/* -- as a store's table ---------------------------------------------------------- */
+
+static void *read_table(struct sluice_span text, char why[STORE_WHY])
+{
+    struct keys *keys = keys_new();
+
+    if (keys && !keyfile_read(keys, text, why))
+        keys_free(&keys);
+    return keys;
+}
+
+static void *hold_table(void *keys)
+{
+    return keys_hold(keys);
+}
+
+static void drop_table(void *table)
+{
+    struct keys *keys = table;
+
+    keys_free(&keys);
+}
+
+const struct store_kind keyfile_kind = {read_table, hold_table, drop_table};

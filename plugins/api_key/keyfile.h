@@ -10,11 +10,13 @@
 #define API_KEY_KEYFILE_H
 
 #include "keys.h"
-
-#define KEYFILE_WHY 128
+#include "kit/store.h"
 
 /* Add all keys of the text. False: why says what is wrong and in which line; no key is named. */
-bool keyfile_read(struct keys *keys, struct sluice_span text, char why[KEYFILE_WHY]);
+bool keyfile_read(struct keys *keys, struct sluice_span text, char why[STORE_WHY]);
+
+/* Such a text as what a store holds: struct keys. */
+extern const struct store_kind keyfile_kind;
 
 /* "sha256:HEX" or HEX alone; false: it is no digest. */
 bool keyfile_digest(struct sluice_span text, unsigned char digest[KEYS_DIGEST]);

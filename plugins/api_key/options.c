@@ -3,7 +3,7 @@
  */
 #include "options.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #include <openssl/sha.h>
 
@@ -260,11 +260,11 @@ static void check_consumer(const struct checking *checking, const struct consume
 static void check_file(const struct checking *checking)
 {
     struct options *options = checking->options;
-    char why[KEYFILE_WHY];
+    char why[STORE_WHY];
 
     if (options->file.path.len == 0)
         return;
-    options->store = store_new();
+    options->store = store_new(&keyfile_kind);
     if (!options->store) {
         checking->host->conf_error(checking->setup, NULL, NULL, "out of memory");
     } else if (store_read(options->store, options->file.content, why) == STORE_WRONG) {

@@ -7,8 +7,8 @@
 #ifndef API_KEY_OPTIONS_H
 #define API_KEY_OPTIONS_H
 
+#include "keyfile.h"
 #include "refusal.h"
-#include "store.h"
 
 enum strip { STRIP_NONE, STRIP_QUERY, STRIP_ALL };
 

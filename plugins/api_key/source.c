@@ -3,7 +3,7 @@
  */
 #include "source.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 static const struct sluice_span cookie_field = SLUICE_SPAN_INIT("cookie");
 static const struct sluice_span authorization = SLUICE_SPAN_INIT("authorization");

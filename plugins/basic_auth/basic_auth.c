@@ -6,8 +6,8 @@
  * other, against somebody else's hash, so that the time does not tell who is there.
  */
 #include "checks.h"
+#include "kit/span.h"
 #include "options.h"
-#include "span.h"
 
 #include <stdio.h>
 
@@ -175,7 +175,7 @@ static const struct users *users_of_file(const struct sluice_call *call)
 
     if (!options->store)
         return NULL;
-    users = store_users(options->store, &worker->view);
+    users = store_table(options->store, &worker->view);
     if (worker->serial != worker->view.serial) {
         worker->serial = worker->view.serial;
         cache_clear(worker->cache);
@@ -355,9 +355,10 @@ static bool worker_start(const struct sluice_call *call)
 
 static void worker_stop(const struct sluice_call *call)
 {
+    const struct options *options = call->conf;
     struct worker *worker = call->worker;
 
-    store_view_fini(&worker->view);
+    store_view_fini(options->store, &worker->view);
     checks_free(&worker->checks);
     cache_free(&worker->cache);
 }

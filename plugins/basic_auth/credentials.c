@@ -4,7 +4,7 @@
  */
 #include "credentials.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #include <openssl/crypto.h>
 

@@ -3,7 +3,7 @@
  */
 #include "options.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdio.h>
 
@@ -165,11 +165,11 @@ static void check_user(const struct checking *checking, const struct user_option
 static void check_file(const struct checking *checking)
 {
     struct options *options = checking->options;
-    char why[USERS_WHY];
+    char why[STORE_WHY];
 
     if (options->file.path.len == 0)
         return;
-    options->store = store_new();
+    options->store = store_new(&users_kind);
     if (!options->store) {
         checking->host->conf_error(checking->setup, NULL, NULL, "out of memory");
     } else if (store_read(options->store, options->file.content, why) == STORE_WRONG) {

@@ -8,7 +8,7 @@
 #define BASIC_AUTH_OPTIONS_H
 
 #include "refusal.h"
-#include "store.h"
+#include "users.h"
 
 #define OPTIONS_CHECKS_MAX 48
 

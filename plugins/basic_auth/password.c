@@ -3,7 +3,7 @@
  */
 #include "password.h"
 
-#include "span.h"
+#include "kit/span.h"
 #include "users.h"
 
 #include <openssl/crypto.h>

@@ -3,8 +3,8 @@
  */
 #include "users.h"
 
+#include "kit/span.h"
 #include "password.h"
-#include "span.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -145,7 +145,7 @@ static const char *read_line(struct users *users, struct sluice_span line)
     return users_add(users, &user);
 }
 
-bool users_read(struct users *users, struct sluice_span text, char why[USERS_WHY])
+bool users_read(struct users *users, struct sluice_span text, char why[STORE_WHY])
 {
     struct sluice_span line;
     size_t number = 0;
@@ -162,12 +162,12 @@ bool users_read(struct users *users, struct sluice_span text, char why[USERS_WHY
         wrong = read_line(users, line);
         if (!wrong)
             continue;
-        snprintf(why, USERS_WHY, "line %zu: %s", number, wrong);
+        snprintf(why, STORE_WHY, "line %zu: %s", number, wrong);
         return false;
     }
     if (users_sort(users, &line))
         return true;
-    snprintf(why, USERS_WHY, "'%.*s' is there twice", (int)(line.len > 80 ? 80 : line.len),
+    snprintf(why, STORE_WHY, "'%.*s' is there twice", (int)(line.len > 80 ? 80 : line.len),
              line.ptr);
     return false;
 }
@@ -242,3 +242,28 @@ size_t users_count(const struct users *users)
 {
     return users ? users->n : 0;
 }
+
+/* -- as a store's table ---------------------------------------------------------- */
+
+static void *read_table(struct sluice_span text, char why[STORE_WHY])
+{
+    struct users *users = users_new();
+
+    if (users && !users_read(users, text, why))
+        users_free(&users);
+    return users;
+}
+
+static void *hold_table(void *users)
+{
+    return users_hold(users);
+}
+
+static void drop_table(void *table)
+{
+    struct users *users = table;
+
+    users_free(&users);
+}
+
+const struct store_kind users_kind = {read_table, hold_table, drop_table};

@@ -7,12 +7,11 @@
 #ifndef BASIC_AUTH_USERS_H
 #define BASIC_AUTH_USERS_H
 
-#include "sluice_plugin.h"
+#include "kit/store.h"
 
 #define USERS_NAME_MAX 255  /* bytes of a name */
 #define USERS_HASH_MAX 255  /* bytes of a password's hash */
 #define USERS_LIST_MAX 4096 /* bytes of the groups of one user */
-#define USERS_WHY      160
 
 /* Valid as long as the table. */
 struct user {
@@ -30,7 +29,9 @@ void users_free(struct users **users);
 /* NULL, or what is wrong with the user; nothing secret is told. */
 const char *users_add(struct users *users, const struct user *user);
 /* Lines NAME:HASH or NAME:HASH:GROUP,GROUP. False: why says what is wrong and in which line. */
-bool users_read(struct users *users, struct sluice_span text, char why[USERS_WHY]);
+bool users_read(struct users *users, struct sluice_span text, char why[STORE_WHY]);
+/* Such lines as what a store holds: struct users. */
+extern const struct store_kind users_kind;
 /* After the last users_add(). False: *name is there twice. */
 bool users_sort(struct users *users, struct sluice_span *name);
 

@@ -3,7 +3,7 @@
  */
 #include "decision.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdlib.h>
 

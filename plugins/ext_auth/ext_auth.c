@@ -7,8 +7,8 @@
  */
 #include "cache.h"
 #include "decision.h"
+#include "kit/span.h"
 #include "options.h"
-#include "span.h"
 #include "subrequest.h"
 
 struct worker {

@@ -3,7 +3,7 @@
  */
 #include "options.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #define AT(member) offsetof(struct options, member)
 #define FIELDS                                                                                     \

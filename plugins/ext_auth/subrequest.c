@@ -4,7 +4,7 @@
  */
 #include "subrequest.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 /* What is told, and as what. */
 static const struct telling {

@@ -3,7 +3,7 @@
  */
 #include "alg.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 static const struct alg_rule rules[ALG_COUNT] = {
     [ALG_HS256] = {"HS256", ALG_HMAC, "SHA256", 32, NULL, NULL, 0},

@@ -5,7 +5,7 @@
 #include "claims.h"
 
 #include "document.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <math.h>
 #include <stdio.h>

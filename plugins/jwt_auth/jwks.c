@@ -14,7 +14,7 @@
 #include "jwks.h"
 
 #include "digest.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdlib.h>
 

@@ -10,10 +10,11 @@
 #include "digest.h"
 #include "grant.h"
 #include "jwks.h"
+#include "kit/span.h"
 #include "options.h"
+#include "recent.h"
 #include "refusal.h"
 #include "source.h"
-#include "span.h"
 #include "token.h"
 
 #include <openssl/rand.h>
@@ -26,6 +27,7 @@ struct worker {
     struct jwks *jwks;     /* owned; NULL: keys are fixed */
     struct cache *grants;  /* owned */
     struct cache *refused; /* owned */
+    struct recent *recent; /* owned */
     struct digest_key secret;
 };
 
@@ -257,6 +259,7 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
     struct sluice_span text;
     struct digest digest;
     uint64_t now_us;
+    bool is_recent;
     enum refusal refusal = source_find(call, options, &text);
 
     if (refusal == REFUSAL_MISSING)
@@ -265,10 +268,16 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
         refusal = REFUSAL_TOO_LONG;
     if (refusal != REFUSAL_NONE)
         return answer(call, answer_none(refusal), SLUICE_SPAN("refused"));
-    digest = digest_of(&worker->secret, text);
+    is_recent = recent_find(worker->recent, text, &digest);
+    if (!is_recent)
+        digest = digest_of(&worker->secret, text);
     now_us = call->host->wall_us(call);
-    if (cache_find(worker->grants, digest, now_us, &known) ||
-        cache_find(worker->refused, digest, now_us, &known))
+    if (cache_find(worker->grants, digest, now_us, &known)) {
+        if (!is_recent)
+            recent_put(worker->recent, text, digest);
+        return answer(call, known, SLUICE_SPAN("cached"));
+    }
+    if (cache_find(worker->refused, digest, now_us, &known))
         return answer(call, known, SLUICE_SPAN("cached"));
     return on_new(call, text, digest);
 }
@@ -299,7 +308,8 @@ static bool worker_start(const struct sluice_call *call)
         return false;
     worker->grants = cache_new(options->cache_tokens);
     worker->refused = cache_new(options->cache_refusals_ms > 0 ? REFUSALS_KEPT : 0);
-    if (!worker->grants || !worker->refused)
+    worker->recent = recent_new(&worker->secret);
+    if (!worker->grants || !worker->refused || !worker->recent)
         return false;
     if (!options->jwks.target)
         return true;
@@ -312,6 +322,7 @@ static void worker_stop(const struct sluice_call *call)
     struct worker *worker = call->worker;
 
     jwks_stop(call, &worker->jwks);
+    recent_free(&worker->recent);
     cache_free(&worker->grants);
     cache_free(&worker->refused);
 }

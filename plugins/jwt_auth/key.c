@@ -6,7 +6,7 @@
 #include "base64.h"
 #include "document.h"
 #include "key_private.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>

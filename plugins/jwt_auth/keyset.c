@@ -4,7 +4,7 @@
 #include "keyset.h"
 
 #include "document.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 
 #include "base64.h"
 #include "document.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <openssl/crypto.h>
 

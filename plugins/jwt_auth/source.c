@@ -3,7 +3,7 @@
  */
 #include "source.h"
 
-#include "span.h"
+#include "kit/span.h"
 
 #define COOKIE SLUICE_SPAN("cookie")
 

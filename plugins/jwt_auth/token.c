@@ -5,7 +5,7 @@
 
 #include "base64.h"
 #include "document.h"
-#include "span.h"
+#include "kit/span.h"
 
 #include <stdlib.h>
 

@@ -1,9 +1,8 @@
 /*
  * rate_fields.c - the fields that tell a client where it stands.
  */
+#include "kit/print.h"
 #include "rate.h"
-
-#include <stdio.h>
 
 static uint64_t seconds(uint64_t ns)
 {
@@ -17,7 +16,7 @@ static uint64_t quota(const struct rate_limit *limit)
     return limit->algorithm == RATE_GCRA ? limit->bucket.burst : limit->rate.amount;
 }
 
-/* One more field; its value is number, or as the format says, in the text's next row. */
+/* One more field; its value is the number, in the text's next row. */
 static void add(struct rate_fields_text *text, struct sluice_span name, uint64_t number)
 {
     struct sluice_pair *field = &text->field[text->n];
@@ -25,8 +24,23 @@ static void add(struct rate_fields_text *text, struct sluice_span name, uint64_t
 
     field->name = name;
     field->value.ptr = row;
-    field->value.len =
-        (size_t)snprintf(row, sizeof(text->row[0]), "%llu", (unsigned long long)number);
+    field->value.len = print_number(row, number);
+}
+
+/* "NAME";r=REMAINING;t=SECONDS: a name is cut where it would fill the row. */
+static size_t print_standing(char *row, size_t room, struct sluice_span name,
+                             const struct limit_answer *answer)
+{
+    const size_t rest = sizeof("\"\";r=;t=") + 2 * (size_t)PRINT_NUMBER_MAX;
+    char *at = row;
+
+    *at++ = '"';
+    at = print_bytes(at, name.ptr, name.len < room - rest ? name.len : room - rest);
+    at = print_bytes(at, "\";r=", 4);
+    at += print_number(at, answer->remaining);
+    at = print_bytes(at, ";t=", 3);
+    at += print_number(at, seconds(answer->reset_ns));
+    return (size_t)(at - row);
 }
 
 void rate_tell(const struct sluice_call *call, struct rate_fields_text *text)
@@ -52,9 +66,7 @@ void rate_tell(const struct sluice_call *call, struct rate_fields_text *text)
     field = &text->field[text->n];
     field->name = SLUICE_SPAN("ratelimit");
     field->value.ptr = text->row[text->n];
-    field->value.len = (size_t)snprintf(text->row[text->n], sizeof(text->row[0]),
-                                        "\"%.*s\";r=%llu;t=%llu", (int)limit->name.len,
-                                        limit->name.ptr, (unsigned long long)answer->remaining,
-                                        (unsigned long long)seconds(answer->reset_ns));
+    field->value.len =
+        print_standing(text->row[text->n], sizeof(text->row[0]), limit->name, answer);
     text->n++;
 }

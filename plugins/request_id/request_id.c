@@ -4,15 +4,15 @@
  * The id goes to the upstream and back to the client in a field, and becomes the attribute
  * request.id: access log, error pages and other plugins tell of the same id.
  */
+#include "kit/print.h"
 #include "sluice_plugin.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 enum format { FORMAT_UUID7, FORMAT_UUID4, FORMAT_HEX };
 
-enum { ID_BYTES = 37 /* of a UUID as text, with its end */ };
+enum { ID_BYTES = 36 /* of a UUID as text */ };
 
 struct conf {
     struct sluice_span field, response_field;
@@ -117,12 +117,15 @@ static bool is_sound(struct sluice_span id, uint64_t max_length)
 
 static void print_uuid(char out[ID_BYTES], uint64_t high, uint64_t low)
 {
-    snprintf(out, ID_BYTES, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
-             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
-             (unsigned long long)(low & 0xffffffffffff));
+    out[8] = out[13] = out[18] = out[23] = '-';
+    print_hex(out, high >> 32, 8);
+    print_hex(out + 9, high >> 16, 4);
+    print_hex(out + 14, high, 4);
+    print_hex(out + 19, low >> 48, 4);
+    print_hex(out + 24, low, 12);
 }
 
-static void make_id(const struct sluice_call *call, enum format format, char out[ID_BYTES])
+static size_t make_id(const struct sluice_call *call, enum format format, char out[ID_BYTES])
 {
     uint64_t high = call->host->random(call), low = call->host->random(call);
     uint64_t wall_us = call->host->wall_us(call);
@@ -137,11 +140,12 @@ static void make_id(const struct sluice_call *call, enum format format, char out
         break;
     case FORMAT_HEX:
         /* all zeros would be no trace id */
-        snprintf(out, ID_BYTES, "%016llx%016llx", (unsigned long long)high,
-                 (unsigned long long)(low | 1));
-        return;
+        print_hex(out, high, 16);
+        print_hex(out + 16, low | 1, 16);
+        return 32;
     }
     print_uuid(out, high, (low & UINT64_C(0x3fffffffffffffff)) | UINT64_C(1) << 63);
+    return ID_BYTES;
 }
 
 /* -- phases -------------------------------------------------------------------------- */
@@ -168,8 +172,8 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
 
     if (!host->field_get(call, SLUICE_REQUEST, conf->field, &id) || !is_trusted(call) ||
         !is_sound(id, conf->max_length)) {
-        make_id(call, (enum format)conf->format, made);
-        id = (struct sluice_span){made, strlen(made)};
+        id.ptr = made;
+        id.len = make_id(call, (enum format)conf->format, made);
     }
     ctx->id = host->copy(call, id);
     if (ctx->id.len == 0)

@@ -7,8 +7,8 @@
 #include "jwt_auth/claims.h"
 #include "jwt_auth/document.h"
 #include "jwt_auth/keyset.h"
-#include "jwt_auth/span.h"
 #include "jwt_auth/token.h"
+#include "kit/span.h"
 
 #include <stdint.h>
 

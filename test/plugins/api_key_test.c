@@ -367,7 +367,7 @@ START_TEST(lines_are_read_strictly)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct keys *keys = keys_new();
-        char text[512], why[KEYFILE_WHY] = "";
+        char text[512], why[STORE_WHY] = "";
         const char *hole = strstr(cases[i].line, "%s");
         int len = snprintf(text, sizeof(text), "%.*s%s%s",
                            hole ? (int)(hole - cases[i].line) : (int)strlen(cases[i].line),

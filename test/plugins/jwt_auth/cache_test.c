@@ -1,7 +1,7 @@
 /* The cache of tokens, and the digest it knows them by. */
 #include "jwt_auth/cache.h"
 #include "jwt_auth/grant.h"
-#include "jwt_auth/span.h"
+#include "kit/span.h"
 
 #include "unit.h"
 

@@ -2,7 +2,7 @@
 #include "jwt_auth/claims.h"
 
 #include "jwt_auth/document.h"
-#include "jwt_auth/span.h"
+#include "kit/span.h"
 
 #include "unit.h"
 

@@ -1,8 +1,8 @@
 /* What attackers try with tokens and keys, and what must go on working. */
 #include "sign.h"
 
-#include "jwt_auth/span.h"
 #include "jwt_auth/token.h"
+#include "kit/span.h"
 
 #include "unit.h"
 

@@ -1,8 +1,8 @@
 /* The public examples: each is accepted as it stands, and in no other way. */
 #include "vectors.h"
 
-#include "jwt_auth/span.h"
 #include "jwt_auth/token.h"
+#include "kit/span.h"
 
 #include "unit.h"
 

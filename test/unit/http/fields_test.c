@@ -109,6 +109,26 @@ START_TEST(nothing_that_breaks_out_of_its_line_is_added)
 }
 END_TEST
 
-UNIT_MAIN("http/fields", lines_are_found_by_id_and_by_name, dropped_lines_are_not_found,
+START_TEST(every_octet_is_looked_at_wherever_it_stands)
+{
+    char value[27];
+
+    for (unsigned octet = 0; octet < 256; octet++) {
+        bool is_fine = (octet >= 0x20 && octet != 0x7f) || octet == '\t';
+
+        for (size_t at = 0; at < sizeof(value); at++) {
+            struct fields fields = {.line = table, .cap = 4};
+
+            memset(value, 'v', sizeof(value));
+            value[at] = (char)octet;
+            ck_assert_int_eq(fields_add(&fields, SPAN("a"), span_make(value, sizeof(value))),
+                             is_fine ? OK : ERR_PROTOCOL);
+        }
+    }
+}
+END_TEST
+
+UNIT_MAIN("http/fields", every_octet_is_looked_at_wherever_it_stands,
+          lines_are_found_by_id_and_by_name, dropped_lines_are_not_found,
           set_replaces_all_lines_of_the_name, a_full_table_without_arena_is_told_and_unchanged,
           a_table_grows_in_its_arena, nothing_that_breaks_out_of_its_line_is_added)

@@ -1,8 +1,8 @@
 /*
  * span.h - small questions about borrowed bytes.
  */
-#ifndef JWT_AUTH_SPAN_H
-#define JWT_AUTH_SPAN_H
+#ifndef KIT_SPAN_H
+#define KIT_SPAN_H
 
 #include "sluice_plugin.h"
 
@@ -35,6 +35,21 @@ static inline bool span_is_word(struct sluice_span a, struct sluice_span b)
     return true;
 }
 
+/* The same to an upstream that reads CGI variables: no case, and '-' is '_'. */
+static inline bool span_is_alike(struct sluice_span a, struct sluice_span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        int x = a.ptr[i] == '_' ? '-' : span_lower(a.ptr[i]);
+        int y = b.ptr[i] == '_' ? '-' : span_lower(b.ptr[i]);
+
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
 static inline struct sluice_span span_trim(struct sluice_span text)
 {
     while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
@@ -61,4 +76,4 @@ static inline bool span_cut(struct sluice_span *rest, char separator, struct slu
     return true;
 }
 
-#endif /* JWT_AUTH_SPAN_H */
+#endif /* KIT_SPAN_H */

@@ -1,9 +1,7 @@
 /*
  * store.c - a table behind a lock, and a number that says whether to take it.
  */
-#include "store.h"
-
-#include "span.h"
+#include "kit/store.h"
 
 #include <openssl/sha.h>
 
@@ -13,21 +11,23 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX ((off_t)16 * 1024 * 1024)
 
 struct store {
+    const struct store_kind *kind; /* borrowed, static */
     pthread_mutex_t lock;
-    struct users *users;                        /* held; by lock */
-    unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the text they were read from; by lock */
+    void *table;                                /* held; by lock */
+    unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the text it was read from; by lock */
     atomic_uint serial;
 };
 
 /* -- life ---------------------------------------------------------------------- */
 
-struct store *store_new(void)
+struct store *store_new(const struct store_kind *kind)
 {
     struct store *store = calloc(1, sizeof(*store));
 
@@ -35,6 +35,7 @@ struct store *store_new(void)
         free(store);
         return NULL;
     }
+    store->kind = kind;
     atomic_init(&store->serial, 0);
     return store;
 }
@@ -46,25 +47,24 @@ void store_free(struct store **store)
     *store = NULL;
     if (!gone)
         return;
-    users_free(&gone->users);
+    gone->kind->drop(gone->table);
     pthread_mutex_destroy(&gone->lock);
     free(gone);
 }
 
 /* -- taking and putting -------------------------------------------------------- */
 
-static void put(struct store *store, struct users *users,
-                const unsigned char digest[SHA256_DIGEST_LENGTH])
+static void put(struct store *store, void *table, const unsigned char digest[SHA256_DIGEST_LENGTH])
 {
-    struct users *old;
+    void *old;
 
     pthread_mutex_lock(&store->lock);
-    old = store->users;
-    store->users = users;
+    old = store->table;
+    store->table = table;
     memcpy(store->digest, digest, SHA256_DIGEST_LENGTH);
     atomic_fetch_add_explicit(&store->serial, 1, memory_order_release);
     pthread_mutex_unlock(&store->lock);
-    users_free(&old);
+    store->kind->drop(old);
 }
 
 static bool is_known(struct store *store, const unsigned char digest[SHA256_DIGEST_LENGTH])
@@ -72,47 +72,44 @@ static bool is_known(struct store *store, const unsigned char digest[SHA256_DIGE
     bool is_same;
 
     pthread_mutex_lock(&store->lock);
-    is_same = store->users && memcmp(store->digest, digest, SHA256_DIGEST_LENGTH) == 0;
+    is_same = store->table && memcmp(store->digest, digest, SHA256_DIGEST_LENGTH) == 0;
     pthread_mutex_unlock(&store->lock);
     return is_same;
 }
 
-enum store_news store_read(struct store *store, struct sluice_span text, char why[USERS_WHY])
+enum store_news store_read(struct store *store, struct sluice_span text, char why[STORE_WHY])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    struct users *users;
+    void *table;
 
     SHA256((const unsigned char *)text.ptr, text.len, digest);
     if (is_known(store, digest))
         return STORE_SAME;
-    users = users_new();
-    if (!users) {
-        snprintf(why, USERS_WHY, "out of memory");
+    snprintf(why, STORE_WHY, "out of memory");
+    table = store->kind->read(text, why);
+    if (!table)
         return STORE_WRONG;
-    }
-    if (!users_read(users, text, why)) {
-        users_free(&users);
-        return STORE_WRONG;
-    }
-    put(store, users, digest);
+    put(store, table, digest);
     return STORE_CHANGED;
 }
 
-const struct users *store_users(struct store *store, struct store_view *view)
+const void *store_table(struct store *store, struct store_view *view)
 {
     if (atomic_load_explicit(&store->serial, memory_order_acquire) == view->serial)
-        return view->users;
-    users_free(&view->users);
+        return view->table;
+    store->kind->drop(view->table);
     pthread_mutex_lock(&store->lock);
-    view->users = users_hold(store->users);
+    view->table = store->kind->hold(store->table);
     view->serial = atomic_load_explicit(&store->serial, memory_order_relaxed);
     pthread_mutex_unlock(&store->lock);
-    return view->users;
+    return view->table;
 }
 
-void store_view_fini(struct store_view *view)
+void store_view_fini(struct store *store, struct store_view *view)
 {
-    users_free(&view->users);
+    if (store)
+        store->kind->drop(view->table);
+    view->table = NULL;
 }
 
 /* -- looking at the file ------------------------------------------------------- */

@@ -33,26 +33,42 @@ void tls_forget(struct tls_memory *memory)
 /* OpenSSL has a session that may be resumed; 1: it is ours now. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
-    const struct tls *tls = tls_of_ssl(ssl);
+    const struct tls_bench *bench = BIO_get_data(SSL_get_rbio(ssl));
 
-    if (!tls->memory)
+    if (!bench->tls->memory)
         return 0;
-    tls_forget(tls->memory);
-    tls->memory->session = session;
+    tls_forget(bench->tls->memory);
+    bench->tls->memory->session = session;
     return 1;
 }
 
 /* -- life ------------------------------------------------------------------------ */
 
+/* "h2", "http/1.1", each behind its length. */
+static const unsigned char offers[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+enum { OFFER_H2_BYTES = 3 };
+
+static const unsigned char *offer_of(int alpn)
+{
+    return alpn == TLS_ALPN_H1 ? offers + OFFER_H2_BYTES : offers;
+}
+
+static unsigned offer_bytes(int alpn)
+{
+    if (alpn == TLS_ALPN_BOTH)
+        return sizeof(offers);
+    return alpn == TLS_ALPN_H2 ? OFFER_H2_BYTES : sizeof(offers) - OFFER_H2_BYTES;
+}
+
 static enum err set_up(struct tls_client *client, const struct tls_client_conf *conf,
                        struct notes *notes)
 {
-    static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
     SSL_CTX *context = client->context;
 
     tls_prepare(context);
     if (tls_limit_versions(context, conf->min_version, TLS_CONF_1_3) ||
-        SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols)) != 0)
+        SSL_CTX_set_alpn_protos(context, offer_of(conf->alpn), offer_bytes(conf->alpn)) != 0)
         return ERR_CONFIG;
     SSL_CTX_set_session_cache_mode(context,
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
@@ -75,6 +91,7 @@ static void make_digest(struct tls_client *client, const struct tls_client_conf 
     CHECK(digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL));
     EVP_DigestUpdate(digest, &conf->verify, sizeof(conf->verify));
     EVP_DigestUpdate(digest, &conf->min_version, sizeof(conf->min_version));
+    EVP_DigestUpdate(digest, &conf->alpn, sizeof(conf->alpn));
     tls_digest_file(digest, &conf->ca);
     tls_digest_file(digest, &conf->cert);
     tls_digest_file(digest, &conf->key);
@@ -177,4 +194,12 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
     if (memory->session && !SSL_set_session(ssl, memory->session))
         tls_forget(memory);
     return OK;
+}
+
+void tls_offer_h1(struct conn *conn)
+{
+    struct tls *tls = conn->transport_state;
+
+    /* Without memory the endpoint is offered what all are, and its choice is looked at. */
+    (void)SSL_set_alpn_protos(tls->ssl, offer_of(TLS_ALPN_H1), offer_bytes(TLS_ALPN_H1));
 }

@@ -39,7 +39,7 @@ enum retry_answer retry_decide(const struct retry_rule *rule, const struct retry
         return RETRY_NOT_NAMED;
     if (it->retries >= rule->attempts)
         return RETRY_NO_ATTEMPT_LEFT;
-    if (!it->unsent && !names_method(rule, it->method))
+    if (!it->unsent && it->cause != RETRY_REFUSED && !names_method(rule, it->method))
         return RETRY_NOT_THE_METHOD;
     if (!it->unsent && !it->whole)
         return RETRY_CONTENT_GONE;

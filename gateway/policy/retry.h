@@ -16,6 +16,7 @@
 /* What ends a try. X(symbol, name in the configuration and in metrics) */
 #define RETRY_CAUSES(X)                                                                            \
     X(CONNECT, "connect")                                                                          \
+    X(REFUSED, "refused")                                                                          \
     X(RESET, "reset")                                                                              \
     X(TIMEOUT, "timeout")                                                                          \
     X(STATUS, "status")
@@ -57,7 +58,8 @@ extern const struct shape retry_shape;
 
 /* The preset of a whole rule. */
 #define RETRY_PRESET                                                                               \
-    "{ attempts: 2, on: [ connect, reset ], methods: [ GET, HEAD, PUT, DELETE, OPTIONS, TRACE ], " \
+    "{ attempts: 2, on: [ connect, refused, reset ], methods: [ GET, HEAD, PUT, DELETE, OPTIONS, " \
+    "TRACE ], "                                                                                    \
     "per_try_timeout: 0s, body: 64KiB, backoff: { base: 25ms, max: 250ms } }"
 
 /* "connect, reset, 503, 500-599": what is retried. */
@@ -79,7 +81,7 @@ struct retry_case {
     unsigned status; /* RETRY_STATUS */
     enum method method;
     unsigned retries; /* of this request so far */
-    bool unsent;      /* surely not processed: no byte of it has left */
+    bool unsent;      /* surely not processed: no byte of it has left. So is what was refused */
     bool whole;       /* what has left of its content is still here */
 };
 

@@ -27,12 +27,12 @@ static const struct {
     const char *name;
     struct retry_word word;
 } words[] = {
-    {"connect", {.causes = 1u << RETRY_CONNECT}}, {"reset", {.causes = 1u << RETRY_RESET}},
-    {"timeout", {.causes = 1u << RETRY_TIMEOUT}}, {"gateway-error", {.first = 502, .last = 504}},
-    {"5xx", {.first = 500, .last = 599}},
+    {"connect", {.causes = 1u << RETRY_CONNECT}},   {"refused", {.causes = 1u << RETRY_REFUSED}},
+    {"reset", {.causes = 1u << RETRY_RESET}},       {"timeout", {.causes = 1u << RETRY_TIMEOUT}},
+    {"gateway-error", {.first = 502, .last = 504}}, {"5xx", {.first = 500, .last = 599}},
 };
 
-#define WHAT "connect, reset, timeout, gateway-error, 5xx or a status from 400 to 599"
+#define WHAT "connect, refused, reset, timeout, gateway-error, 5xx or a status from 400 to 599"
 
 static enum err parse_word(struct bind *bind, const struct tree *node, void *out)
 {
@@ -61,7 +61,7 @@ static const struct shape word_shape = {
     .size = sizeof(struct retry_word),
     .parse = parse_word,
     .what = WHAT,
-    .pattern = "^(connect|reset|timeout|gateway-error|5xx|[45][0-9][0-9])$",
+    .pattern = "^(connect|refused|reset|timeout|gateway-error|5xx|[45][0-9][0-9])$",
     .min = RETRY_STATUS_FIRST,
     .max = RETRY_STATUS_LAST};
 static const struct shape words_shape = {
@@ -125,7 +125,8 @@ static const struct field retry_fields[] = {
     {.name = "on",
      .shape = &words_shape,
      .offset = offsetof(struct retry_rule, on),
-     .help = "Which failures: connect (no connection could be made), reset (it ended before the "
+     .help = "Which failures: connect (no connection could be made), refused (HTTP/2: the endpoint "
+             "says that it has not processed it, whatever the method), reset (it ended before the "
              "head of a response), timeout (no head of a response in time), a status, "
              "gateway-error (502, 503, 504), 5xx.",
      .example = "[ connect, reset, 503 ]"},

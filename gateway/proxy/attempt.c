@@ -34,7 +34,7 @@ bool attempt_is_over(const struct attempt *attempt)
 
 bool attempt_is_queued(const struct attempt *attempt)
 {
-    return attempt->state == ATTEMPT_WAITING;
+    return lease_is_queued(&attempt->lease);
 }
 
 static enum reason reason_of(enum endpoint_failure failure)
@@ -65,18 +65,22 @@ void attempt_fail(struct attempt *attempt, enum endpoint_failure failure, enum a
                   const char *detail)
 {
     struct endpoint_counters *counters = attempt->lease.endpoint->counters;
+    bool noticed = loss != ATTEMPT_STALE && loss != ATTEMPT_REFUSED;
 
     if (failure == ENDPOINT_RESPONSE_TIMEOUT)
         note_latency(attempt);
-    if (loss != ATTEMPT_STALE) {
+    if (loss != ATTEMPT_STALE)
         lease_mark_tried(&attempt->lease);
+    if (noticed)
         endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
-    }
     attempt->leg.ops->end(&attempt->leg, LEG_CUT);
     attempt->state = ATTEMPT_NONE;
-    /* That a kept connection had ended says nothing about the endpoint, if nobody noticed. */
+    /*
+     * That a kept connection had ended, or was about to, says nothing about the endpoint, if nobody
+     * noticed.
+     */
     if (!exchange_on_attempt_failed(attempt->ex, attempt, reason_of(failure), detail, loss) ||
-        loss != ATTEMPT_STALE)
+        noticed)
         counter_add(&counters->failures[failure], 1);
 }
 
@@ -93,10 +97,13 @@ void attempt_init(struct attempt *attempt, struct exchange *ex)
     attempt->told = NULL;
     attempt->request = NULL;
     lease_init(&attempt->lease, &attempt_h1_conn_ops, on_ready);
+    attempt->lease.streams = &attempt_h2_stream_ops;
 }
 
-static enum reason reason_of_lease(enum err err)
+static enum reason reason_of_lease(const struct lease *lease, enum err err)
 {
+    if (lease->dialled)
+        return err == ERR_TIMEOUT ? REASON_CONNECT_TIMEOUT : REASON_CONNECT_FAILED;
     if (err == ERR_LIMIT)
         return REASON_UPSTREAM_FULL;
     if (err == ERR_TIMEOUT)
@@ -123,7 +130,11 @@ static enum err hold(struct attempt *attempt)
     attempt->n_interim = 0;
     attempt->sent_us = 0;
     attempt->whole = attempt->write_over = attempt->started = false;
-    attempt_h1_begin(attempt);
+    if (attempt->lease.mux) {
+        attempt_h2_begin(attempt);
+    } else {
+        attempt_h1_begin(attempt);
+    }
     ex->tries++;
     if (attempt == ex->attempt) {
         exchange_note_leader(ex);
@@ -139,10 +150,13 @@ static enum err hold(struct attempt *attempt)
 }
 
 /* The chosen endpoint could not even be dialled. */
-static void cannot_dial(struct attempt *attempt)
+static void cannot_dial(struct attempt *attempt, enum err err)
 {
+    bool late = attempt->lease.dialled && err == ERR_TIMEOUT;
+    enum endpoint_failure failure = late ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT;
+
     attempt->ex->tries++;
-    counter_add(&attempt->lease.endpoint->counters->failures[ENDPOINT_CONNECT], 1);
+    counter_add(&attempt->lease.endpoint->counters->failures[failure], 1);
     endpoint_note_outcome(attempt->lease.endpoint, OUTCOME_LOCAL);
     lease_mark_tried(&attempt->lease);
     if (attempt->ex->chain)
@@ -179,15 +193,16 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
             return err;
         }
         if (err == OK) {
-            if (!attempt->lease.reused || !must_look(attempt->ex) || !attempt_h1_is_stale(attempt))
+            if (!attempt->lease.reused || !attempt->lease.conn || !must_look(attempt->ex) ||
+                !attempt_h1_is_stale(attempt))
                 return hold(attempt);
             lease_discard(&attempt->lease);
             continue; /* each turn takes one from the pool, so this ends */
         }
-        *reason = reason_of_lease(err);
+        *reason = reason_of_lease(&attempt->lease, err);
         if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
             return err;
-        cannot_dial(attempt);
+        cannot_dial(attempt, err);
         if (!may_dial_on(attempt, upstream, *reason))
             return err;
     }
@@ -197,14 +212,16 @@ static void on_ready(struct lease *lease, enum err err)
 {
     struct attempt *attempt = list_entry(lease, struct attempt, lease);
     struct exchange *ex = attempt->ex;
+    enum reason reason = err ? reason_of_lease(lease, err) : REASON_NONE;
 
     exchange_enter(ex);
     attempt->state = ATTEMPT_NONE;
-    if (err == ERR_TIMEOUT || err == ERR_MISSING || err == ERR_MEMORY) {
-        exchange_refuse(ex, reason_of_lease(err), NULL);
+    if (!lease->dialled &&
+        (err == ERR_TIMEOUT || err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)) {
+        exchange_refuse(ex, reason, NULL);
     } else if (err) {
-        cannot_dial(attempt);
-        exchange_on_attempt_failed(ex, attempt, REASON_CONNECT_FAILED, NULL, ATTEMPT_UNSENT);
+        cannot_dial(attempt, err);
+        exchange_on_attempt_failed(ex, attempt, reason, NULL, ATTEMPT_UNSENT);
     } else {
         err = hold(attempt);
         if ((!ex->chain || exchange_chain_attempt(ex, attempt)) && err == OK)

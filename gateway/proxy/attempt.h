@@ -45,9 +45,10 @@ enum attempt_state {
 
 /* What a failed attempt may have done upstream. */
 enum attempt_loss {
-    ATTEMPT_UNSENT, /* no byte left: surely not processed */
-    ATTEMPT_STALE,  /* a kept connection ended without a byte of an answer: most likely not */
-    ATTEMPT_SENT,   /* may have been processed */
+    ATTEMPT_UNSENT,  /* no byte left: surely not processed */
+    ATTEMPT_STALE,   /* a kept connection ended without a byte of an answer: most likely not */
+    ATTEMPT_REFUSED, /* sent, and surely not processed: the upstream has said so */
+    ATTEMPT_SENT,    /* may have been processed */
 };
 
 /* Where HTTP/1 stands in its messages; attempt_h1.c's. */
@@ -60,13 +61,22 @@ struct attempt_h1 {
     bool unusable;    /* the connection must not be used again */
 };
 
+/* The same of HTTP/2; attempt_h2.c's. */
+struct attempt_h2 {
+    struct alarm alarm;
+    bool ended; /* nothing more of the request is to be sent */
+};
+
 /* Fields are private to attempt*.c, but for leg. */
 struct attempt {
     struct leg leg; /* by the codec, once a connection is held */
     struct lease lease;
     struct exchange *ex; /* borrowed, owns us */
     enum attempt_state state;
-    struct attempt_h1 h1;
+    union {
+        struct attempt_h1 h1;
+        struct attempt_h2 h2;
+    };
     unsigned n_interim; /* 1xx heads so far */
     uint64_t sent_us;   /* when the request, as far as it goes, was sent; 0: not yet */
     bool whole;         /* the response has been read to its end */

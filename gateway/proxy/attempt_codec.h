@@ -26,6 +26,11 @@ void attempt_h1_begin(struct attempt *attempt);
 /* The kept connection has ended meanwhile: look before content is lost on it. */
 bool attempt_h1_is_stale(const struct attempt *attempt);
 
+/* HTTP/2. The lease has room for a stream, which is opened with the head. */
+extern const struct stream_ops attempt_h2_stream_ops;
+
+void attempt_h2_begin(struct attempt *attempt);
+
 /* -- what codecs tell ------------------------------------------------------------- */
 
 /* The connection stands. */

@@ -445,20 +445,6 @@ static void on_progress(struct conn *conn)
     set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 
-/* Often a certificate: nothing that the client is to be told, and a person has to know. */
-static void say_unshaken(const struct attempt *attempt)
-{
-    struct log_gate *gate = &attempt->ex->worker->crew->unshaken_gate;
-    const struct endpoint *endpoint = attempt->lease.endpoint;
-    struct sluice_span cause = tls_failure(attempt->lease.conn);
-
-    if (cause.len > 0 && log_gate_pass(gate)) {
-        log_warn("TLS handshake with an endpoint failed",
-                 F_STR("upstream", attempt->lease.upstream->name),
-                 F_SPAN("endpoint", endpoint->member.text), F_SPAN("cause", cause));
-    }
-}
-
 static void on_failed(struct conn *conn, enum err err)
 {
     struct attempt *attempt = attempt_of(conn);
@@ -466,7 +452,7 @@ static void on_failed(struct conn *conn, enum err err)
 
     exchange_enter(ex);
     if (attempt->state == ATTEMPT_CONNECTING) {
-        say_unshaken(attempt);
+        upstream_say_unshaken(attempt->lease.upstream, attempt->lease.endpoint, tls_failure(conn));
         attempt_fail(attempt, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT,
                      ATTEMPT_UNSENT, NULL);
     } else if (attempt->state == ATTEMPT_TUNNEL && attempt->whole) {

@@ -563,6 +563,7 @@ struct call *call_start(struct worker *worker, const struct call_way *way,
     call->arg = arg;
     text_init(&call->body, request->max_body);
     lease_init(&call->lease, &call_conn_ops, on_ready);
+    call->lease.alone = true;
     alarm_init(&call->deadline, on_deadline);
     soon_init(&call->soon, on_soon);
     if (keep_request(call, way, request)) {

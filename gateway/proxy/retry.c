@@ -47,7 +47,7 @@ static void on_try(struct alarm *alarm)
         return;
     }
     exchange_enter(ex);
-    if (ex->state == EX_LEASE || ex->state == EX_FORWARD)
+    if ((ex->state == EX_LEASE || ex->state == EX_FORWARD) && attempt_is_held(ex->attempt))
         attempt_expire(ex->attempt);
     exchange_leave(ex);
 }
@@ -66,12 +66,19 @@ static struct retry *retry_of(struct exchange *ex)
     return ex->retry;
 }
 
+/* May an endpoint say that it has surely not processed what it was sent? */
+static bool may_be_refused(const struct exchange *ex)
+{
+    return rule_of(ex)->attempts > 0 && upstream_of(ex)->shares;
+}
+
 void retry_begin(struct exchange *ex)
 {
     const struct retry_rule *rule = rule_of(ex);
     struct retry *retry;
 
-    if (!retry_may_resend(rule, ex->request.method) ||
+    /* What was refused may be sent again whatever the method. */
+    if ((!retry_may_resend(rule, ex->request.method) && !may_be_refused(ex)) ||
         ex->request.body_bytes > (int64_t)rule->body_bytes || rule->body_bytes == 0)
         return;
     retry = retry_of(ex);
@@ -244,6 +251,20 @@ static bool repeat_stale(struct exchange *ex)
     return true;
 }
 
+/* The endpoint has surely not processed it: nor does that count as a try, once. */
+static bool repeat_refused(struct exchange *ex)
+{
+    if (ex->stale_retried || !has_whole_content(ex))
+        return false;
+    ex->stale_retried = true;
+    count_retry(ex, RETRY_REFUSED);
+    ex->attempt->lease.again = true;
+    ex->tries--;
+    hold_client(ex);
+    ex->state = EX_AIM;
+    return true;
+}
+
 /* False: nothing that another try could change. */
 static bool cause_of(enum reason reason, enum retry_cause *cause)
 {
@@ -273,7 +294,13 @@ bool retry_on_failure(struct exchange *ex, enum reason reason, enum attempt_loss
         return false;
     if (loss == ATTEMPT_STALE && repeat_stale(ex))
         return true;
-    if (!cause_of(reason, &cause) || !decide(ex, cause, 0, loss == ATTEMPT_UNSENT))
+    if (loss == ATTEMPT_REFUSED && repeat_refused(ex))
+        return true;
+    if (!cause_of(reason, &cause))
+        return false;
+    if (loss == ATTEMPT_REFUSED)
+        cause = RETRY_REFUSED;
+    if (!decide(ex, cause, 0, loss == ATTEMPT_UNSENT))
         return false;
     if (loss == ATTEMPT_UNSENT) {
         hold_client(ex);

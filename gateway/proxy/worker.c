@@ -9,7 +9,6 @@
 #include "net/listener.h"
 #include "net/redis_conf.h"
 #include "proxy/exchange_chain.h"
-#include "proxy/port_tls.h"
 #include "proxy/session.h"
 #include "upstream/upstream.h"
 
@@ -184,11 +183,6 @@ static bool may_accept(void *port_)
     uint64_t cap = port->conf->connections;
     bool was_full = port->full;
 
-    if (port_tls_is_full(port)) {
-        counter_add(&port->counters->refused_handshakes, !was_full);
-        port->full = true;
-        return false;
-    }
     port->full = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) >=
                      __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED) ||
                  (cap > 0 && port_open(port) >= cap);
@@ -468,6 +462,18 @@ static void on_give_way(void *worker_, struct letter *letter)
     alloc_free(give);
 }
 
+/* Often a certificate: nothing that the client is to be told, and a person has to know. */
+static void on_unshaken(void *worker_, const struct upstream *upstream,
+                        const struct endpoint *endpoint, struct sluice_span cause)
+{
+    struct worker *worker = worker_;
+
+    if (log_gate_pass(&worker->crew->unshaken_gate)) {
+        log_warn("TLS handshake with an endpoint failed", F_STR("upstream", upstream->name),
+                 F_SPAN("endpoint", endpoint->member.text), F_SPAN("cause", cause));
+    }
+}
+
 static void on_starved(void *worker_, struct sluice_span upstream)
 {
     const struct worker *worker = worker_;
@@ -596,6 +602,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     rng_init(&worker->rng);
     worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
     upstreams_on_starved(worker->upstreams, on_starved, worker);
+    upstreams_on_unshaken(worker->upstreams, on_unshaken, worker);
     worker->redis = redis_new(worker->loop, &worker->rng, &worker->redis_counters);
     worker->chain = chain_worker_new(worker, worker->loop, &worker->rng, &exchange_chain_ops, index,
                                      crew->n_workers);

@@ -476,7 +476,6 @@ static void on_watch(struct alarm *alarm)
     if (stamp == control->files_stamp)
         return;
     log_info("certificates or keys have changed");
-    control->last.n_by_files++;
     control->files_stamp = stamp; /* what is refused is tried again after the next change */
     reload(control);
 }

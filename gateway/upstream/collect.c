@@ -32,6 +32,15 @@ static const struct row endpoint_rows[] = {
      PAGE_COUNTER, "cause", "age", AT(aged)},
     {"sluice_upstream_connections_expired_total", NULL, PAGE_COUNTER, "cause", "requests",
      AT(used_up)},
+    {"sluice_upstream_h2_connections", "Connections to an endpoint that speak HTTP/2.", PAGE_GAUGE,
+     NULL, NULL, AT(h2_connections)},
+    {"sluice_upstream_streams", "Streams of HTTP/2 that are open to an endpoint.", PAGE_GAUGE, NULL,
+     NULL, AT(streams)},
+    {"sluice_upstream_goaways_total", "Connections that an endpoint has ended by GOAWAY.",
+     PAGE_COUNTER, NULL, NULL, AT(goaways)},
+    {"sluice_upstream_pings_unanswered_total",
+     "Connections given up because a PING was not answered.", PAGE_COUNTER, NULL, NULL,
+     AT(unanswered_pings)},
 };
 
 #undef AT
@@ -41,6 +50,8 @@ static const struct row upstream_rows[] = {
     {"sluice_upstream_retries_total",
      "Requests sent again, by cause (stale: a kept connection had died).", PAGE_COUNTER, "cause",
      "connect", AT(retries[RETRY_CONNECT])},
+    {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "refused",
+     AT(retries[RETRY_REFUSED])},
     {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "reset",
      AT(retries[RETRY_RESET])},
     {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "timeout",
@@ -167,22 +178,38 @@ static void say_upstream(void *saying_, const struct tally_block *block)
                collect_sum(block, saying->n_workers, row->offset));
 }
 
-static void say_failures(void *saying_, const struct tally_block *block)
+/* One number of an array of them. */
+static void say_one_of(const struct saying *saying, const struct tally_block *block, size_t offset,
+                       struct label label)
 {
-    const struct saying *saying = saying_;
-    struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, {.name = "reason"}};
+    struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, label};
+    uint64_t value = collect_sum(block, saying->n_workers, offset);
 
+    if (value == 0 && saying->lean)
+        return;
     collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
-    for (int i = 0; i < ENDPOINT_FAILURE_COUNT; i++) {
-        size_t offset =
-            offsetof(struct endpoint_counters, failures) + (size_t)i * sizeof(struct counter);
+    page_count(saying->page, labels, 3, value);
+}
 
-        uint64_t value = collect_sum(block, saying->n_workers, offset);
+static void say_failures(void *saying, const struct tally_block *block)
+{
+    for (size_t i = 0; i < ENDPOINT_FAILURE_COUNT; i++) {
+        const struct label label = {"reason",
+                                    span_of(endpoint_failure_text((enum endpoint_failure)i))};
 
-        if (value == 0 && saying->lean)
-            continue;
-        labels[2].value = span_of(endpoint_failure_text((enum endpoint_failure)i));
-        page_count(saying->page, labels, 3, value);
+        say_one_of(saying, block,
+                   offsetof(struct endpoint_counters, failures) + i * sizeof(struct counter),
+                   label);
+    }
+}
+
+static void say_resets(void *saying, const struct tally_block *block)
+{
+    for (size_t i = 0; i < ENDPOINT_RESET_COUNT; i++) {
+        const struct label label = {"cause", span_of(endpoint_reset_text((enum endpoint_reset)i))};
+
+        say_one_of(saying, block,
+                   offsetof(struct endpoint_counters, resets) + i * sizeof(struct counter), label);
     }
 }
 
@@ -199,6 +226,9 @@ static void say_endpoints(const struct upstream_numbers *numbers, struct page *p
     page_family(page, "sluice_upstream_failures_total", PAGE_COUNTER,
                 "Tries on an endpoint that failed.");
     tally_each(numbers->tally, ENDPOINT_TALLY, say_failures, &saying);
+    page_family(page, "sluice_upstream_stream_resets_total", PAGE_COUNTER,
+                "Streams of HTTP/2 to an endpoint that were reset, by cause.");
+    tally_each(numbers->tally, ENDPOINT_TALLY, say_resets, &saying);
 }
 
 void collect_upstreams(void *arg, struct page *page)

@@ -296,6 +296,16 @@ static const struct field upstream_fields[] = {
          "connection. The gateway's own requests say LOCAL, and so do health checks, unless they "
          "have a port of their own.",
      .example = "v2"},
+    {.name = "protocol",
+     .shape = &upstream_protocol_shape,
+     .offset = offsetof(struct upstream_conf, protocol),
+     .preset = "h1",
+     .help = "What is spoken to the endpoints; gRPC needs h2, h2c or auto."},
+    {.name = "http2",
+     .shape = &upstream_http2_shape,
+     .offset = offsetof(struct upstream_conf, http2),
+     .help = "How HTTP/2 is spoken, where it is.",
+     .example = "{ max_concurrent_streams: 200, keepalive_interval: 20s }"},
     {.name = "health",
      .shape = &health_shape,
      .offset = offsetof(struct upstream_conf, health),
@@ -343,6 +353,7 @@ static void upstream_check(struct bind *bind, const struct tree *node, void *out
         conf->tls.sni = upstream_host_alone(conf->host);
     if (conf->tls.sni.len > 0)
         conf->tls.sni = arena_copy(bind->arena, conf->tls.sni);
+    conf_http2_check(bind, node ? node->at : (struct mark){0}, conf->protocol, &conf->tls);
     conf_balance_check(bind, node, conf);
 }
 

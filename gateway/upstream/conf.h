@@ -12,6 +12,7 @@
 #include "upstream/budget.h"
 #include "upstream/conf_deadline.h"
 #include "upstream/conf_health.h"
+#include "upstream/conf_http2.h"
 #include "upstream/conf_levels.h"
 #include "upstream/conf_outlier.h"
 #include "upstream/conf_proxying.h"
@@ -86,6 +87,8 @@ struct upstream_conf {
     struct upstream_hedge hedge;
     struct tls_client_conf tls;
     struct proxying_conf proxying;
+    int protocol; /* enum upstream_protocol */
+    struct upstream_http2 http2;
     struct health_conf health;
     struct outlier_conf outlier;
     const struct tree *plugins; /* as written; NULL: none */

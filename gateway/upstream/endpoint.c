@@ -2,9 +2,9 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/rng.h"
 #include "net/preface.h"
 #include "upstream/balance.h"
+#include "upstream/mux.h"
 #include "upstream/pool.h"
 #include "upstream/requests.h"
 #include "upstream/upstream.h"
@@ -20,10 +20,14 @@ const char *endpoint_failure_text(enum endpoint_failure failure)
 }
 #undef FAILURE_TEXT
 
-static struct pooled *pooled_of(struct conn *conn)
+#define RESET_TEXT(symbol, text) [ENDPOINT_RESET_##symbol] = (text),
+const char *endpoint_reset_text(enum endpoint_reset reset)
 {
-    return (struct pooled *)(void *)conn;
+    static const char *const texts[] = {ENDPOINT_RESETS(RESET_TEXT)};
+
+    return texts[reset];
 }
+#undef RESET_TEXT
 
 struct lease *lease_of(struct conn *conn)
 {
@@ -95,8 +99,10 @@ struct endpoint *endpoint_new(struct upstream *upstream, const struct member *me
 
     endpoint->upstream = upstream;
     endpoint->member.name = member->name;
+    endpoint->speaks = SPEAK_AUTO;
     list_init(&endpoint->link);
     list_init(&endpoint->idle);
+    list_init(&endpoint->muxes);
     list_init(&endpoint->tunnels);
     alarm_init(&endpoint->grace, on_grace);
     endpoint_update(endpoint, member);
@@ -124,7 +130,8 @@ void endpoint_update(struct endpoint *endpoint, const struct member *member)
 
 static void end_retired(struct endpoint *endpoint)
 {
-    if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0)
+    if (!endpoint->retired || endpoint->active > 0 || endpoint->n_idle > 0 ||
+        !list_is_empty(&endpoint->muxes))
         return;
     list_remove(&endpoint->link);
     members_unref(&endpoint->members);
@@ -173,29 +180,18 @@ void endpoint_note_latency(struct endpoint *endpoint, uint64_t latency_us)
 
 /* -- the cap ------------------------------------------------------------ */
 
-static bool take_share(struct endpoint *endpoint)
-{
-    uint64_t max = endpoint->upstream->limits.max;
-    uint32_t *used = &endpoint->member.share->used;
-
-    if (__atomic_fetch_add(used, 1, __ATOMIC_RELAXED) < max)
-        return true;
-    __atomic_fetch_sub(used, 1, __ATOMIC_RELAXED);
-    return false;
-}
-
 bool endpoint_has_room(const struct endpoint *endpoint)
 {
     uint64_t max = endpoint->upstream->limits.max;
 
     if (max != 0 && endpoint->n_idle == 0 &&
-        __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) >= max)
+        __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) >= max &&
+        !mux_find_room(endpoint))
         return false;
     return endpoint->upstream->requests.per_endpoint == 0 || requests_has_room(endpoint);
 }
 
-/* Does another worker, and nobody of ours, wait for a connection that we would keep idle? */
-static bool others_wait(const struct endpoint *endpoint)
+bool endpoint_others_wait(const struct endpoint *endpoint)
 {
     const struct upstream *upstream = endpoint->upstream;
     uint64_t waiting = __atomic_load_n(&endpoint->member.share->waiting, __ATOMIC_RELAXED);
@@ -217,17 +213,6 @@ void endpoint_say_waiting(struct endpoint *endpoint, bool waiting)
 
 /* -- connections ---------------------------------------------------------- */
 
-/* Close and forget; the memory follows in on_closed. */
-static void end_conn(struct pooled *pooled)
-{
-    if (pooled->capped)
-        __atomic_fetch_sub(&pooled->endpoint->member.share->used, 1, __ATOMIC_RELAXED);
-    pooled->endpoint = NULL;
-    pooled->lease = NULL;
-    conn_set_ops(&pooled->conn, &idle_ops);
-    conn_close(&pooled->conn);
-}
-
 static void leave_idle(struct pooled *pooled)
 {
     struct endpoint *endpoint = pooled->endpoint;
@@ -242,22 +227,22 @@ static void drop_idle(struct pooled *pooled)
     struct endpoint *endpoint = pooled->endpoint;
 
     leave_idle(pooled);
-    end_conn(pooled);
+    pool_close(pooled);
     upstream_wake(endpoint->upstream);
 }
 
-static bool drop_oldest(struct endpoint *endpoint)
+bool endpoint_drop_oldest(struct endpoint *endpoint)
 {
     if (list_is_empty(&endpoint->idle))
-        return false;
+        return mux_drop_idle(endpoint);
     drop_idle(list_entry(endpoint->idle.prev, struct pooled, link));
     return true;
 }
 
 void endpoint_give_way(struct endpoint *endpoint)
 {
-    if (others_wait(endpoint))
-        drop_oldest(endpoint);
+    if (endpoint_others_wait(endpoint) && !endpoint_drop_oldest(endpoint))
+        mux_give_way(endpoint);
 }
 
 static void on_idle_event(struct conn *conn)
@@ -301,14 +286,6 @@ static void on_idle_drained(struct conn *conn)
     (void)conn; /* a dialled connection that nobody waits for any more was closed before */
 }
 
-static void on_closed(struct conn *conn)
-{
-    struct pooled *pooled = pooled_of(conn);
-
-    preface_free(&pooled->preface);
-    slab_give(pooled->slab, pooled);
-}
-
 static const struct conn_ops idle_ops = {
     .on_readable = on_idle_readable,
     .on_hangup = on_idle_error,
@@ -316,7 +293,6 @@ static const struct conn_ops idle_ops = {
     .on_progress = on_idle_drained,
     .on_failed = on_idle_error,
     .on_alarm = on_idle_alarm,
-    .on_closed = on_closed,
 };
 
 static void drop_all_idle(struct endpoint *endpoint)
@@ -325,15 +301,17 @@ static void drop_all_idle(struct endpoint *endpoint)
         struct pooled *pooled = list_entry(endpoint->idle.next, struct pooled, link);
 
         leave_idle(pooled);
-        end_conn(pooled);
+        pool_close(pooled);
     }
 }
 
 void endpoint_renew(struct endpoint *endpoint)
 {
     endpoint->era++;
+    endpoint->speaks = SPEAK_AUTO;
     tls_forget(&endpoint->memory);
     drop_all_idle(endpoint);
+    mux_drain_all(endpoint);
 }
 
 void endpoint_set_rotation(struct endpoint *endpoint, bool in)
@@ -350,6 +328,7 @@ void endpoint_set_rotation(struct endpoint *endpoint, bool in)
     }
     endpoint_say_waiting(endpoint, false);
     drop_all_idle(endpoint);
+    mux_drain_all(endpoint);
 }
 
 void endpoint_retire(struct endpoint **endpoint, struct members *members)
@@ -365,107 +344,53 @@ void endpoint_retire(struct endpoint **endpoint, struct members *members)
     old->upstream->n_active -= old->active;
     set_grace(old);
     drop_all_idle(old);
+    old->active++; /* what ends now must not free it under our feet */
+    mux_drain_all(old);
+    old->active--;
     end_retired(old);
 }
 
-static void hold(struct endpoint *endpoint, struct pooled *pooled, struct lease *lease)
+void endpoint_hold(struct endpoint *endpoint, struct lease *lease)
 {
-    pooled->lease = lease;
-    pooled->requests++;
     lease->endpoint = endpoint;
-    lease->conn = &pooled->conn;
-    conn_set_ops(&pooled->conn, lease->ops);
     endpoint->active++;
     endpoint->upstream->n_active++;
-    counter_add(&endpoint->counters->active, 1);
     counter_add(&endpoint->counters->requests, 1);
 }
 
-/*
- * What a socket's errno stands for, in the words of leases: there ERR_LIMIT and ERR_MISSING mean
- * others.
- */
-static enum err dial_error(enum err err)
+void endpoint_unhold(struct endpoint *endpoint, struct lease *lease)
 {
-    /* Out of descriptors or buffers: that is our trouble, not the endpoint's. */
-    if (err == ERR_LIMIT || err == ERR_MEMORY)
-        return ERR_MEMORY;
-    return err == ERR_MISSING || err == ERR_AGAIN ? ERR_UNREACHABLE : err;
+    if (lease->slots != 0)
+        requests_give(lease, endpoint);
+    if (!list_is_empty(&lease->link))
+        list_remove(&lease->link);
+    lease->endpoint = NULL;
+    endpoint->active--;
+    if (!endpoint->retired)
+        endpoint->upstream->n_active--;
 }
 
-/* TLS under a dialled connection, and what is said before it; then it stands later. */
-static enum err secure(struct endpoint *endpoint, struct pooled *pooled, struct sluice_span preface,
-                       bool *connected)
+void endpoint_own(struct endpoint *endpoint, struct pooled *pooled, struct lease *lease)
 {
-    const struct upstream *upstream = endpoint->upstream;
-    enum err err = OK;
-
-    if (upstream->tls) {
-        err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
-        *connected = false;
-    }
-    if (err || preface.len == 0)
-        return err;
-    pooled->preface = preface_new(preface);
-    if (!pooled->preface)
-        return ERR_MEMORY;
-    preface_say(&pooled->conn, pooled->preface);
-    *connected = false;
-    return OK;
+    pooled->lease = lease;
+    pooled->requests++;
+    lease->conn = &pooled->conn;
+    conn_set_ops(&pooled->conn, lease->ops);
+    counter_add(&endpoint->counters->active, 1);
 }
 
-/* What a connection must begin with to serve this lease. */
-static struct sluice_span preface_for(const struct endpoint *endpoint, const struct lease *lease)
+static enum err dial(struct endpoint *endpoint, struct lease *lease)
 {
-    enum proxying_version version = (enum proxying_version)endpoint->upstream->proxying;
-
-    if (version == PROXYING_NONE)
-        return SPAN("");
-    return lease->preface.len > 0 ? lease->preface : proxying_local(version);
-}
-
-static enum err dial(struct endpoint *endpoint, struct lease *lease, struct sluice_span preface)
-{
-    struct upstream *upstream = endpoint->upstream;
-    bool capped = upstream->limits.max != 0;
     struct pooled *pooled;
     bool connected;
-    enum err err = ERR_MEMORY;
+    enum err err = pool_dial(endpoint, lease, lease->ops, &pooled, &connected);
 
-    if (capped && !take_share(endpoint)) {
-        /* Of our own, an idle one that may not be used gives way. */
-        if (!drop_oldest(endpoint) || !take_share(endpoint))
-            return ERR_LIMIT;
-    }
-    pooled = slab_take(upstreams_slab(upstream));
-    if (pooled) {
-        list_init(&pooled->link);
-        pooled->endpoint = endpoint;
-        pooled->slab = upstreams_slab(upstream);
-        pooled->requests = 0;
-        pooled->born_us = loop_now_us(upstream->loop);
-        pooled->jitter = (uint8_t)rng_next(upstream->rng);
-        pooled->era = endpoint->era;
-        pooled->capped = capped;
-        pooled->preface = NULL;
-        err = dial_error(conn_dial(&pooled->conn, upstream->loop, &endpoint->member.addr,
-                                   lease->ops, &connected));
-    }
-    if (err) {
-        slab_give(upstreams_slab(upstream), pooled);
-        if (capped)
-            __atomic_fetch_sub(&endpoint->member.share->used, 1, __ATOMIC_RELAXED);
+    if (err)
         return err;
-    }
-    counter_add(&endpoint->counters->connects, 1);
-    err = secure(endpoint, pooled, preface, &connected);
-    if (err) {
-        end_conn(pooled);
-        return err;
-    }
     lease->reused = false;
     lease->connecting = !connected;
-    hold(endpoint, pooled, lease);
+    endpoint_hold(endpoint, lease);
+    endpoint_own(endpoint, pooled, lease);
     return OK;
 }
 
@@ -481,117 +406,88 @@ static struct pooled *find_idle(const struct endpoint *endpoint, struct sluice_s
     return NULL;
 }
 
-enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh)
+bool endpoint_lease_idle(struct endpoint *endpoint, struct lease *lease)
 {
-    struct sluice_span preface = preface_for(endpoint, lease);
-    struct pooled *pooled = fresh ? NULL : find_idle(endpoint, preface);
+    struct sluice_span preface = SPAN("");
+    struct pooled *pooled;
 
-    for (; pooled; pooled = find_idle(endpoint, preface)) {
+    if (endpoint->upstream->proxying != PROXYING_NONE)
+        preface = pool_preface(endpoint, lease);
+    while ((pooled = find_idle(endpoint, preface)) != NULL) {
         leave_idle(pooled);
         if (conn_is_spoilt(&pooled->conn)) {
-            end_conn(pooled);
+            pool_close(pooled);
             continue;
         }
         lease->reused = true;
         lease->connecting = false;
-        hold(endpoint, pooled, lease);
-        return OK;
+        endpoint_hold(endpoint, lease);
+        endpoint_own(endpoint, pooled, lease);
+        return true;
     }
-    return dial(endpoint, lease, preface);
+    return false;
+}
+
+enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease)
+{
+    if (endpoint->upstream->shares && !(lease->alone && endpoint->upstream->protocol == SPEAK_AUTO))
+        return lease->streams ? mux_lease(endpoint, lease) : ERR_PROTOCOL;
+    if (!lease->fresh && endpoint_lease_idle(endpoint, lease))
+        return OK;
+    return dial(endpoint, lease);
 }
 
 static inline struct pooled *end_hold(struct endpoint *endpoint, struct lease *lease)
 {
     struct pooled *pooled = pooled_of(lease->conn);
 
-    if (lease->slots != 0)
-        requests_give(lease, endpoint);
-    if (!list_is_empty(&lease->link))
-        list_remove(&lease->link);
+    endpoint_unhold(endpoint, lease);
     lease->conn = NULL;
-    lease->endpoint = NULL;
     pooled->lease = NULL;
-    endpoint->active--;
-    if (!endpoint->retired)
-        endpoint->upstream->n_active--;
     counter_sub(&endpoint->counters->active, 1);
     return pooled;
 }
 
-/* Which connections made together are not to reach at the same time: up to a tenth less. */
-static uint64_t with_jitter(uint64_t limit, const struct pooled *pooled)
+bool endpoint_keeps(const struct endpoint *endpoint, const struct pooled *pooled)
 {
-    return limit - limit / 10 * pooled->jitter / 256;
-}
-
-/* How old it may still become; 0: it is too old. */
-static uint64_t age_left_ms(const struct pooled *pooled, uint64_t now_us, uint64_t max_age_ms)
-{
-    uint64_t age_ms = (now_us - pooled->born_us) / 1000;
-    uint64_t max_ms = with_jitter(max_age_ms, pooled);
-
-    return age_ms < max_ms ? max_ms - age_ms : 0;
-}
-
-/* Has it served as long, or as often, as it may? */
-static bool is_expired(const struct endpoint *endpoint, const struct pooled *pooled)
-{
-    const struct upstream_connections *limits = &endpoint->upstream->limits;
-    uint64_t now_us;
-
-    if (limits->requests != 0 && pooled->requests >= with_jitter(limits->requests, pooled)) {
-        counter_add(&endpoint->counters->used_up, 1);
-        return true;
-    }
-    if (limits->max_age_ms == 0)
-        return false;
-    now_us = loop_now_us(endpoint->upstream->loop);
-    if (age_left_ms(pooled, now_us, limits->max_age_ms) > 0)
-        return false;
-    counter_add(&endpoint->counters->aged, 1);
-    return true;
-}
-
-static void set_idle_alarm(struct pooled *pooled, const struct upstream_connections *limits)
-{
-    uint64_t ms = limits->idle_timeout_ms;
-    uint64_t left_ms;
-
-    pooled->ages = false;
-    if (limits->max_age_ms > 0) {
-        left_ms =
-            age_left_ms(pooled, loop_now_us(pooled->endpoint->upstream->loop), limits->max_age_ms);
-        pooled->ages = left_ms < ms;
-        ms = pooled->ages ? left_ms : ms;
-    }
-    conn_set_alarm(&pooled->conn, ms);
+    return !endpoint->retired && !endpoint->resting && pooled->era == endpoint->era;
 }
 
 void endpoint_return(struct endpoint *endpoint, struct lease *lease)
 {
     const struct upstream_connections *limits = &endpoint->upstream->limits;
     struct pooled *pooled = pooled_of(lease->conn);
+    bool limited = limits->requests != 0 || limits->max_age_ms != 0;
 
-    if (endpoint->retired || endpoint->resting || is_expired(endpoint, pooled) ||
-        pooled->era != endpoint->era || limits->idle == 0 || conn_is_spoilt(&pooled->conn) ||
-        others_wait(endpoint)) {
+    if (!endpoint_keeps(endpoint, pooled) || (limited && pool_is_expired(endpoint, pooled)) ||
+        limits->idle == 0 || conn_is_spoilt(&pooled->conn) || endpoint_others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }
     end_hold(endpoint, lease);
     conn_set_ops(&pooled->conn, &idle_ops);
-    set_idle_alarm(pooled, limits);
+    pooled->ages = false;
+    if (limited) {
+        pool_set_idle_alarm(pooled);
+    } else {
+        conn_set_alarm(&pooled->conn, limits->idle_timeout_ms);
+    }
     list_push(&endpoint->idle, &pooled->link);
     endpoint->n_idle++;
     counter_add(&endpoint->counters->idle, 1);
     if (endpoint->n_idle > limits->idle)
-        drop_oldest(endpoint);
+        endpoint_drop_oldest(endpoint);
     upstream_wake(endpoint->upstream);
+}
+
+void endpoint_settle(struct endpoint *endpoint)
+{
+    upstream_wake(endpoint->upstream);
+    end_retired(endpoint);
 }
 
 void endpoint_discard(struct endpoint *endpoint, struct lease *lease)
 {
-    end_conn(end_hold(endpoint, lease));
-    upstream_wake(endpoint->upstream);
-    end_retired(endpoint);
+    pool_close(end_hold(endpoint, lease));
+    endpoint_settle(endpoint);
 }

@@ -2,13 +2,13 @@
  * endpoint.h - one address of an upstream, as one worker sees it, with its pool of kept
  * connections.
  *
- * A connection is in exactly one place: idle in the pool, or leased. What is learnt
+ * A connection is in exactly one place: idle in the pool, leased, or shared (mux.h). What is learnt
  * about an endpoint stays with its address: a new member set keeps the endpoints it still names.
  * One that is named no more is retired: no new requests, idle connections closed, gone with its
  * last lease.
  *
  * Threads: the worker's.
- * Invariant: n_idle <= connections.idle; active + n_idle connections are open.
+ * Invariant: n_idle <= connections.idle.
  */
 #ifndef UPSTREAM_ENDPOINT_H
 #define UPSTREAM_ENDPOINT_H
@@ -39,12 +39,28 @@ enum endpoint_failure { ENDPOINT_FAILURES(ENDPOINT_FAILURE_MEMBER) ENDPOINT_FAIL
 /* The metric label; a static string. */
 const char *endpoint_failure_text(enum endpoint_failure failure);
 
+/* How a stream came to be reset. X(symbol, metric label) */
+#define ENDPOINT_RESETS(X)                                                                         \
+    X(REFUSED, "refused")     /* the endpoint has not processed it */                              \
+    X(CANCELLED, "cancelled") /* by the endpoint, with CANCEL or NO_ERROR */                       \
+    X(FAILED, "failed")       /* by the endpoint, for any other cause */                           \
+    X(MALFORMED, "malformed") /* by us: what came breaks the rules */                              \
+    X(UNWANTED, "unwanted")   /* by us: nobody waits for the rest any more */
+
+#define ENDPOINT_RESET_MEMBER(symbol, text) ENDPOINT_RESET_##symbol,
+enum endpoint_reset { ENDPOINT_RESETS(ENDPOINT_RESET_MEMBER) ENDPOINT_RESET_COUNT };
+#undef ENDPOINT_RESET_MEMBER
+
+const char *endpoint_reset_text(enum endpoint_reset reset);
+
 #define ENDPOINT_TALLY "endpoint" /* kind of the tally blocks; their key is "UPSTREAM ADDRESS" */
 
 /* One worker's numbers of one address. */
 struct endpoint_counters {
     struct counter requests, connects, active, idle;
     struct counter aged, used_up; /* connections closed for max_age, and for requests */
+    struct counter h2_connections, streams, goaways, unanswered_pings;
+    struct counter resets[ENDPOINT_RESET_COUNT]; /* of streams */
     struct counter failures[ENDPOINT_FAILURE_COUNT];
     struct counter good, bad;  /* how tries ended; only where outliers are detected */
     struct counter latency_us; /* what balance_ewma goes by; 0: not measured */
@@ -59,6 +75,7 @@ struct endpoint {
     struct list link;                   /* upstream->retired */
     struct endpoint_counters *counters; /* borrowed, this worker's slot */
     struct list idle;                   /* owned, of struct pooled, freshest first */
+    struct list muxes;                  /* owned, of struct mux: connections that are shared */
     struct list tunnels;                /* of struct lease: may last long */
     struct alarm grace;                 /* theirs, once we are out of service */
     uint32_t n_idle;
@@ -70,6 +87,8 @@ struct endpoint {
     struct tls_memory memory; /* the session to resume */
     uint32_t state;           /* share_state() as last seen */
     uint32_t index;           /* in upstream->endpoint, unless retired */
+    uint8_t speaks;           /* enum upstream_protocol by the last ALPN; AUTO: not known yet */
+    uint32_t max_streams;     /* that it last said a connection may have; 0: nothing yet */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     uint64_t leaving_us;      /* since when it gets no new requests for good; 0: it does */
     bool resting;             /* not in rotation: no new requests, nothing is kept */
@@ -118,10 +137,11 @@ void endpoint_note_latency(struct endpoint *endpoint, uint64_t latency_us);
 bool endpoint_has_room(const struct endpoint *endpoint);
 
 /*
- * Lease the freshest idle connection (not when fresh is wanted), or begin to dial. ERR_LIMIT at
- * the cap; other errors: the address cannot be dialled. On OK lease->conn is set.
+ * Lease the freshest idle connection (not when lease->fresh), or a stream of a shared one, or begin
+ * to dial. ERR_LIMIT at the cap; other errors: the address cannot be dialled. On OK lease->conn or
+ * lease->mux is set; the latter may be one that is being dialled (lease->dialling).
  */
-CHECKED enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease, bool fresh);
+CHECKED enum err endpoint_lease(struct endpoint *endpoint, struct lease *lease);
 
 /*
  * Lease ends: keep the connection for reuse, or close it. lease->conn becomes NULL. May free a

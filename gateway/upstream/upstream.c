@@ -3,7 +3,9 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/rng.h"
+#include "http/h2.h"
 #include "upstream/balance.h"
+#include "upstream/mux.h"
 #include "upstream/pool.h"
 #include "upstream/requests.h"
 
@@ -13,18 +15,28 @@ enum {
 };
 
 struct upstreams {
-    struct map *by_name; /* owned, of owned struct upstream */
-    struct loop *loop;   /* borrowed */
-    struct rng *rng;     /* borrowed */
-    struct slab conns;   /* of struct pooled */
+    struct map *by_name;    /* owned, of owned struct upstream */
+    struct loop *loop;      /* borrowed */
+    struct rng *rng;        /* borrowed */
+    struct slab conns;      /* of struct pooled */
+    struct h2_bench *bench; /* owned; NULL: HTTP/2 was never spoken */
     unsigned worker;
-    upstreams_starved_fn *starved; /* may be NULL */
-    void *starved_arg;             /* borrowed, outlives us */
+    upstreams_starved_fn *starved;   /* may be NULL */
+    void *starved_arg;               /* borrowed, outlives us */
+    upstreams_unshaken_fn *unshaken; /* may be NULL */
+    void *unshaken_arg;              /* borrowed, outlives us */
 };
 
 struct slab *upstreams_slab(struct upstream *upstream)
 {
     return &upstream->all->conns;
+}
+
+struct h2_bench *upstreams_bench(struct upstream *upstream)
+{
+    if (!upstream->all->bench)
+        upstream->all->bench = h2_bench_new();
+    return upstream->all->bench;
 }
 
 unsigned upstreams_worker(const struct upstream *upstream)
@@ -50,12 +62,28 @@ void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *sta
     upstreams->starved_arg = arg;
 }
 
+void upstreams_on_unshaken(struct upstreams *upstreams, upstreams_unshaken_fn *unshaken, void *arg)
+{
+    upstreams->unshaken = unshaken;
+    upstreams->unshaken_arg = arg;
+}
+
+void upstream_say_unshaken(struct upstream *upstream, const struct endpoint *endpoint,
+                           struct sluice_span cause)
+{
+    const struct upstreams *all = upstream->all;
+
+    if (cause.len > 0 && all->unshaken)
+        all->unshaken(all->unshaken_arg, upstream, endpoint, cause);
+}
+
 void upstreams_free(struct upstreams **upstreams)
 {
     if (!*upstreams)
         return;
     map_free(&(*upstreams)->by_name);
     slab_fini(&(*upstreams)->conns);
+    h2_bench_free(&(*upstreams)->bench);
     alloc_free(*upstreams);
     *upstreams = NULL;
 }
@@ -211,10 +239,13 @@ static void renew_all(struct upstream *upstream)
 }
 
 /* Connections made otherwise are of no use any more; the same again changes nothing. */
-static void set_tls(struct upstream *upstream, struct tls_client *tls)
+static void set_protocol(struct upstream *upstream, struct tls_client *tls, int protocol)
 {
-    if (tls_client_is_same(upstream->tls, tls))
+    if (tls_client_is_same(upstream->tls, tls) && upstream->protocol == protocol)
         return;
+    upstream->protocol = protocol;
+    upstream->shares =
+        protocol == SPEAK_H2 || protocol == SPEAK_H2C || (protocol == SPEAK_AUTO && tls);
     tls_client_unref(&upstream->tls);
     upstream->tls = tls_client_ref(tls);
     renew_all(upstream);
@@ -257,7 +288,9 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     upstream->tally = wanted->tally;
     upstream->second_ends_us = 0; /* the slot may be another one */
     upstream->budget = conf->retry_budget;
-    set_tls(upstream, wanted->tls);
+    upstream->http2 = conf->http2;
+    upstream->connect_ms = conf->timeout.connect_ms;
+    set_protocol(upstream, wanted->tls, conf->protocol);
     set_proxying(upstream, conf->proxying.version);
     set_levels(upstream, conf);
     upstream->drain_tunnel_ms = conf->timeout.drain_tunnel_ms;
@@ -346,6 +379,8 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
                 void (*ready)(struct lease *lease, enum err err))
 {
     list_init(&lease->link);
+    list_init(&lease->line);
+    list_init(&lease->batch);
     alarm_init(&lease->alarm, on_queue_alarm);
     lease->ops = ops;
     lease->ready = ready;
@@ -354,8 +389,12 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
     lease->upstream = NULL;
     lease->endpoint = NULL;
     lease->conn = NULL;
+    lease->mux = NULL;
+    lease->streams = NULL;
+    lease->stream = NULL;
     lease->n_tried = lease->slots = 0;
     lease->reused = lease->connecting = lease->fresh = lease->has_key = lease->again = false;
+    lease->dialling = lease->dialled = lease->is_open = lease->alone = false;
 }
 
 bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)
@@ -433,6 +472,7 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     enum err err;
 
     lease->endpoint = NULL;
+    lease->dialled = false;
     if (!endpoint && lease->again && lease->n_tried > 0 && !may_wait(upstream, lease)) {
         lease->n_tried = 0;
         endpoint = upstream_pick(upstream, lease);
@@ -442,7 +482,7 @@ static enum err try_lease(struct upstream *upstream, struct lease *lease)
     count_band(upstream, lease, endpoint);
     if (upstream->caps_requests && !requests_take(lease, endpoint))
         return ERR_AGAIN;
-    err = endpoint_lease(endpoint, lease, lease->fresh);
+    err = endpoint_lease(endpoint, lease);
     if (err && lease->slots != 0)
         requests_give(lease, endpoint);
     if (err == ERR_LIMIT)
@@ -511,6 +551,8 @@ enum err upstream_lease(struct upstream *upstream, struct lease *lease)
     /* Who waits already comes first, but for those who wait for others. */
     if (upstream->n_waiting == 0 || selection_of(upstream, lease)->n_waiting == 0)
         err = try_lease(upstream, lease);
+    if (err == OK)
+        return lease->dialling ? ERR_AGAIN : OK;
     return err == ERR_AGAIN ? join_queue(upstream, lease) : err;
 }
 
@@ -555,7 +597,8 @@ static void serve(struct soon *soon)
             continue;
         }
         leave_queue(lease);
-        lease->ready(lease, err);
+        if (err || !lease->dialling)
+            lease->ready(lease, err);
     }
     upstream_unref(&upstream);
 }
@@ -575,6 +618,22 @@ void upstream_wake(struct upstream *upstream)
         loop_soon(upstream->loop, &upstream->serve);
 }
 
+void upstream_queue(struct upstream *upstream, struct lease *lease)
+{
+    enum err err = join_queue(upstream, lease);
+
+    if (err == ERR_AGAIN) {
+        upstream_wake(upstream);
+    } else {
+        lease->ready(lease, err);
+    }
+}
+
+bool lease_is_queued(const struct lease *lease)
+{
+    return !lease->conn && !lease->mux && !list_is_empty(&lease->link);
+}
+
 void lease_return(struct lease *lease)
 {
     if (lease->conn) {
@@ -588,6 +647,8 @@ void lease_discard(struct lease *lease)
 {
     if (lease->conn) {
         endpoint_discard(lease->endpoint, lease);
+    } else if (lease->mux) {
+        mux_leave(lease);
     } else if (!list_is_empty(&lease->link)) {
         leave_queue(lease);
     }

@@ -16,27 +16,36 @@
 #include "upstream/selection.h"
 
 struct balance;
+struct h2_stream;
+struct mux;
 struct rng;
+struct stream_ops;
 
 enum { LEASE_TRIES = RETRY_ATTEMPTS_MAX + 1 /* endpoints one exchange may try */ };
 
 /*
- * The right to one upstream connection. ready is called by the loop, never from inside
- * upstream_lease(), at most once, when a queued lease got its turn (OK), or will not
- * (ERR_TIMEOUT, ERR_MISSING, other errors of dialling). end_tunnel is called by the loop for a
+ * The right to one upstream connection, or to a stream of one that is shared (stream.h). ready is
+ * called by the loop, never from inside upstream_lease(), at most once, when a lease that had to
+ * wait got its turn (OK), or will not (ERR_TIMEOUT, ERR_LIMIT, ERR_MISSING, ERR_MEMORY; or, when
+ * dialled is set, why the chosen endpoint could not be reached; other errors of dialling). end_tunnel is called by the loop for a
  * lease that lease_note_tunnel() told of, when its endpoint has been out of service for too long.
  */
 struct lease {
     struct list link;   /* the upstream's queue; while held: the endpoint's tunnels, or none */
+    struct list line;   /* of a shared connection: who has no stream yet; else in none */
+    struct list batch;  /* of the same: who is being told something; else in none */
     struct alarm alarm; /* ends the waiting */
     void (*ready)(struct lease *lease, enum err err);
     void (*end_tunnel)(struct lease *lease); /* set by lease_note_tunnel() */
-    const struct conn_ops *ops;  /* set by the caller: what the connection's events do */
-    struct selection *selection; /* set by the caller; borrowed; NULL: of all endpoints */
-    struct sluice_span preface;  /* set by the caller; borrowed: the client's PROXY header */
-    struct upstream *upstream;   /* borrowed while queued or held */
-    struct endpoint *endpoint;   /* borrowed while held */
-    struct conn *conn;           /* owned while held */
+    const struct conn_ops *ops;       /* set by the caller: what the connection's events do */
+    const struct stream_ops *streams; /* set by the caller; the same for a stream */
+    struct selection *selection;      /* set by the caller; borrowed; NULL: of all endpoints */
+    struct sluice_span preface;       /* set by the caller; borrowed: the client's PROXY header */
+    struct upstream *upstream;        /* borrowed while queued or held */
+    struct endpoint *endpoint;        /* borrowed while held */
+    struct conn *conn;                /* owned while held, unless it is shared */
+    struct mux *mux;                  /* borrowed while held: what is shared; else NULL */
+    struct h2_stream *stream;         /* owned: opened on it; NULL: not yet, or no more */
     const struct endpoint *tried[LEASE_TRIES];
     uint8_t n_tried;
     uint8_t slots;   /* held of the caps of requests, see requests.h */
@@ -44,6 +53,10 @@ struct lease {
     bool has_key;    /* set by the caller */
     bool reused;     /* the connection has served before */
     bool connecting; /* conn_ops.on_drained will tell that it stands */
+    bool dialling;   /* waits for the dial of what is to be shared */
+    bool dialled;    /* with an error of ready(): the endpoint could not be reached */
+    bool is_open;    /* a stream was opened */
+    bool alone;      /* set by the caller: no shared connection, please, if there is a choice */
     bool fresh;      /* set by the caller: no kept connection, please */
     bool again;      /* set by the caller: when all were tried, each may be once more */
 };
@@ -92,8 +105,12 @@ struct upstream {
     struct upstream_requests requests;
     bool caps_requests; /* one of them is not 0 */
     struct outlier_conf outlier;
-    struct tls_client *tls;  /* shared; NULL: plain */
-    int proxying;            /* enum proxying_version */
+    struct tls_client *tls; /* shared; NULL: plain */
+    int proxying;           /* enum proxying_version */
+    int protocol;           /* enum upstream_protocol */
+    bool shares;            /* connections may be shared */
+    struct upstream_http2 http2;
+    uint64_t connect_ms;
     struct members *members; /* shared */
     /* Owned; in the order of the members: n_endpoints in rotation, then who is not. */
     struct endpoint **endpoint;
@@ -135,6 +152,16 @@ void upstreams_free(struct upstreams **upstreams);
  */
 typedef void upstreams_starved_fn(void *arg, struct sluice_span upstream);
 void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg);
+
+/*
+ * The handshake with an endpoint has failed: nothing that a client is to be told, and a person has
+ * to know. cause: empty: that was not it.
+ */
+typedef void upstreams_unshaken_fn(void *arg, const struct upstream *upstream,
+                                   const struct endpoint *endpoint, struct sluice_span cause);
+void upstreams_on_unshaken(struct upstreams *upstreams, upstreams_unshaken_fn *unshaken, void *arg);
+void upstream_say_unshaken(struct upstream *upstream, const struct endpoint *endpoint,
+                           struct sluice_span cause);
 
 /* Close idle connections of that upstream which others wait for and nobody here does. */
 void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
@@ -200,7 +227,8 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
                 void (*ready)(struct lease *lease, enum err err));
 
 /*
- * OK: held, see conn and connecting. ERR_AGAIN: queued. ERR_LIMIT: the queue is full.
+ * OK: held, see conn and connecting, or mux. ERR_AGAIN: ready() follows. ERR_LIMIT: the queue is
+ * full.
  * ERR_MISSING: no endpoint left to try. Other errors: the chosen endpoint (lease->endpoint,
  * marked tried) cannot be dialled.
  */
@@ -222,6 +250,9 @@ bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint);
  * or drains. timeout.drain_tunnel after that, end_tunnel is called, which should end the lease.
  */
 void lease_note_tunnel(struct lease *lease, void (*end_tunnel)(struct lease *lease));
+
+/* Does it wait in the upstream's queue, for what others have? */
+bool lease_is_queued(const struct lease *lease);
 
 /* The lease that holds this connection. */
 struct lease *lease_of(struct conn *conn);

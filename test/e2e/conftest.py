@@ -7,10 +7,11 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
-pytest.register_assert_rewrite("raw", "upstream", "gateway", "nginx")
+pytest.register_assert_rewrite("raw", "upstream", "h2_upstream", "gateway", "nginx")
 
 from fake_consul import FakeConsul  # noqa: E402
 from gateway import DEFAULT_BINARY, Gateway, plain, run_sluice  # noqa: E402
+from h2_upstream import H2Upstream  # noqa: E402
 from nginx import Nginx  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -77,6 +78,18 @@ def upstreams():
 
     def make(*args, **options):
         made.append(Upstream(*args, **options))
+        return made[-1]
+    yield make
+    close_all(made)
+
+
+@pytest.fixture
+def h2_upstreams():
+    """Make scripted HTTP/2 upstreams: h2_upstreams() or h2_upstreams(script)."""
+    made = []
+
+    def make(*args, **options):
+        made.append(H2Upstream(*args, **options))
         return made[-1]
     yield make
     close_all(made)

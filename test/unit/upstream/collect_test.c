@@ -94,6 +94,12 @@ START_TEST(every_number_has_its_family_and_labels)
     counter_add(&endpoint->connects, 4);
     counter_add(&endpoint->aged, 5);
     counter_add(&endpoint->used_up, 6);
+    counter_add(&endpoint->h2_connections, 51);
+    counter_add(&endpoint->streams, 52);
+    counter_add(&endpoint->goaways, 53);
+    counter_add(&endpoint->unanswered_pings, 54);
+    for (unsigned i = 0; i < ENDPOINT_RESET_COUNT; i++)
+        counter_add(&endpoint->resets[i], 40 + i);
     for (unsigned i = 0; i < ENDPOINT_FAILURE_COUNT; i++)
         counter_add(&endpoint->failures[i], 10 + i);
     for (unsigned i = 0; i < UPSTREAM_RETRY_COUNT; i++)
@@ -120,6 +126,14 @@ START_TEST(every_number_has_its_family_and_labels)
                "# TYPE sluice_upstream_connections_expired_total counter\n"
                "sluice_upstream_connections_expired_total" LABELS ",cause=\"age\"} 5\n"
                "sluice_upstream_connections_expired_total" LABELS ",cause=\"requests\"} 6\n"
+               "# TYPE sluice_upstream_h2_connections gauge\n"
+               "sluice_upstream_h2_connections" LABELS "} 51\n"
+               "# TYPE sluice_upstream_streams gauge\n"
+               "sluice_upstream_streams" LABELS "} 52\n"
+               "# TYPE sluice_upstream_goaways_total counter\n"
+               "sluice_upstream_goaways_total" LABELS "} 53\n"
+               "# TYPE sluice_upstream_pings_unanswered_total counter\n"
+               "sluice_upstream_pings_unanswered_total" LABELS "} 54\n"
                "# TYPE sluice_upstream_failures_total counter\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"connect_failed\"} 10\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"connect_timeout\"} 11\n"
@@ -128,12 +142,19 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_failures_total" LABELS ",reason=\"upstream_protocol\"} 14\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"response_timeout\"} 15\n"
                "sluice_upstream_failures_total" LABELS ",reason=\"upstream_idle_timeout\"} 16\n"
+               "# TYPE sluice_upstream_stream_resets_total counter\n"
+               "sluice_upstream_stream_resets_total" LABELS ",cause=\"refused\"} 40\n"
+               "sluice_upstream_stream_resets_total" LABELS ",cause=\"cancelled\"} 41\n"
+               "sluice_upstream_stream_resets_total" LABELS ",cause=\"failed\"} 42\n"
+               "sluice_upstream_stream_resets_total" LABELS ",cause=\"malformed\"} 43\n"
+               "sluice_upstream_stream_resets_total" LABELS ",cause=\"unwanted\"} 44\n"
                "# TYPE sluice_upstream_retries_total counter\n"
                "sluice_upstream_retries_total" CAUSE "\"connect\"} 20\n"
-               "sluice_upstream_retries_total" CAUSE "\"reset\"} 21\n"
-               "sluice_upstream_retries_total" CAUSE "\"timeout\"} 22\n"
-               "sluice_upstream_retries_total" CAUSE "\"status\"} 23\n"
-               "sluice_upstream_retries_total" CAUSE "\"stale\"} 24\n"
+               "sluice_upstream_retries_total" CAUSE "\"refused\"} 21\n"
+               "sluice_upstream_retries_total" CAUSE "\"reset\"} 22\n"
+               "sluice_upstream_retries_total" CAUSE "\"timeout\"} 23\n"
+               "sluice_upstream_retries_total" CAUSE "\"status\"} 24\n"
+               "sluice_upstream_retries_total" CAUSE "\"stale\"} 25\n"
                "# TYPE sluice_upstream_retries_refused_total counter\n"
                "sluice_upstream_retries_refused_total" CAUSE "\"budget\"} 30\n"
                "sluice_upstream_retries_refused_total" CAUSE "\"attempts\"} 31\n"

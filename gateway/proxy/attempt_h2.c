@@ -1,0 +1,236 @@
+/*
+ * attempt_h2.c - HTTP/2 on a stream of a connection that is shared (upstream/stream.h).
+ *
+ * What one read brings for one attempt comes as one batch, in which its exchange is entered: so
+ * head and content of a small answer go downstream together.
+ */
+#include "proxy/attempt_codec.h"
+
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+#include "upstream/stream.h"
+
+static struct attempt *attempt_of(struct lease *lease)
+{
+    return list_entry(lease, struct attempt, lease);
+}
+
+static struct attempt *attempt_of_leg(struct leg *leg)
+{
+    return list_entry(leg, struct attempt, leg);
+}
+
+/* A tunnel has no deadline but its exchange's. */
+static void set_alarm(struct attempt *attempt, uint64_t ms)
+{
+    if (attempt->state != ATTEMPT_TUNNEL)
+        alarm_arm(attempt->ex->worker->loop, &attempt->h2.alarm, ms);
+}
+
+/* -- sending -------------------------------------------------------------- */
+
+static enum err open_stream(struct attempt *attempt, const struct leg_head *head)
+{
+    const struct request *request = head->request;
+    const struct h2_request_head it = {
+        .request = request,
+        .scheme = attempt->lease.upstream->tls ? SPAN("https") : SPAN("http"),
+        .authority = head->host,
+        .target = head->target,
+        .protocol = request->upgrade,
+        .length = head->framing == FRAMING_LENGTH ? head->body_bytes : BODY_UNKNOWN,
+        .last = request->upgrade.len == 0 &&
+                (head->framing == FRAMING_NONE ||
+                 (head->framing == FRAMING_LENGTH && head->body_bytes == 0)),
+    };
+
+    attempt->h2.ended = it.last;
+    return stream_open(&attempt->lease, &it);
+}
+
+static enum err send_head(struct leg *leg, const struct leg_head *head)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+    enum err err = open_stream(attempt, head);
+
+    attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
+    return err;
+}
+
+static void send_body(struct leg *leg, struct sluice_span piece)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    if (piece.len > 0 && attempt->lease.stream)
+        h2_send_body(attempt->lease.stream, piece);
+    set_alarm(attempt, attempt->ex->times.idle_ms);
+}
+
+static void send_end(struct leg *leg, const struct fields *trailers)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    attempt->write_over = true;
+    if (!attempt->h2.ended && attempt->lease.stream)
+        h2_send_end(attempt->lease.stream, trailers);
+    attempt->h2.ended = true;
+    if (attempt->state == ATTEMPT_TUNNEL)
+        return;
+    attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
+    set_alarm(attempt, attempt->ex->times.response_ms);
+}
+
+/* A stream that is gone is told of by on_lost. */
+static enum err flush(struct leg *leg)
+{
+    enum err err = stream_flush(&attempt_of_leg(leg)->lease);
+
+    return err == ERR_AGAIN ? err : OK;
+}
+
+static void leg_hold(struct leg *leg)
+{
+    struct lease *lease = &attempt_of_leg(leg)->lease;
+
+    if (lease->stream)
+        h2_hold(lease->stream);
+}
+
+static void leg_release(struct leg *leg)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    set_alarm(attempt, attempt->ex->times.idle_ms);
+    stream_release(&attempt->lease);
+}
+
+static void leg_end(struct leg *leg, enum leg_end how)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    alarm_disarm(&attempt->h2.alarm);
+    /* An answer that is whole needs no more of the request. */
+    if (how == LEG_CUT)
+        stream_reset(&attempt->lease, attempt->whole ? H2_NO_ERROR : H2_CANCEL);
+    lease_discard(&attempt->lease);
+}
+
+static const struct leg_ops attempt_h2_ops = {
+    .name = "h2",
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .flush = flush,
+    .hold = leg_hold,
+    .release = leg_release,
+    .end = leg_end,
+};
+
+/* -- receiving -------------------------------------------------------------- */
+
+static void on_begin(struct lease *lease)
+{
+    exchange_enter(attempt_of(lease)->ex);
+}
+
+static void on_batch_end(struct lease *lease)
+{
+    exchange_leave(attempt_of(lease)->ex);
+}
+
+static void on_response(struct lease *lease, const struct response *response,
+                        struct sluice_span bytes)
+{
+    struct attempt *attempt = attempt_of(lease);
+    struct response its = *response;
+
+    (void)bytes;
+    if (attempt->state != ATTEMPT_AWAITING)
+        return;
+    attempt->started = true;
+    set_alarm(attempt, attempt->ex->times.idle_ms);
+    attempt_on_head(attempt, &its);
+}
+
+static void on_body(struct lease *lease, struct sluice_span piece)
+{
+    struct attempt *attempt = attempt_of(lease);
+
+    if (attempt->state < ATTEMPT_RESPONDING)
+        return;
+    set_alarm(attempt, attempt->ex->times.idle_ms);
+    exchange_on_response_body(attempt->ex, piece);
+}
+
+static void on_end(struct lease *lease, const struct fields *trailers)
+{
+    struct attempt *attempt = attempt_of(lease);
+
+    if (attempt->state >= ATTEMPT_RESPONDING)
+        attempt_on_end(attempt, trailers);
+}
+
+static enum attempt_loss loss_of(const struct attempt *attempt, const struct stream_loss *loss)
+{
+    bool ended = loss->failure == ENDPOINT_RESET || loss->failure == ENDPOINT_CLOSED;
+
+    if (loss->unprocessed)
+        return ATTEMPT_REFUSED;
+    return loss->of_connection && ended && attempt->lease.reused && !attempt->started
+               ? ATTEMPT_STALE
+               : ATTEMPT_SENT;
+}
+
+static void on_lost(struct lease *lease, const struct stream_loss *loss)
+{
+    struct attempt *attempt = attempt_of(lease);
+
+    if (attempt->whole && attempt->state != ATTEMPT_TUNNEL)
+        return; /* it has said all that is wanted of it */
+    attempt_fail(attempt, loss->failure, loss_of(attempt, loss), loss->detail);
+}
+
+static void on_drained(struct lease *lease)
+{
+    struct attempt *attempt = attempt_of(lease);
+    bool awaits_head = attempt->write_over && attempt->state == ATTEMPT_AWAITING;
+
+    set_alarm(attempt, awaits_head ? attempt->ex->times.response_ms : attempt->ex->times.idle_ms);
+    exchange_on_up_drained(attempt->ex);
+}
+
+static void on_known(struct lease *lease)
+{
+    (void)lease;
+}
+
+const struct stream_ops attempt_h2_stream_ops = {
+    .on_begin = on_begin,
+    .on_batch_end = on_batch_end,
+    .on_response = on_response,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_lost = on_lost,
+    .on_drained = on_drained,
+    .on_known = on_known,
+};
+
+/* -- beginning --------------------------------------------------------------- */
+
+static void on_alarm(struct alarm *alarm)
+{
+    struct attempt *attempt = list_entry(alarm, struct attempt, h2.alarm);
+    struct exchange *ex = attempt->ex;
+
+    exchange_enter(ex);
+    attempt_on_silence(attempt);
+    exchange_leave(ex);
+}
+
+void attempt_h2_begin(struct attempt *attempt)
+{
+    attempt->leg.ops = &attempt_h2_ops;
+    attempt->h2.ended = false;
+    alarm_init(&attempt->h2.alarm, on_alarm);
+}

@@ -1,0 +1,572 @@
+"""HTTP/2 to upstreams: what is said there, how connections are shared, and what failures mean.
+
+Real peers (nghttpd, nginx) show that it is spoken; a scripted one does what real ones do seldom.
+"""
+
+import concurrent.futures
+import shutil
+import socket
+import subprocess
+import threading
+
+import h2.settings
+import pytest
+
+import raw
+from gateway import plain
+from h2_upstream import CANCEL, NO_ERROR, REFUSED
+from raw import wait_until
+
+MAX_STREAMS = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
+
+
+def h2c(*fakes, workers=1, **upstream):
+    config = plain(*fakes, workers=workers)
+    config["upstreams"]["app"].update({"protocol": "h2c", **upstream})
+    return config
+
+
+def together(gateway, count, **options):
+    """So many requests at a time; their answers."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [f.result() for f in [pool.submit(gateway.ask, **options) for _ in range(count)]]
+
+
+def streams(gateway):
+    return gateway.metric("sluice_upstream_streams", upstream="app")
+
+
+def resets(gateway, cause):
+    return gateway.metric("sluice_upstream_stream_resets_total", upstream="app", cause=cause)
+
+
+# --- real peers
+
+
+@pytest.fixture
+def nghttpd(tmp_path):
+    """nghttpd with the given files, without TLS; its address."""
+    started = []
+
+    def begin(files, *options):
+        folder = tmp_path / "nghttpd"
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        with open(tmp_path / "nghttpd.log", "wb") as log:
+            started.append(subprocess.Popen([shutil.which("nghttpd"), "--no-tls", "-a", "127.0.0.1", "-d", str(folder), *options,
+                                             str(port)], stdout=log, stderr=log))
+
+        def listens():
+            assert started[-1].poll() is None, (tmp_path / "nghttpd.log").read_text()
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                return False
+        wait_until(listens, what="nghttpd to listen")
+        return f"127.0.0.1:{port}"
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+class Address:
+    def __init__(self, address):
+        self.address = address
+
+
+def test_nghttpd_serves_small_and_large_answers(nghttpd, start):
+    big = bytes(range(256)) * 4096 * 3
+    gateway = start(h2c(Address(nghttpd({"small": b"hello\n", "big": big}))))
+    answers = together(gateway, 8, target="/small")
+    assert {a.body for a in answers} == {b"hello\n"}
+    assert gateway.ask(target="/big").body == big
+    head = gateway.ask("HEAD", "/big")
+    assert (head.status, head.get("content-length"), head.body) == (200, str(len(big)), b"")
+    assert gateway.ask(target="/none").status == 404
+    line = gateway.wait_access(path="/big", method="GET")
+    assert (line["bytes_out"], line["reason"]) == (len(big), "completed")
+    # Who came while the connection was being dialled has shared it.
+    assert gateway.metric("sluice_upstream_connects_total", upstream="app") == 1
+    assert gateway.metric("sluice_upstream_h2_connections", upstream="app") == 1
+
+
+def test_nghttpd_takes_a_large_request(nghttpd, start):
+    gateway = start(h2c(Address(nghttpd({"x": b"taken"}))))
+    answer = gateway.ask("POST", "/x", body=b"q" * 3_000_000)
+    assert (answer.status, answer.body) == (200, b"taken")
+    assert gateway.wait_access()["bytes_in"] == 3_000_000
+
+
+# --- what is said upstream
+
+
+def test_a_request_arrives_as_it_was_meant(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(h2c(up))
+    answer = gateway.ask("POST", "/a/b?c=d", [("X-Thing", "One"), ("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"),
+                                              ("Keep-Alive", "timeout=5"), ("TE", "trailers, gzip")], b"content")
+    assert (answer.status, answer.body) == (200, b"ok")
+    [seen] = up.wait_requests()
+    assert (seen.method, seen.path, seen.get(":scheme"), seen.get(":authority")) == ("POST", "/a/b?c=d", "http", "test.example")
+    assert (seen.body, seen.get("content-length")) == (b"content", "7")
+    assert (seen.get("x-thing"), seen.get("te")) == ("One", "trailers")
+    names = [name for name, _ in seen.fields]
+    assert not {"connection", "keep-alive", "x-hop", "host", "transfer-encoding"} & set(names)
+    assert all(name == name.lower() for name in names)
+    assert seen.get("x-forwarded-for") == "127.0.0.1"
+
+
+def test_host_endpoint_is_the_authority(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(h2c(up, host="endpoint"))
+    assert gateway.ask().status == 200
+    assert up.wait_requests()[0].get(":authority") == up.address
+
+
+def test_trailers_pass_both_ways(h2_upstreams, start):
+    def script(exchange):
+        exchange.read_body()
+        exchange.reply(200, b"sum", trailers=[("x-sum", "42")])
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n",
+                    raw.chunked([b"one", b"two"], [("X-Check", "7")]))
+        answer = client.read_response("POST")
+    assert (answer.body, answer.trailers) == (b"sum", [("x-sum", "42")])
+    [seen] = up.wait_requests()
+    assert (seen.body, seen.trailers) == (b"onetwo", [("x-check", "7")])
+
+
+def test_interim_responses_pass(h2_upstreams, start):
+    def script(exchange):
+        exchange.head(103, [("link", "</style.css>")])
+        exchange.reply(200, b"done")
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes())
+        first = client.read_head()
+        answer = client.read_response()
+    assert (first.status, first.get("link")) == (103, "</style.css>")
+    assert (answer.status, answer.body) == (200, b"done")
+
+
+def test_content_is_paced_by_the_windows_of_the_endpoint(h2_upstreams, start):
+    released = threading.Event()
+
+    def script(exchange):
+        released.wait(60)
+        exchange.conn.upstream.reads = True
+        exchange.conn.act(lambda h: h.increment_flow_control_window(4_000_000))
+        exchange.conn.act(lambda h: h.increment_flow_control_window(4_000_000, exchange.id))
+        exchange.read_body()
+        exchange.reply(200, str(len(exchange.body)).encode())
+    up = h2_upstreams(script)
+    up.reads = False
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
+        sender = threading.Thread(target=client.try_send, args=[b"x" * 3_000_000])
+        sender.start()
+        [exchange] = up.wait_requests()
+        wait_until(lambda: len(exchange.body) == 65535, what="the first window filled")
+        released.set()
+        answer = client.read_response("POST")
+        sender.join()
+    assert answer.body == b"3000000"
+
+
+def test_a_client_that_reads_slowly_holds_only_its_own_stream(h2_upstreams, start):
+    done = threading.Event()
+
+    def script(exchange):
+        if exchange.path == "/big":
+            exchange.head(200)
+            exchange.data(b"y" * 30_000_000, end=True)
+            done.set()
+        else:
+            exchange.reply(200, b"quick")
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client(receive_buffer=16384) as slow:
+        slow.send(raw.request_bytes(target="/big"))
+        up.wait_requests()
+        for _ in range(20):
+            assert gateway.ask(target="/small").body == b"quick"
+        assert not done.is_set() and len(up.connections) == 1
+        answer = slow.read_response()
+    assert answer.body == b"y" * 30_000_000
+
+
+def test_an_early_answer_ends_the_request(h2_upstreams, start):
+    def script(exchange):
+        exchange.reply(413, b"too much")
+    up = h2_upstreams(script)
+    up.reads = False
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n", b"z" * 1000)
+        answer = client.read_response("POST")
+    assert (answer.status, answer.body) == (413, b"too much")
+    assert up.wait_requests()[0].wait_reset() == NO_ERROR
+    assert gateway.ask(target="/again").status == 413
+    assert len(up.connections) == 1
+
+
+# --- sharing
+
+
+def test_many_requests_share_one_connection(h2_upstreams, start):
+    gate = threading.Barrier(20)
+
+    def script(exchange):
+        gate.wait(30)
+        exchange.reply()
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    assert [a.status for a in together(gateway, 20)] == [200] * 20
+    assert len(up.connections) == 1
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_streams", upstream="app") == 0, "no stream left")
+    assert gateway.metric("sluice_upstream_connections", upstream="app", state="idle") == 1
+
+
+@pytest.mark.parametrize("by", ["option", "endpoint"])
+def test_more_streams_than_one_connection_takes_make_more_connections(h2_upstreams, start, by):
+    gate = threading.Barrier(12)
+
+    def script(exchange):
+        if exchange.path == "/all":
+            gate.wait(30)
+        exchange.reply()
+    up = h2_upstreams(script, settings={MAX_STREAMS: 4} if by == "endpoint" else None)
+    gateway = start(h2c(up, **({"http2": {"max_concurrent_streams": 4}} if by == "option" else {})))
+    assert gateway.ask(target="/first").status == 200  # its SETTINGS are known
+    assert [a.status for a in together(gateway, 12, target="/all")] == [200] * 12
+    assert len(up.connections) == 3
+
+
+def test_at_the_cap_of_connections_requests_wait_for_a_stream(h2_upstreams, start):
+    def script(exchange):
+        exchange.read_body()
+        exchange.reply()
+    up = h2_upstreams(script, settings={MAX_STREAMS: 2})
+    gateway = start(h2c(up, connections={"max": 1}))
+    assert [a.status for a in together(gateway, 30)] == [200] * 30
+    assert len(up.connections) == 1
+
+
+def test_workers_share_the_cap_of_connections(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(h2c(up, workers=2, connections={"max": 1, "queue_timeout": "30s"}))
+    assert [a.status for a in together(gateway, 16)] == [200] * 16
+    assert max_open(up) <= 1
+
+
+def max_open(up):
+    return len(up.open_connections())
+
+
+def test_the_cap_of_requests_holds_for_streams(h2_upstreams, start):
+    running, most, lock = [0], [0], threading.Lock()
+
+    def script(exchange):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        exchange.read_body()
+        with lock:
+            running[0] -= 1
+        exchange.reply()
+    up = h2_upstreams(script)
+    gateway = start(h2c(up, requests={"max": 3}))
+    assert [a.status for a in together(gateway, 24)] == [200] * 24
+    assert most[0] <= 3
+
+
+def test_a_connection_ends_after_its_requests(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(h2c(up, connections={"requests": 5}))
+    for _ in range(12):
+        assert gateway.ask().status == 200
+    assert len(up.connections) == 3
+    wait_until(lambda: len(up.open_connections()) == 1, what="those used up have ended")
+    assert [conn.goaway_code for conn in up.connections[:2]] == [0, 0]
+    assert gateway.metric("sluice_upstream_connections_expired_total", upstream="app", cause="requests") == 2
+
+
+def test_an_idle_connection_ends_in_order(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(h2c(up, connections={"idle_timeout": "50ms"}))
+    assert gateway.ask().status == 200
+    wait_until(lambda: not up.open_connections(), what="the idle connection to end")
+    assert up.connections[0].goaway_code == 0
+    assert gateway.ask().status == 200
+
+
+def test_an_endpoint_that_is_removed_keeps_its_streams(h2_upstreams, start):
+    go_on = threading.Event()
+
+    def script(exchange):
+        exchange.head(200)
+        exchange.data(b"first,")
+        go_on.wait(60)
+        exchange.data(b"last", end=True)
+    old, new = h2_upstreams(script), h2_upstreams()
+    gateway = start(h2c(old))
+    with gateway.client() as client:
+        client.send(raw.request_bytes())
+        old.wait_requests()
+        gateway.must_reload(h2c(new))
+        assert gateway.ask().body == b"ok"
+        go_on.set()
+        assert client.read_response().body == b"first,last"
+    wait_until(lambda: not old.open_connections(), what="the old endpoint is left")
+
+
+def test_a_change_of_protocol_makes_new_connections(h2_upstreams, upstreams, start):
+    two, one = h2_upstreams(), upstreams()
+    gateway = start(h2c(two))
+    assert gateway.ask().status == 200
+    gateway.must_reload(plain(one))
+    assert gateway.ask().status == 200
+    gateway.must_reload(h2c(two))
+    assert gateway.ask().status == 200
+    assert len(two.exchanges) == 2
+
+
+# --- failures
+
+
+def test_what_was_refused_is_sent_again_whatever_the_method(h2_upstreams, start):
+    def script(exchange):
+        if len(exchange.conn.upstream.exchanges) == 1:
+            exchange.read_body()
+            exchange.reset(REFUSED)
+        else:
+            exchange.read_body()
+            exchange.reply(200, exchange.body)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    answer = gateway.ask("POST", body=b"once")
+    assert (answer.status, answer.body) == (200, b"once")
+    assert [e.body for e in up.exchanges] == [b"once", b"once"]
+    assert resets(gateway, "refused") == 1
+    assert gateway.metric("sluice_upstream_retries_total", upstream="app", cause="refused") == 1
+    assert gateway.wait_access()["tries"] == 1
+
+
+def test_streams_that_a_goaway_leaves_out_are_sent_again(h2_upstreams, start):
+    def script(exchange):
+        if exchange.conn.number == 0 and exchange.id > 1:
+            exchange.conn.goaway(1)
+        else:
+            exchange.read_body()
+            exchange.reply(200, b"by %d" % exchange.conn.number)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    assert gateway.ask().body == b"by 0"
+    answers = [gateway.ask("POST", body=b"x") for _ in range(4)]
+    assert [(a.status, a.body) for a in answers] == [(200, b"by 1")] * 4
+    assert gateway.metric("sluice_upstream_goaways_total", upstream="app") == 1
+    assert gateway.metric("sluice_upstream_failures_total", upstream="app") == 0
+    wait_until(lambda: up.connections[0].closed, what="the connection that went away is closed")
+
+
+def test_streams_below_a_goaway_are_answered(h2_upstreams, start):
+    go_on = threading.Event()
+
+    def script(exchange):
+        if exchange.conn.number == 0:
+            exchange.conn.goaway(exchange.id)
+            go_on.wait(60)
+        exchange.reply(200, b"by %d" % exchange.conn.number)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes(target="/first"))
+        up.wait_requests()
+        gateway.wait_metric(lambda m: m.get("sluice_upstream_goaways_total", upstream="app") == 1, "a GOAWAY")
+        assert gateway.ask(target="/second").body == b"by 1"
+        go_on.set()
+        assert client.read_response().body == b"by 0"
+
+
+def test_a_post_that_may_have_been_processed_is_not_sent_again(h2_upstreams, start):
+    def script(exchange):
+        exchange.read_body()
+        exchange.reset(CANCEL)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    answer = gateway.ask("POST", body=b"once")
+    assert answer.status == 502
+    assert len(up.exchanges) == 1
+    gateway.expect_end("upstream_reset")
+    assert resets(gateway, "cancelled") == 1
+
+
+def test_a_connection_that_dies_fails_each_stream_by_its_own_rule(h2_upstreams, start):
+    arrived = threading.Barrier(3)
+
+    def script(exchange):
+        if exchange.conn.number > 0:
+            exchange.reply(200, b"again")
+            return
+        if exchange.path == "/begun":
+            exchange.head(200, [("content-length", "100")])
+            exchange.data(b"half")
+        if arrived.wait(60) == 0:
+            exchange.conn.close()
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as begun, gateway.client() as get, gateway.client() as post:
+        begun.send(raw.request_bytes(target="/begun"))
+        head = begun.read_head()
+        assert head.status == 200
+        get.send(raw.request_bytes(target="/get"))
+        up.wait_requests(2)
+        post.send(raw.request_bytes("POST", "/post", body=b"x"))
+        assert get.read_response().body == b"again"
+        assert post.read_response("POST").status == 502
+        with pytest.raises(raw.Closed):
+            begun.read_body(head)
+    assert gateway.wait_access(path="/begun")["reason"] in ("upstream_closed", "upstream_reset")
+    assert sorted(e.path for e in up.exchanges) == ["/begun", "/get", "/get", "/post"]
+
+
+def test_a_client_that_leaves_cancels_its_stream_alone(h2_upstreams, start):
+    def script(exchange):
+        if exchange.path == "/left":
+            exchange.head(200)
+            exchange.data(b"begun")
+        else:
+            exchange.reply()
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes(target="/left"))
+        client.read_head()
+    assert up.wait_requests()[0].wait_reset() == CANCEL
+    assert gateway.ask().status == 200
+    assert len(up.connections) == 1
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_streams", upstream="app") == 0, "no stream left")
+    assert resets(gateway, "unwanted") == 1
+
+
+BAD_HEADS = {
+    "upper case": [(":status", "200"), ("X-Upper", "1")],
+    "connection": [(":status", "200"), ("connection", "close")],
+    "transfer-encoding": [(":status", "200"), ("transfer-encoding", "chunked")],
+    "no status": [("x-a", "1")],
+    "two statuses": [(":status", "200"), (":status", "200")],
+    "status of four digits": [(":status", "2000")],
+    "late pseudo": [("x-a", "1"), (":status", "200")],
+    "request pseudo": [(":status", "200"), (":path", "/")],
+    "bad length": [(":status", "200"), ("content-length", "1x")],
+    "two lengths": [(":status", "200"), ("content-length", "1"), ("content-length", "2")],
+    "line break in a value": [(":status", "200"), ("x-a", "b\r\nx-evil: 1")],
+    "NUL in a value": [(":status", "200"), ("x-a", "b\0c")],
+    "blank in a name": [(":status", "200"), ("x a", "1")],
+    "101": [(":status", "101")],
+}
+
+
+@pytest.mark.parametrize("what", BAD_HEADS)
+def test_a_malformed_response_is_refused_alone(h2_upstreams, start, what):
+    def script(exchange):
+        if exchange.path == "/good":
+            exchange.reply(200, b"good")
+        else:
+            exchange.conn.act(lambda h: h.send_headers(exchange.id, BAD_HEADS[what], end_stream=what != "101"))
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    answer = gateway.ask(target="/bad")
+    assert answer.status == 502, answer
+    assert answer.get("x-evil") is None
+    gateway.expect_end("upstream_protocol", path="/bad")
+    assert gateway.ask(target="/good").body == b"good"
+
+
+@pytest.mark.parametrize("announced, sent", [("10", b"12345"), ("3", b"12345")])
+def test_content_that_is_not_as_long_as_announced_is_cut(h2_upstreams, start, announced, sent):
+    def script(exchange):
+        exchange.head(200, [("content-length", announced)])
+        exchange.data(sent, end=True)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes())
+        with pytest.raises(AssertionError):
+            answer = client.read_response()
+            assert answer.status == 200, answer
+    assert gateway.wait_access()["reason"] == "upstream_protocol"
+
+
+def test_bytes_that_are_no_http2_end_the_connection(upstreams, start):
+    def script(exchange):
+        exchange.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        exchange.close()
+
+    def greet(conn):
+        conn.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        conn.close()
+        return True
+    up = upstreams(script)
+    up.on_connect = greet
+    gateway = start(h2c(up))
+    assert gateway.ask("POST", body=b"x").status == 502
+
+
+def test_an_endpoint_that_is_not_there_is_told_as_such(h2_upstreams, start):
+    up = h2_upstreams()
+    up.stop_listening()
+    gateway = start(h2c(up, retry={"attempts": 0}))
+    assert {a.status for a in together(gateway, 4)} == {502}
+    assert {line["reason"] for line in gateway.wait_access(4)} == {"connect_failed"}
+    assert gateway.metric("sluice_upstream_connections", upstream="app") == 0
+
+
+def test_another_endpoint_serves_for_one_that_is_not_there(h2_upstreams, start):
+    dead, fine = h2_upstreams(), h2_upstreams()
+    dead.stop_listening()
+    gateway = start(h2c(dead, fine))
+    assert [a.status for a in together(gateway, 10)] == [200] * 10
+
+
+def test_an_endpoint_that_is_silent_is_given_up(h2_upstreams, start):
+    up = h2_upstreams(lambda exchange: exchange.wait_reset())
+    gateway = start(h2c(up, timeout={"response": "100ms"}, retry={"attempts": 0}))
+    assert gateway.ask().status == 504
+    gateway.expect_end("response_timeout")
+    assert up.wait_requests()[0].wait_reset() == CANCEL
+
+
+def test_a_connection_without_a_sign_of_life_is_given_up(upstreams, start):
+    """It accepts, and never says a word: SETTINGS alone would be a sign of life."""
+    def mute(conn):
+        try:
+            while conn.sock.recv(65536):
+                pass
+        except OSError:
+            pass
+        return True
+    up = upstreams()
+    up.on_connect = mute
+    gateway = start(h2c(up, http2={"keepalive_interval": "50ms", "keepalive_timeout": "50ms"}, retry={"attempts": 0}))
+    assert gateway.ask().status in (502, 504)
+    assert gateway.metric("sluice_upstream_pings_unanswered_total", upstream="app") == 1
+
+
+def test_pings_are_sent_while_requests_wait(h2_upstreams, start):
+    def script(exchange):
+        exchange.wait(lambda: exchange.conn.pings >= 3, "three pings")
+        exchange.reply()
+    up = h2_upstreams(script)
+    gateway = start(h2c(up, http2={"keepalive_interval": "20ms", "keepalive_timeout": "30s"}))
+    assert gateway.ask().status == 200

@@ -406,7 +406,9 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
     return OK;
 }
 
-/* May this lease be of it: did it begin as it must, is it young enough for who wants no kept one? */
+/*
+ * May this lease be of it: did it begin as it must, is it young enough for who wants no kept one?
+ */
 static bool suits(const struct mux *mux, const struct lease *lease)
 {
     bool is_old =

@@ -445,7 +445,9 @@ enum err mux_speak(struct mux *mux)
     return mux->h2 ? OK : ERR_MEMORY;
 }
 
-/* -- streams ------------------------------------------------------------------------------------ */
+/*
+ * -- streams ------------------------------------------------------------------------------------
+ */
 
 enum err stream_open(struct lease *lease, const struct h2_request_head *head)
 {

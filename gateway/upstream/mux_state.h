@@ -1,6 +1,6 @@
 /*
- * mux_state.h - what the two files of a mux share: mux.c (leases, dials, ends) and mux_bytes.c (what
- * goes over the connection).
+ * mux_state.h - what the two files of a mux share: mux.c (leases, dials, ends) and mux_bytes.c
+ * (what goes over the connection).
  */
 #ifndef UPSTREAM_MUX_STATE_H
 #define UPSTREAM_MUX_STATE_H

@@ -27,8 +27,9 @@ enum { LEASE_TRIES = RETRY_ATTEMPTS_MAX + 1 /* endpoints one exchange may try */
  * The right to one upstream connection, or to a stream of one that is shared (stream.h). ready is
  * called by the loop, never from inside upstream_lease(), at most once, when a lease that had to
  * wait got its turn (OK), or will not (ERR_TIMEOUT, ERR_LIMIT, ERR_MISSING, ERR_MEMORY; or, when
- * dialled is set, why the chosen endpoint could not be reached; other errors of dialling). end_tunnel is called by the loop for a
- * lease that lease_note_tunnel() told of, when its endpoint has been out of service for too long.
+ * dialled is set, why the chosen endpoint could not be reached; other errors of dialling).
+ * end_tunnel is called by the loop for a lease that lease_note_tunnel() told of, when its
+ * endpoint has been out of service for too long.
  */
 struct lease {
     struct list link;   /* the upstream's queue; while held: the endpoint's tunnels, or none */

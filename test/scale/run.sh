@@ -1,0 +1,178 @@
+#!/bin/sh
+# One scale run, here or in a guest that has nothing but a shell: see scale.py, which calls it.
+#
+# In the current folder: sluice, holder, far, plugins/ (headers.so), and for KIND=tls a.pem a.key
+# b.pem b.key. Settings come as variables: KIND N HOLDERS WORKERS HOLD PORT ADMIN FAR (ports of
+# the upstream, the last one joins and leaves), OUT (a folder for what is found).
+#
+# found: lines of "name value"; memory: a line a sample; *.out: what the programs said.
+set -u
+here=127.0.0.1
+# shellcheck disable=SC2153 # they come from scale.py
+out=$OUT kind=$KIND n=$N holders=$HOLDERS workers=$WORKERS hold=$HOLD port=$PORT admin=$ADMIN far=$FAR
+rm -f "$out"/*
+begun=$(date +%s)
+
+tell() { echo "$1 $2" >>"$out/found"; }
+value() { awk -v name="$1" '$1 == name { sum += $2 } END { printf "%d", sum }' "$out"/"$2".*.out 2>/dev/null; }
+admin_says() { ./holder http "$1" "$here" "$admin" "$2"; }
+
+finish()
+{
+    for pid in ${load:-} ${held:-} ${gateway:-} ${upstream:-}; do kill "$pid" 2>/dev/null; done
+    wait
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# -- what is served ---------------------------------------------------------------------------
+
+# Written beside and renamed, as one does.
+members()
+{
+    for one in $1; do echo "- $here:$one"; done >members.new
+    mv members.new members.yaml
+}
+
+certificate()
+{
+    cp "$1.key" live.key.new && mv live.key.new live.key
+    cp "$1.pem" live.pem.new && mv live.pem.new live.pem
+}
+
+# Other content, the same plugin.
+plugin()
+{
+    cp plugins/headers.so live/headers.new
+    echo "$1" >>live/headers.new
+    mv live/headers.new live/headers.so
+}
+
+lasting=${far% *}
+members "$lasting"
+mkdir -p live
+plugin 0
+tls=
+if [ "$kind" = tls ]; then
+    certificate a
+    tls="tls: { certificates: [ { cert: live.pem, key: live.key } ] }"
+fi
+cat >scale.yaml <<END
+workers: $workers
+admin: { bind: "$here:$admin" }
+log: { format: json }
+plugin_path: [ live ]
+plugins:
+  - headers: { response: { set: { x-scale: "1" } } }
+limits: { connections: 1000000 }
+listeners:
+  - name: main
+    bind: "$here:$port"
+    backlog: 65535
+    timeout: { idle: 10h, head: 10m }
+    $tls
+upstreams:
+  app:
+    file: { path: members.yaml, interval: 100ms }
+    connections: { max: 1000000 }
+    timeout: { tunnel: 10h, connect: 1m, response: 5m }
+routes:
+  - name: all
+    upstream: app
+END
+
+# -- memory -------------------------------------------------------------------------------------
+
+sample()
+{
+    awk -v at="$(($(date +%s) - begun))" -v when="$1" '
+        /^Pss:/ { pss = $2 }
+        /^Pss_Anon:/ { own = $2 }
+        /^Slab:/ { slab = $2 }
+        END { print at, when, pss, own, slab }' "/proc/$gateway/smaps_rollup" /proc/meminfo >>"$out/memory"
+}
+
+# -- the run ------------------------------------------------------------------------------------
+
+# shellcheck disable=SC2086 # ports are words
+./far $far >"$out/far.out" 2>&1 &
+upstream=$!
+./sluice run -c scale.yaml >"$out/sluice.out" 2>&1 &
+gateway=$!
+tries=0
+until admin_says GET /readyz >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    if [ $tries -gt 600 ] || ! kill -0 "$gateway" 2>/dev/null; then
+        echo "run.sh: the gateway does not serve" >&2
+        cat "$out/sluice.out" >&2
+        exit 1
+    fi
+    sleep 0.1
+done
+sample empty
+
+held="" i=0
+while [ $i -lt "$holders" ]; do
+    ./holder hold "$kind" "$here" "$port" $(((n + i) / holders)) $((i + 1)) >"$out/hold.$i.out" 2>"$out/hold.$i.err" &
+    held="$held $!"
+    i=$((i + 1))
+done
+until [ "$(cat "$out"/hold.*.out | grep -c '^opened ')" -eq "$holders" ]; do sleep 0.2; done
+tell opened "$(value opened hold)"
+tell opened_per_second "$(value opened_per_second hold)"
+sample opened
+
+./holder load "$([ "$kind" = tls ] && echo tls || echo plain)" "$here" "$port" 16 "$hold" \
+    >"$out/load.0.out" 2>"$out/load.0.err" &
+load=$!
+second=0 reloads=0 refused=0 certificates=0 plugins=0 changes=0
+while kill -0 "$load" 2>/dev/null; do
+    case $((second % 3)) in
+    0) plugin $second; plugins=$((plugins + 1)) ;;
+    1) members "$([ $((second % 2)) -eq 0 ] && echo "$far" || echo "$lasting")"; changes=$((changes + 1)) ;;
+    2)
+        if [ "$kind" = tls ]; then
+            certificate "$([ $((second % 2)) -eq 0 ] && echo a || echo b)"
+            certificates=$((certificates + 1))
+        fi
+        ;;
+    esac
+    if admin_says POST /reload >"$out/reload.out" 2>&1; then reloads=$((reloads + 1)); else refused=$((refused + 1)); fi
+    [ $((second % 5)) -eq 4 ] && sample held
+    second=$((second + 1))
+    sleep 1
+done
+load=
+sample held
+tell reloads $reloads
+tell reloads_refused $refused
+tell plugins_replaced $plugins
+tell members_changed $changes
+tell certificates_replaced $certificates
+tell requests "$(value requests load)"
+tell requests_lost "$(value lost load)"
+tell p50_us "$(value p50_us load)"
+tell p99_us "$(value p99_us load)"
+tell max_us "$(value max_us load)"
+
+for pid in $held; do kill -USR1 "$pid"; done
+until [ "$(cat "$out"/hold.*.out | grep -c '^lost ')" -eq "$holders" ]; do sleep 0.2; done
+sample asked
+tell answered "$(value answered hold)"
+tell lost "$(value lost hold)"
+admin_says GET /metrics | grep -v '^#' >"$out/metrics"
+admin_says GET /workers >"$out/workers"
+
+for pid in $held; do kill "$pid"; done
+held=
+kill "$gateway"
+tries=0
+while kill -0 "$gateway" 2>/dev/null && [ $tries -lt 300 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+wait "$gateway"
+tell exit_status $?
+gateway=
+tell errors "$(grep -cE '"level":"(error|fatal)"' "$out/sluice.out")"
+tell seconds $(($(date +%s) - begun))

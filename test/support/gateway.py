@@ -302,6 +302,15 @@ class Gateway:
         found = SANITIZER.search(self.stderr())
         assert not found, self.stderr()[max(0, found.start() - 200):found.start() + 6000]
 
+    def leaves(self):
+        """Has it ended without what it started? A sanitizer's symbolizer ends a moment after it."""
+        end = time.monotonic() + (10 if os.environ.get("SLUICE_SAN") else 0)
+        while group_exists(self.pid):
+            if time.monotonic() >= end:
+                return True
+            time.sleep(0.01)
+        return False
+
     def kill(self):
         """End it and whatever it started; nothing may be left behind."""
         left = False
@@ -309,7 +318,7 @@ class Gateway:
             self.process.kill()
             self.process.wait()
         else:
-            left = group_exists(self.pid)
+            left = self.leaves()
         if group_exists(self.pid):
             os.killpg(self.pid, signal.SIGKILL)
         assert not left, "the gateway left a process behind"

@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import yaml
 
 import raw
-from raw import DEADLINE_S, wait_until
+from raw import DEADLINE_S, SANITIZED, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEFAULT_BINARY = os.path.join(ROOT, "build", "release", "sluice")
@@ -304,7 +305,7 @@ class Gateway:
 
     def leaves(self):
         """Has it ended without what it started? A sanitizer's symbolizer ends a moment after it."""
-        end = time.monotonic() + (10 if os.environ.get("SLUICE_SAN") else 0)
+        end = time.monotonic() + (10 if SANITIZED else 0)
         while group_exists(self.pid):
             if time.monotonic() >= end:
                 return True

@@ -27,6 +27,7 @@ struct admin_reload {
     const struct text *notes_json; /* a JSON list, see config/note.h; borrowed */
     const struct text *notes_text;
     uint64_t n_applied, n_refused;
+    uint64_t n_by_files; /* of them, because a certificate or key changed */
 };
 
 enum admin_readiness { ADMIN_STARTING, ADMIN_READY, ADMIN_DRAINING };

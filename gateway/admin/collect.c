@@ -1,6 +1,8 @@
 #include "admin/collect.h"
 
 #include "admin/admin.h"
+#include "net/tls.h"
+#include "proxy/snapshot.h"
 
 static const double US_PER_S = 1e6;
 
@@ -23,6 +25,41 @@ static void say_reloads(const struct admin_host *host, struct page *page)
                 "Attempts to change the configuration.");
     page_count(page, &applied, 1, last.n_applied);
     page_count(page, &refused, 1, last.n_refused);
+    page_family(page, "sluice_config_file_changes_total", PAGE_COUNTER,
+                "Of these, because a certificate, a key or another named file changed.");
+    page_count(page, NULL, 0, last.n_by_files);
+}
+
+/* -- certificates ---------------------------------------------------------- */
+
+struct saying {
+    struct page *page;
+    struct sluice_span listener;
+};
+
+static void say_certificate(void *saying_, const struct tls_certificate_facts *facts)
+{
+    const struct saying *saying = saying_;
+    struct sluice_span rest = facts->names, first = SPAN("");
+    struct label labels[] = {
+        {"listener", saying->listener}, {"certificate", facts->path}, {.name = "server_name"}};
+
+    (void)span_split(&rest, '\n', &first);
+    labels[2].value = first;
+    page_sample(saying->page, labels, 3, (double)facts->end_s);
+}
+
+static void say_certificates(const struct snapshot *snapshot, struct page *page)
+{
+    page_family(
+        page, "sluice_tls_certificate_expires_timestamp_seconds", PAGE_GAUGE,
+        "When a certificate of a listener ends, seconds since 1970; server_name: its first.");
+    for (size_t i = 0; snapshot && i < snapshot->n_listeners; i++) {
+        struct saying saying = {page, snapshot->listeners[i].name};
+
+        if (snapshot->listeners[i].server)
+            tls_server_each(snapshot->listeners[i].server, say_certificate, &saying);
+    }
 }
 
 void collect_gateway(void *arg, struct page *page)
@@ -38,5 +75,6 @@ void collect_gateway(void *arg, struct page *page)
     page_family(page, "sluice_config_generation", PAGE_GAUGE,
                 "Which configuration of this process is in force, counted from 1.");
     page_count(page, NULL, 0, snapshot ? snapshot->generation : 0);
+    say_certificates(snapshot, page);
     say_reloads(host, page);
 }

@@ -268,6 +268,15 @@ void text_reset(struct text *text)
         text->ptr[0] = '\0';
 }
 
+void text_skip(struct text *text, size_t n)
+{
+    CHECK(n <= text->len);
+    if (n == 0)
+        return;
+    text->len -= n;
+    memmove(text->ptr, text->ptr + n, text->len + 1); /* with its NUL */
+}
+
 struct sluice_span text_span(const struct text *text)
 {
     return span_make(text->ptr, text->len);

@@ -48,6 +48,9 @@ size_t text_clean(struct sluice_span bytes, char *out, size_t room);
 void text_reset(struct text *text);
 
 /* What has been added so far; valid until the next call that adds. */
+/* Forget the first n bytes, at most all. */
+void text_skip(struct text *text, size_t n);
+
 struct sluice_span text_span(const struct text *text);
 
 #endif /* BASE_TEXT_H */

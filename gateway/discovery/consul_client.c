@@ -237,21 +237,22 @@ struct fetch *consul_client_ask(struct consul_client *client,
                                   .key = text_or_null(conf->tls.key.path),
                                   .skip_verify = conf->tls.is_written && !conf->tls.verify};
     const struct fetch_field token = {"X-Consul-Token", text_span(&client->token)};
-    struct fetch_request request = {.method = question->method,
-                                    .unix_path = text_or_null(conf->unix_path),
-                                    .connect_to =
-                                        conf->tls.sni.len > 0 ? text_or_null(conf->host) : NULL,
-                                    .fields = &token,
-                                    .n_fields = client->token.len > 0,
-                                    .body = question->body,
-                                    .wanted = wanted,
-                                    .n_wanted = CONSUL_FIELD_COUNT,
-                                    .connect_ms = CONNECT_MS,
-                                    .max_bytes = CONSUL_BODY_MAX,
-                                    .may_share = true,
-                                    .tls = &tls,
-                                    .done = question->done,
-                                    .arg = question->arg};
+    struct fetch_request request = {
+        .method = question->method,
+        .unix_path = text_or_null(conf->unix_path),
+        .connect_to = conf->tls.sni.len > 0 ? text_or_null(conf->host) : NULL,
+        .fields = &token,
+        .n_fields = client->token.len > 0,
+        .body = question->body,
+        .wanted = wanted,
+        .n_wanted = CONSUL_FIELD_COUNT,
+        .connect_ms = CONNECT_MS,
+        .max_bytes = question->part ? CONSUL_PARTS_MAX : CONSUL_BODY_MAX,
+        .may_share = true,
+        .tls = &tls,
+        .part = question->part,
+        .done = question->done,
+        .arg = question->arg};
     struct fetch *fetch;
     struct text url;
 

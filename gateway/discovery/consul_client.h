@@ -17,6 +17,7 @@ enum consul_field { CONSUL_FIELD_INDEX, CONSUL_FIELD_HIDDEN, CONSUL_FIELD_AGE, C
 
 enum {
     CONSUL_BODY_MAX = 64 * 1024 * 1024,
+    CONSUL_PARTS_MAX = 1024 * 1024 * 1024, /* of an answer that is not kept */
     CONSUL_BRIEF_MS = 10, /* the wait after an error: to know at once that all is as it was */
 };
 
@@ -24,7 +25,8 @@ struct consul_question {
     const char *path;   /* "/v1/...", with its query */
     const char *method; /* NULL: GET */
     struct sluice_span body;
-    uint64_t wait_ms; /* how long the agent may hold it; 0: not at all */
+    uint64_t wait_ms;    /* how long the agent may hold it; 0: not at all */
+    fetch_part_fn *part; /* NULL: the answer is told whole */
     fetch_done_fn *done;
     void *arg;
 };

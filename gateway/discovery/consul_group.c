@@ -1,54 +1,44 @@
 /*
  * consul_group.c - many services by few connections.
  *
- * Two blocking queries say when something has changed: /v1/health/state/any, whose content tells
- * for which services (by the indexes of their checks and those of their nodes), and
- * /v1/catalog/services, which only tells that some registration has. The first has the
- * services it names asked at once; the second has all of them asked, one after the other, at
- * most every SWEEP_MS. An answer with the index that is known is not even parsed.
+ * Blocking queries for all of them say when something has changed:
+ *   /v1/health/state/critical and warning   which services have, when a check begins or ends to be
+ *                                           that; short, so this is known soonest
+ *   /v1/health/state/any                    which services have, in whatever of their checks; with
+ *                                           50,000 endpoints the agent writes 20 MB for each change
+ *   /v1/catalog/services                    only that some registration has
+ * The services that the first three name are asked at once; the last has all of them asked, one
+ * after the other, at most every SWEEP_MS. An answer with the index that is known is not parsed.
  *
  * What has been asked before the first look at the checks could have changed in between, so
  * nothing is asked before that look; and after an error everything is asked again.
  */
 #include "base/alloc.h"
 #include "base/arena.h"
-#include "base/log.h"
 #include "base/map.h"
-#include "base/now.h"
-#include "base/text.h"
 #include "core/loop.h"
 #include "discovery/consul_hub.h"
-#include "discovery/consul_scan.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "discovery/consul_look.h"
+#include "discovery/consul_wake.h"
 
 enum {
-    PATH_BYTES = 4096,
     SWEEP_MS = 15000,      /* at most one so often */
     SWEEP_SOON_MS = 200,   /* after a registration: more often come together */
     SWEEP_SAFE_MS = 120000 /* one anyway */
 };
 
-/* One of the two queries. */
-struct wake {
-    struct consul_group *group; /* borrowed, around us */
-    const char *path;
-    struct alarm alarm;
-    struct fetch *fetch; /* owned while asking */
-    struct consul_index index;
-    struct consul_pace pace;
-    unsigned errors;
-};
-
-/* A service that feeds of the group want, and the last sum over its checks. */
+/* A service that feeds of the group want. */
 struct service {
     struct list link;
     char *name; /* owned */
     struct list feeds;
     size_t n_feeds;
-    uint64_t sum, fresh;
-    bool has_checks;
+};
+
+/* A query for checks: the list as known, and the one that is arriving. */
+struct watch {
+    struct consul_wake wake;
+    struct consul_look *known, *next; /* owned; NULL: none */
 };
 
 struct consul_group {
@@ -56,15 +46,16 @@ struct consul_group {
     struct consul *consul;             /* borrowed */
     struct sluice_span datacenter, ns; /* in the arena */
     struct arena arena;
-    struct wake checks, names;
+    struct watch any, critical, warning;
+    struct consul_wake names;
     struct map *by_name; /* owned, of struct service */
     struct list services;
-    struct list turns; /* of struct consul_feed */
+    struct list named,
+        turns; /* of struct consul_feed; those that are known to have changed first */
     size_t n_asked;
-    bool has_looked; /* at the checks, since the last error */
+    bool has_looked; /* at all checks, since the last error */
     struct alarm sweep;
     uint64_t swept_us;
-    uint64_t nodes_sum;
 };
 
 /* -- turns ----------------------------------------------------------------------- */
@@ -73,8 +64,13 @@ static void take_turns(struct consul_group *group)
 {
     size_t max = consul_client_conf(group->consul->client)->connections - CONSUL_CONNECTIONS_SPARE;
 
-    while (group->n_asked < max && !list_is_empty(&group->turns)) {
-        struct consul_feed *feed = list_entry(group->turns.next, struct consul_feed, turn);
+    while (group->n_asked < max) {
+        struct list *next = list_is_empty(&group->named) ? &group->turns : &group->named;
+        struct consul_feed *feed;
+
+        if (list_is_empty(next))
+            return;
+        feed = list_entry(next->next, struct consul_feed, turn);
 
         list_remove(&feed->turn);
         feed->is_asked = true;
@@ -83,15 +79,25 @@ static void take_turns(struct consul_group *group)
     }
 }
 
-void consul_group_want(struct consul_feed *feed)
+/* Have it asked in its turn; named: something is known to have changed. */
+static void want(struct consul_feed *feed, bool named)
 {
+    struct consul_group *group = feed->group;
+
     if (feed->is_asked) {
         feed->wanted_again = true;
         return;
     }
+    if (named)
+        list_remove(&feed->turn);
     if (list_is_empty(&feed->turn))
-        list_append(&feed->group->turns, &feed->turn);
-    take_turns(feed->group);
+        list_append(named ? &group->named : &group->turns, &feed->turn);
+    take_turns(group);
+}
+
+void consul_group_want(struct consul_feed *feed)
+{
+    want(feed, false);
 }
 
 void consul_group_done(struct consul_feed *feed, bool again)
@@ -103,15 +109,15 @@ void consul_group_done(struct consul_feed *feed, bool again)
     feed->is_asked = false;
     group->n_asked--;
     if ((again || feed->wanted_again) && list_is_empty(&feed->turn))
-        list_append(&group->turns, &feed->turn);
+        list_append(feed->wanted_again ? &group->named : &group->turns, &feed->turn);
     feed->wanted_again = false;
     take_turns(group);
 }
 
-static void want_service(struct service *service)
+static void want_service(struct service *service, bool named)
 {
     list_each (node, &service->feeds) {
-        consul_group_want(list_entry(node, struct consul_feed, in_group));
+        want(list_entry(node, struct consul_feed, in_group), named);
     }
 }
 
@@ -120,7 +126,7 @@ static void want_all(struct consul_group *group)
     group->swept_us = loop_now_us(group->consul->loop);
     alarm_arm(group->consul->loop, &group->sweep, SWEEP_SAFE_MS);
     list_each (node, &group->services) {
-        want_service(list_entry(node, struct service, link));
+        want_service(list_entry(node, struct service, link), false);
     }
 }
 
@@ -140,112 +146,73 @@ static void sweep_soon(struct consul_group *group)
 
 /* -- the checks -------------------------------------------------------------------- */
 
-/* What a look at the checks gathers; gone with it. */
-struct node_sum {
-    uint64_t sum;
-};
-
-struct pair {
-    struct service *service;
-    struct node_sum *node;
-};
-
-struct look {
-    struct consul_group *group;
-    struct arena arena;
-    struct map *nodes; /* of struct node_sum */
-    struct pair *pairs;
-    size_t n_pairs, room;
-    uint64_t nodes_sum;
-};
-
-static uint64_t mix(uint64_t number)
+static bool wants(void *group_, struct sluice_span service)
 {
-    number = (number ^ (number >> 31)) * UINT64_C(0x9e3779b97f4a7c15);
-    number = (number ^ (number >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-    return (number ^ (number >> 32)) + 1;
+    const struct consul_group *group = group_;
+
+    return map_find(group->by_name, service) != NULL;
 }
 
-static struct node_sum *node_of(struct look *look, struct sluice_span name)
+static void want_by_name(void *group_, struct sluice_span name)
 {
-    struct node_sum *node = map_find(look->nodes, name);
+    const struct consul_group *group = group_;
+    struct service *service = map_find(group->by_name, name);
 
-    if (!node) {
-        node = arena_new(&look->arena, sizeof(*node));
-        map_set(look->nodes, name, node);
-    }
-    return node;
+    if (service)
+        want_service(service, true);
 }
 
-static void add_pair(struct look *look, struct service *service, struct node_sum *node)
-{
-    if (look->n_pairs == look->room) {
-        look->room = look->room ? look->room * 2 : 1024;
-        look->pairs = alloc_resize(look->pairs, look->room * sizeof(*look->pairs));
-    }
-    look->pairs[look->n_pairs++] = (struct pair){service, node};
-}
-
-static void on_check(void *look_, const struct consul_check *check)
-{
-    struct look *look = look_;
-    struct service *service;
-
-    if (check->service.len == 0) {
-        node_of(look, check->node)->sum += mix(check->modified);
-        look->nodes_sum += mix(check->modified);
-        return;
-    }
-    service = map_find(look->group->by_name, check->service);
-    if (!service)
-        return;
-    service->has_checks = true;
-    service->fresh += mix(check->modified);
-    add_pair(look, service, node_of(look, check->node));
-}
-
-/* Ask those that differ from the look before. */
-static void compare(struct consul_group *group, bool nodes_changed)
+/* Those that have no check of their own are as well as their nodes. */
+static void want_unchecked(struct consul_group *group, const struct consul_look *look)
 {
     list_each (node, &group->services) {
         struct service *service = list_entry(node, struct service, link);
-        bool changed = service->has_checks ? service->fresh != service->sum
-                                           : nodes_changed || service->sum != 0;
 
-        service->sum = service->has_checks ? service->fresh : 0;
-        if (changed)
-            want_service(service);
+        if (!consul_look_has(look, span_of(service->name)))
+            want_service(service, false);
     }
 }
 
-static enum err look_at(struct consul_group *group, struct sluice_span json)
+static struct watch *watch_of(struct consul_wake *wake)
 {
-    struct look look = {.group = group, .nodes = map_new()};
-    enum err err;
-
-    arena_init(&look.arena, NULL, 0);
-    list_each (node, &group->services) {
-        struct service *service = list_entry(node, struct service, link);
-
-        service->fresh = 0;
-        service->has_checks = false;
-    }
-    err = consul_scan(json, on_check, &look);
-    for (size_t i = 0; i < look.n_pairs; i++)
-        look.pairs[i].service->fresh += mix(look.pairs[i].node->sum);
-    if (!err) {
-        compare(group, look.nodes_sum != group->nodes_sum);
-        group->nodes_sum = look.nodes_sum;
-    }
-    alloc_free(look.pairs);
-    map_free(&look.nodes);
-    arena_fini(&look.arena);
-    return err;
+    return (struct watch *)(void *)wake; /* its first member */
 }
 
-/* -- the two queries ------------------------------------------------------------------ */
+static void begin_look(struct consul_wake *wake)
+{
+    struct watch *watch = watch_of(wake);
 
-static void ask(struct wake *wake);
+    consul_look_free(&watch->next);
+    watch->next = consul_look_new(wants, wake->owner);
+}
+
+static void add_to_look(struct consul_wake *wake, struct sluice_span piece)
+{
+    consul_look_add(watch_of(wake)->next, piece);
+}
+
+/* Takes over what has arrived; *before is the list known until now, to be freed. */
+static enum err end_look(struct watch *watch, struct consul_look **before)
+{
+    enum err err = consul_look_end(watch->next);
+
+    if (err) {
+        consul_look_free(&watch->next);
+        return err;
+    }
+    *before = watch->known;
+    watch->known = watch->next;
+    watch->next = NULL;
+    return OK;
+}
+
+static void forget_look(struct watch *watch)
+{
+    consul_look_free(&watch->known);
+    consul_look_free(&watch->next);
+}
+
+/* -- all of them --- */
 
 /* Who is not about to be asked is as known. */
 static void confirm_all(struct consul_group *group)
@@ -274,133 +241,119 @@ static void fail_all(struct consul_group *group, const char *why)
     }
 }
 
-static enum err take_checks(struct wake *wake, struct sluice_span json)
+static enum err any_news(struct consul_wake *wake)
 {
-    struct consul_group *group = wake->group;
-    enum err err = look_at(group, json);
+    struct consul_group *group = wake->owner;
+    struct watch *watch = watch_of(wake);
+    struct consul_look *before = NULL;
+    enum err err = end_look(watch, &before);
 
     if (err)
         return err;
-    if (!group->has_looked)
+    if (!group->has_looked || !before) {
         want_all(group);
+    } else {
+        consul_look_compare(before, watch->known, want_by_name, group);
+        if (consul_look_nodes_differ(before, watch->known))
+            want_unchecked(group, watch->known);
+    }
     group->has_looked = true;
+    consul_look_free(&before);
     confirm_all(group);
     return OK;
 }
 
-static enum err take(struct wake *wake, const struct fetch_answer *answer)
+static void any_same(struct consul_wake *wake)
 {
-    struct consul_group *group = wake->group;
-    bool knows = wake->index.at > 0;
+    struct consul_group *group = wake->owner;
 
-    switch (consul_index_take(&wake->index, answer->field[CONSUL_FIELD_INDEX])) {
-    case INDEX_SAME:
-        if (wake == &group->checks && group->has_looked)
-            confirm_all(group);
-        return OK;
-    case INDEX_REREAD:
-        group->has_looked = false;
-        return OK;
-    case INDEX_NEWS:
-        if (wake == &group->checks && take_checks(wake, answer->body))
-            return ERR_PROTOCOL;
-        if (wake == &group->names && knows)
-            sweep_soon(group);
-        consul_index_commit(&wake->index);
-        return OK;
+    if (group->has_looked)
+        confirm_all(group);
+}
+
+static void any_lost(struct consul_wake *wake, const char *why)
+{
+    struct consul_group *group = wake->owner;
+
+    group->has_looked = false;
+    if (why)
+        fail_all(group, why);
+}
+
+/* -- those that are not well --- */
+
+static enum err unwell_news(struct consul_wake *wake)
+{
+    struct consul_group *group = wake->owner;
+    struct watch *watch = watch_of(wake);
+    struct consul_look *before = NULL;
+    enum err err = end_look(watch, &before);
+
+    if (err)
+        return err;
+    /* Without a list before, and before the first look at all: that look has all of them asked. */
+    if (group->has_looked && before) {
+        consul_look_compare(before, watch->known, want_by_name, group);
+        if (group->any.known) {
+            consul_look_compare_nodes(before, watch->known, group->any.known, want_by_name, group);
+        }
     }
+    consul_look_free(&before);
     return OK;
 }
 
-static void take_failure(struct wake *wake, const struct fetch_answer *answer)
+static void unwell_lost(struct consul_wake *wake, const char *why)
 {
-    struct consul_group *group = wake->group;
-    char why[128];
-
-    wake->errors++;
-    consul_index_fail(&wake->index);
-    if (answer->err) {
-        snprintf(why, sizeof(why), "%s", answer->why);
-        if (answer->err != ERR_TIMEOUT) {
-            consul_index_reset(&wake->index);
-            consul_suspect(group->consul);
-        }
-    } else {
-        snprintf(why, sizeof(why), "status %u", answer->status);
-        if (answer->status == 403)
-            consul_client_refused(group->consul->client);
-    }
-    log_debug("consul's changes cannot be watched", F_STR("path", wake->path), F_STR("cause", why));
-    if (wake == &group->checks) {
-        group->has_looked = false;
-        fail_all(group, why);
-    }
+    (void)why; /* the look at all of them sees to it */
+    forget_look(watch_of(wake));
 }
 
-static void on_wake_answer(void *wake_, const struct fetch_answer *answer)
-{
-    struct wake *wake = wake_;
-    struct consul *consul = wake->group->consul;
-    uint64_t ms, began_us = now_us();
+/* -- the catalog --- */
 
-    wake->fetch = NULL;
-    consul_learn(consul, answer);
-    if (answer->err || answer->status != 200 || take(wake, answer)) {
-        take_failure(wake, answer);
-        ms = consul_pace_backoff(wake->errors, &consul->rng);
-    } else {
-        wake->errors = 0;
-        ms = consul_pace_take(&wake->pace, loop_now_us(consul->loop));
-    }
-    histogram_add(&consul->handling, now_us() - began_us);
-    if (ms > 0) {
-        alarm_arm(consul->loop, &wake->alarm, ms);
-    } else {
-        ask(wake);
-    }
+static enum err names_news(struct consul_wake *wake)
+{
+    if (wake->knows)
+        sweep_soon(wake->owner);
+    return OK;
 }
 
-static void ask(struct wake *wake)
-{
-    struct consul_group *group = wake->group;
-    const struct consul_conf *conf = consul_client_conf(group->consul->client);
-    struct consul_question question = {.done = on_wake_answer, .arg = wake};
-    struct text path;
-
-    text_init(&path, PATH_BYTES);
-    text_format(&path, "%s?index=%llu", wake->path, (unsigned long long)wake->index.at);
-    consul_client_add(&path, "dc", group->datacenter);
-    consul_client_add(&path, "ns", group->ns);
-    if (conf->read == CONSUL_READ_STALE)
-        text_add(&path, SPAN("&stale"));
-    if (wake->index.at > 0) {
-        question.wait_ms = wake->errors > 0 ? CONSUL_BRIEF_MS : conf->wait_ms;
-        text_format(&path, "&wait=%llums", (unsigned long long)question.wait_ms);
-    }
-    question.path = path.ptr;
-    wake->fetch = consul_client_ask(group->consul->client, &question);
-    text_fini(&path);
-}
-
-static void on_wake(struct alarm *alarm)
-{
-    ask(list_entry(alarm, struct wake, alarm));
-}
+/* The kinds of queries. */
+static const struct consul_wake_kind any_kind = {.path = "/v1/health/state/any",
+                                                 .begin = begin_look,
+                                                 .part = add_to_look,
+                                                 .news = any_news,
+                                                 .same = any_same,
+                                                 .lost = any_lost};
+static const struct consul_wake_kind critical_kind = {.path = "/v1/health/state/critical",
+                                                      .begin = begin_look,
+                                                      .part = add_to_look,
+                                                      .news = unwell_news,
+                                                      .lost = unwell_lost};
+static const struct consul_wake_kind warning_kind = {.path = "/v1/health/state/warning",
+                                                     .begin = begin_look,
+                                                     .part = add_to_look,
+                                                     .news = unwell_news,
+                                                     .lost = unwell_lost};
+static const struct consul_wake_kind names_kind = {.path = "/v1/catalog/services",
+                                                   .news = names_news};
 
 /* -- life ------------------------------------------------------------------------------ */
 
-static void wake_init(struct wake *wake, struct consul_group *group, const char *path)
+static void start_wake(struct consul_wake *wake, struct consul_group *group,
+                       const struct consul_wake_kind *kind)
 {
-    wake->group = group;
-    wake->path = path;
-    alarm_init(&wake->alarm, on_wake);
-    ask(wake);
+    wake->kind = kind;
+    wake->consul = group->consul;
+    wake->owner = group;
+    wake->datacenter = group->datacenter;
+    wake->ns = group->ns;
+    consul_wake_start(wake);
 }
 
-static void wake_fini(struct wake *wake)
+static void stop_watch(struct watch *watch)
 {
-    fetch_cancel(&wake->fetch);
-    alarm_disarm(&wake->alarm);
+    consul_wake_stop(&watch->wake);
+    forget_look(watch);
 }
 
 static struct sluice_span first_of(struct sluice_span a, struct sluice_span b)
@@ -428,18 +381,23 @@ static struct consul_group *group_of(struct consul *consul, const struct consul_
     group->by_name = map_new();
     list_init(&group->link);
     list_init(&group->services);
+    list_init(&group->named);
     list_init(&group->turns);
     alarm_init(&group->sweep, on_sweep);
     list_append(&consul->groups, &group->link);
-    wake_init(&group->checks, group, "/v1/health/state/any");
-    wake_init(&group->names, group, "/v1/catalog/services");
+    start_wake(&group->any.wake, group, &any_kind);
+    start_wake(&group->critical.wake, group, &critical_kind);
+    start_wake(&group->warning.wake, group, &warning_kind);
+    start_wake(&group->names, group, &names_kind);
     return group;
 }
 
 static void group_free(struct consul_group *group)
 {
-    wake_fini(&group->checks);
-    wake_fini(&group->names);
+    stop_watch(&group->any);
+    stop_watch(&group->critical);
+    stop_watch(&group->warning);
+    consul_wake_stop(&group->names);
     alarm_disarm(&group->sweep);
     map_free(&group->by_name);
     list_remove(&group->link);
@@ -470,7 +428,6 @@ void consul_group_add(struct consul *consul, struct consul_feed *feed)
     feed->group = group;
     feed->step = FEED_RESTING;
     service->n_feeds++;
-    service->sum = 0; /* the next look will have it asked */
     list_append(&service->feeds, &feed->in_group);
     if (group->has_looked)
         consul_group_want(feed);

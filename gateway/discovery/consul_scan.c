@@ -1,11 +1,17 @@
+/*
+ * consul_scan.c - each function below takes one thing and says whether it was there. When not,
+ * cursor.ran_out tells whether that was for want of bytes: then the check is taken again from its
+ * beginning, with the next piece.
+ */
 #include "discovery/consul_scan.h"
 
 #include <string.h>
 
 enum { DEPTH_MAX = 32 };
 
-struct scan {
+struct cursor {
     const char *at, *end;
+    bool ran_out;
 };
 
 static bool is_blank(char c)
@@ -14,40 +20,44 @@ static bool is_blank(char c)
 }
 
 /* The next byte that is no blank; 0 at the end. */
-static char peek(struct scan *scan)
+static char peek(struct cursor *cursor)
 {
-    while (scan->at < scan->end && is_blank(*scan->at))
-        scan->at++;
-    if (scan->at == scan->end)
+    while (cursor->at < cursor->end && is_blank(*cursor->at))
+        cursor->at++;
+    if (cursor->at == cursor->end) {
+        cursor->ran_out = true;
         return '\0';
-    return *scan->at;
+    }
+    return *cursor->at;
 }
 
-static bool pass(struct scan *scan, char c)
+static bool pass(struct cursor *cursor, char c)
 {
-    if (peek(scan) != c)
+    if (peek(cursor) != c)
         return false;
-    scan->at++;
+    cursor->at++;
     return true;
 }
 
 /* From one quote to the other. */
-static bool pass_text(struct scan *scan, struct sluice_span *text)
+static bool pass_text(struct cursor *cursor, struct sluice_span *text)
 {
     const char *from;
 
-    if (!pass(scan, '"'))
+    if (!pass(cursor, '"'))
         return false;
-    from = scan->at;
+    from = cursor->at;
     for (;;) {
-        const char *quote = memchr(scan->at, '"', (size_t)(scan->end - scan->at));
+        const char *quote = memchr(cursor->at, '"', (size_t)(cursor->end - cursor->at));
         const char *before = quote;
 
-        if (!quote)
+        if (!quote) {
+            cursor->ran_out = true;
             return false;
+        }
         while (before > from && before[-1] == '\\')
             before--;
-        scan->at = quote + 1;
+        cursor->at = quote + 1;
         if ((quote - before) % 2 == 0) {
             *text = span_make(from, (size_t)(quote - from));
             return true;
@@ -56,35 +66,36 @@ static bool pass_text(struct scan *scan, struct sluice_span *text)
 }
 
 /* true, null, -1.5e3: up to what ends a value. */
-static bool pass_word(struct scan *scan, struct sluice_span *word)
+static bool pass_word(struct cursor *cursor, struct sluice_span *word)
 {
-    const char *from = scan->at;
+    const char *from = cursor->at;
 
-    while (scan->at < scan->end && !strchr(",]} \n\r\t\"[{:", *scan->at))
-        scan->at++;
-    *word = span_make(from, (size_t)(scan->at - from));
-    return word->len > 0;
+    while (cursor->at < cursor->end && !strchr(",]} \n\r\t\"[{:", *cursor->at))
+        cursor->at++;
+    *word = span_make(from, (size_t)(cursor->at - from));
+    cursor->ran_out = cursor->ran_out || cursor->at == cursor->end;
+    return word->len > 0 && !cursor->ran_out;
 }
 
 /* Any value; *text holds it when it is a text or a word. */
-static bool pass_value(struct scan *scan, struct sluice_span *text)
+static bool pass_value(struct cursor *cursor, struct sluice_span *text)
 {
     unsigned depth = 0;
 
     do {
-        char c = peek(scan);
+        char c = peek(cursor);
 
         if (c == '{' || c == '[') {
-            scan->at++;
+            cursor->at++;
             depth++;
         } else if (c == '}' || c == ']') {
             if (depth == 0)
                 return false;
-            scan->at++;
+            cursor->at++;
             depth--;
         } else if ((c == ',' || c == ':') && depth > 0) {
-            scan->at++;
-        } else if (c == '"' ? !pass_text(scan, text) : !pass_word(scan, text)) {
+            cursor->at++;
+        } else if (c == '"' ? !pass_text(cursor, text) : !pass_word(cursor, text)) {
             return false;
         }
     } while (depth > 0 && depth <= DEPTH_MAX);
@@ -104,36 +115,101 @@ static void take_member(struct consul_check *check, struct sluice_span name,
     }
 }
 
-static bool pass_check(struct scan *scan, struct consul_check *check)
+static bool pass_check(struct cursor *cursor, struct consul_check *check)
 {
     *check = (struct consul_check){.node = SPAN(""), .service = SPAN("")};
-    if (!pass(scan, '{'))
+    if (!pass(cursor, '{'))
         return false;
-    if (pass(scan, '}'))
+    if (pass(cursor, '}'))
         return true;
     do {
         struct sluice_span name, value = SPAN("");
 
-        if (!pass_text(scan, &name) || !pass(scan, ':') || !pass_value(scan, &value))
+        if (!pass_text(cursor, &name) || !pass(cursor, ':') || !pass_value(cursor, &value))
             return false;
         take_member(check, name, value);
-    } while (pass(scan, ','));
-    return pass(scan, '}');
+    } while (pass(cursor, ','));
+    return pass(cursor, '}');
 }
 
-enum err consul_scan(struct sluice_span json, consul_check_fn *each, void *arg)
+/* What may stand at this place; false: wrong, or the bytes ran out. */
+static bool pass_one(struct consul_scan *scan, struct cursor *cursor)
 {
-    struct scan scan = {json.ptr, json.ptr + json.len};
     struct consul_check check;
 
-    if (json.len == 0 || !pass(&scan, '['))
-        return ERR_PROTOCOL;
-    if (pass(&scan, ']'))
-        return peek(&scan) == 0 ? OK : ERR_PROTOCOL;
-    do {
-        if (!pass_check(&scan, &check))
-            return ERR_PROTOCOL;
-        each(arg, &check);
-    } while (pass(&scan, ','));
-    return pass(&scan, ']') && peek(&scan) == 0 ? OK : ERR_PROTOCOL;
+    switch (scan->place) {
+    case SCAN_BEFORE:
+        scan->place = SCAN_OPENED;
+        return pass(cursor, '[');
+    case SCAN_OPENED:
+        scan->place = SCAN_CHECK;
+        if (pass(cursor, ']'))
+            scan->place = SCAN_CLOSED;
+        return !cursor->ran_out;
+    case SCAN_CHECK:
+        scan->place = SCAN_AFTER;
+        if (!pass_check(cursor, &check))
+            return false;
+        scan->each(scan->arg, &check);
+        return true;
+    case SCAN_AFTER:
+        scan->place = SCAN_CHECK;
+        if (pass(cursor, ','))
+            return true;
+        scan->place = SCAN_CLOSED;
+        return pass(cursor, ']');
+    case SCAN_CLOSED:
+        (void)peek(cursor); /* blanks may follow, and nothing else does */
+        return false;
+    }
+    return false;
+}
+
+void consul_scan_init(struct consul_scan *scan, consul_check_fn *each, void *arg)
+{
+    *scan = (struct consul_scan){.place = SCAN_BEFORE, .each = each, .arg = arg};
+    text_init(&scan->rest, CONSUL_CHECK_MAX);
+}
+
+void consul_scan_fini(struct consul_scan *scan)
+{
+    text_fini(&scan->rest);
+}
+
+/* As far as the bytes go. */
+static void take(struct consul_scan *scan)
+{
+    struct sluice_span rest = text_span(&scan->rest);
+    struct cursor cursor = {rest.ptr, rest.ptr + rest.len, false};
+    enum consul_scan_place place = scan->place;
+    const char *from = cursor.at;
+
+    while (pass_one(scan, &cursor)) {
+        from = cursor.at;
+        place = scan->place;
+    }
+    scan->place = place;
+    scan->is_wrong = !cursor.ran_out;
+    text_skip(&scan->rest, (size_t)(from - rest.ptr));
+}
+
+void consul_scan_add(struct consul_scan *scan, struct sluice_span piece)
+{
+    while (piece.len > 0 && !scan->is_wrong) {
+        size_t room = CONSUL_CHECK_MAX - scan->rest.len;
+        size_t n = piece.len < room ? piece.len : room;
+
+        text_add(&scan->rest, span_make(piece.ptr, n));
+        if (n == 0 || scan->rest.cut) {
+            scan->is_wrong = true; /* no check is that long */
+            return;
+        }
+        take(scan);
+        piece = span_make(piece.ptr + n, piece.len - n);
+    }
+}
+
+enum err consul_scan_end(const struct consul_scan *scan)
+{
+    return scan->place == SCAN_CLOSED && !scan->is_wrong ? OK : ERR_PROTOCOL;
 }

@@ -57,12 +57,13 @@ struct fetch {
     struct dialled *dialled; /* what is said first is being said; NULL: it is over, or nothing */
     int fd;                  /* of that, for libcurl to take; -1: none */
     struct alarm deadline;
+    fetch_part_fn *part; /* or NULL */
     fetch_done_fn *done;
     void *arg; /* the caller's */
     struct arena arena;
     struct sluice_span wanted[FETCH_WANTED];
     size_t n_wanted;
-    size_t head_bytes;
+    size_t head_bytes, body_bytes;
     struct text body;
     struct fetch_answer answer;
     char over[64]; /* which limit it went over */
@@ -296,10 +297,19 @@ static int on_timer(CURLM *multi, long ms, void *fetcher_)
 static size_t on_body(char *bytes, size_t one, size_t n, void *fetch_)
 {
     struct fetch *fetch = fetch_;
+    struct sluice_span piece = span_make(bytes, one * n);
+    long status = 0;
 
-    text_add(&fetch->body, span_make(bytes, one * n));
-    if (!fetch->body.cut)
-        return one * n;
+    fetch->body_bytes += piece.len;
+    if (!fetch->part) {
+        text_add(&fetch->body, piece);
+    } else if (fetch->body_bytes <= fetch->body.max) {
+        curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+        fetch->answer.status = (unsigned)status;
+        fetch->part(fetch->arg, &fetch->answer, piece);
+    }
+    if (fetch->body_bytes <= fetch->body.max && !fetch->body.cut)
+        return piece.len;
     snprintf(fetch->over, sizeof(fetch->over), "the body is longer than %zu bytes",
              fetch->body.max);
     return CURL_WRITEFUNC_ERROR;
@@ -614,6 +624,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_request *r
     CHECK(request->connect_ms > 0 && request->total_ms > 0 && request->done);
     fetch->fetcher = fetcher;
     fetch->fd = -1;
+    fetch->part = request->part;
     fetch->done = request->done;
     fetch->arg = request->arg;
     fetch->easy = curl_easy_init();

@@ -51,6 +51,12 @@ struct fetch_answer {
  */
 typedef void fetch_done_fn(void *arg, const struct fetch_answer *answer);
 
+/*
+ * Called for each piece of the content of an answer as it comes, in place of keeping it; status and
+ * fields of the answer are there. May neither start nor cancel fetches.
+ */
+typedef void fetch_part_fn(void *arg, const struct fetch_answer *answer, struct sluice_span piece);
+
 /* What to ask; borrowed for the call of fetch_start(). Zero-initialise, then set what differs. */
 struct fetch_request {
     const char *url;                  /* http:// or https:// */
@@ -74,7 +80,8 @@ struct fetch_request {
      */
     struct sluice_span first;
     const struct addr *first_to;
-    bool fresh; /* over a connection for this fetch alone */
+    bool fresh;          /* over a connection for this fetch alone */
+    fetch_part_fn *part; /* NULL: the content is kept, and told whole */
     fetch_done_fn *done;
     void *arg;
 };

@@ -45,6 +45,18 @@ struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct slu
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_unref(struct tls_server **server);
 
+/* A certificate, as it was read. */
+struct tls_certificate_facts {
+    struct sluice_span path;
+    struct sluice_span names; /* it is good for, a line each; ".example.com" is "*.example.com" */
+    int64_t end_s;            /* when it ends, in seconds since 1970 */
+};
+
+typedef void tls_certificate_fn(void *arg, const struct tls_certificate_facts *facts);
+
+/* Call fn for each certificate, in the order of the configuration. */
+void tls_server_each(const struct tls_server *server, tls_certificate_fn *fn, void *arg);
+
 /* Begin TLS on a connection that was just opened. ERR_MEMORY. */
 CHECKED enum err tls_accept(struct conn *conn, struct tls_server *server);
 

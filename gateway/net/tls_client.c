@@ -33,12 +33,12 @@ void tls_forget(struct tls_memory *memory)
 /* OpenSSL has a session that may be resumed; 1: it is ours now. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
-    const struct tls_bench *bench = BIO_get_data(SSL_get_rbio(ssl));
+    const struct tls *tls = tls_of_ssl(ssl);
 
-    if (!bench->tls->memory)
+    if (!tls->memory)
         return 0;
-    tls_forget(bench->tls->memory);
-    bench->tls->memory->session = session;
+    tls_forget(tls->memory);
+    tls->memory->session = session;
     return 1;
 }
 

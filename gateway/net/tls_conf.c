@@ -54,6 +54,13 @@ static const struct field certificate_fields[] = {
      .required = true,
      .help = "Its private key (PEM, without a password).",
      .example = "tls/www.key"},
+    {.name = "ocsp",
+     .shape = &file_shape,
+     .offset = offsetof(struct tls_certificate_conf, ocsp),
+     .help =
+         "An OCSP response (DER) to be given along with it, as openssl ocsp -respout writes it; "
+         "read again when it changes, left out when it is too old.",
+     .example = "tls/www.ocsp"},
     {0},
 };
 
@@ -132,6 +139,22 @@ static const struct shape asking_shape = {.kind = SHAPE_STRUCT,
                                           .check = asking_check,
                                           .title = "tls client"};
 
+static const struct shape small_shape = {
+    .kind = SHAPE_SIZE, .size = sizeof(uint64_t), .max = 16777216, .what = "a size up to 16MiB"};
+
+static void warn_of_keys(struct bind *bind, const struct tls_server_conf *conf)
+{
+    if (conf->key_log.path.len > 0) {
+        notes_warn(bind->notes, conf->key_log.at, "take it out when you have seen what you wanted",
+                   "tls.key_log writes the secrets of all connections to '%s'",
+                   conf->key_log.path.ptr);
+    }
+    if (!conf->session_tickets && conf->ticket_keys.path.len > 0) {
+        notes_warn(bind->notes, conf->ticket_keys.at, "write session_tickets: true",
+                   "tls.ticket_keys does nothing while session_tickets is false");
+    }
+}
+
 static void server_check(struct bind *bind, const struct tree *node, void *out)
 {
     struct tls_server_conf *conf = out;
@@ -144,6 +167,7 @@ static void server_check(struct bind *bind, const struct tree *node, void *out)
         notes_error(bind->notes, node->at, "lower min_version or raise max_version",
                     "tls.min_version is above tls.max_version");
     }
+    warn_of_keys(bind, conf);
 }
 
 #define AT(member) offsetof(struct tls_server_conf, member)
@@ -191,8 +215,33 @@ static const struct field server_fields[] = {
      .shape = &shape_bool,
      .offset = AT(session_tickets),
      .preset = "true",
-     .help = "Let clients resume a session with less work. The keys change every 12 hours and "
-             "live in memory only."},
+     .help = "Let clients resume a session with less work. Unless ticket_keys names a file, the "
+             "keys change every 12 hours and live in memory only."},
+    {.name = "ticket_keys",
+     .shape = &file_shape,
+     .offset = AT(ticket_keys),
+     .help = "Keys of session tickets, for several gateways that stand for one: 48 or 80 bytes as "
+             "they are (as for nginx), or lines of them in Base64 (as for HAProxy). The first "
+             "seals, all are opened. Read again when it changes.",
+     .example = "tls/tickets.keys"},
+    {.name = "small_records",
+     .shape = &small_shape,
+     .offset = AT(small_bytes),
+     .preset = "16KiB",
+     .help = "So many bytes are sent in records of 4 KiB at first and after a second of silence, "
+             "so that a client can read them as they come; then records have 16 KiB. 0: never."},
+    {.name = "handshakes",
+     .shape = &shape_uint,
+     .offset = AT(handshakes),
+     .preset = "0",
+     .help = "Handshakes at a time, of all workers; further connections wait in the backlog. 0: "
+             "no limit."},
+    {.name = "key_log",
+     .shape = &file_shape,
+     .offset = AT(key_log),
+     .help = "Debugging only: write the secrets of all connections to this file (SSLKEYLOGFILE), "
+             "so that who has it can read what was said. Never leave it on.",
+     .example = "/tmp/keys.log"},
     {.name = "handshake_timeout",
      .shape = &wait_shape,
      .offset = AT(handshake_ms),
@@ -315,7 +364,9 @@ uint64_t tls_server_stamp(const struct tls_server_conf *conf, uint64_t stamp)
     for (size_t i = 0; i < conf->certificates.n; i++) {
         stamp = stamp_file(&certificate[i].cert, stamp);
         stamp = stamp_file(&certificate[i].key, stamp);
+        stamp = stamp_file(&certificate[i].ocsp, stamp);
     }
+    stamp = stamp_file(&conf->ticket_keys, stamp);
     return stamp_file(&conf->client.ca, stamp);
 }
 

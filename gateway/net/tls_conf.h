@@ -18,6 +18,7 @@ struct tls_file {
 struct tls_certificate_conf {
     struct mark at;
     struct tls_file cert, key;
+    struct tls_file ocsp; /* empty: none */
 };
 
 enum tls_version_conf { TLS_CONF_1_2, TLS_CONF_1_3 };
@@ -38,6 +39,10 @@ struct tls_server_conf {
     struct sluice_span ciphers, ciphersuites, groups; /* as OpenSSL writes them; empty: its own */
     struct tls_asking_conf client;
     bool session_tickets;
+    struct tls_file ticket_keys; /* empty: the process has keys of its own */
+    struct tls_file key_log;     /* empty: none */
+    uint64_t small_bytes;        /* at first, in small records */
+    uint64_t handshakes;         /* at a time; 0: no limit */
     uint64_t handshake_ms;
 };
 

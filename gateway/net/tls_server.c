@@ -15,27 +15,14 @@
 #include <openssl/x509v3.h>
 
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 255, NAMES_MAX_BYTES = 256 * 1024, DIGEST_BYTES = 32 };
-
-struct identity {
-    SSL_CTX *context; /* owned */
-    char *names;      /* owned: all names in order, a line each */
-    bool has_kind[3]; /* RSA, EC, others */
-};
-
-struct tls_server {
-    unsigned refs; /* atomic */
-    struct identity *identity;
-    size_t n_identities;
-    struct map *by_name; /* owned, of borrowed SSL_CTX */
-};
 
 /* What a server is being built from. */
 struct build {
     const struct tls_server_conf *conf;
     struct tls_server *server;
-    struct tls_tickets *tickets;
     struct notes *notes;
     unsigned char scope[DIGEST_BYTES]; /* sessions are good within it only */
     STACK_OF(X509_NAME) * authorities; /* owned: told to clients */
@@ -145,8 +132,7 @@ static enum err set_sessions(SSL_CTX *context, const struct build *build)
     if (!build->conf->session_tickets) {
         SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(context, 0);
-    } else if (build->tickets) {
-        SSL_CTX_set_app_data(context, build->tickets);
+    } else if (build->server->tickets || build->server->ticket_file) {
         SSL_CTX_set_tlsext_ticket_key_evp_cb(context, tls_on_ticket);
     }
     return OK;
@@ -178,6 +164,10 @@ static SSL_CTX *context_new(const struct build *build)
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(context, build->server);
     SSL_CTX_set_alpn_select_cb(context, on_protocols, NULL);
+    SSL_CTX_set_tlsext_status_cb(context, tls_on_status);
+    SSL_CTX_set_tlsext_status_arg(context, build->server);
+    if (build->server->key_log >= 0)
+        SSL_CTX_set_keylog_callback(context, tls_on_key);
     if (!set_policy(context, build) && !set_sessions(context, build) && !set_asking(context, build))
         return context;
     SSL_CTX_free(context);
@@ -230,10 +220,11 @@ static int kind_of(const X509 *cert)
 }
 
 /* The identity with these names that has no key of this kind yet, or a new one; NULL: noted. */
-static struct identity *identity_get(const struct build *build, struct sluice_span names, int kind)
+static struct tls_identity *identity_get(const struct build *build, struct sluice_span names,
+                                         int kind)
 {
     struct tls_server *server = build->server;
-    struct identity *identity;
+    struct tls_identity *identity;
 
     for (size_t i = 0; i < server->n_identities; i++) {
         identity = &server->identity[i];
@@ -250,7 +241,7 @@ static struct identity *identity_get(const struct build *build, struct sluice_sp
     return identity;
 }
 
-static void map_names(struct tls_server *server, const struct identity *identity)
+static void map_names(struct tls_server *server, const struct tls_identity *identity)
 {
     struct sluice_span rest = span_of(identity->names), name;
 
@@ -260,11 +251,30 @@ static void map_names(struct tls_server *server, const struct identity *identity
     }
 }
 
+/* Remember what is told of it, and what the authority says. */
+static enum err note_certificate(const struct build *build, const struct tls_certificate_conf *conf,
+                                 X509 *cert, struct sluice_span names)
+{
+    struct tls_server *server = build->server;
+    struct tls_certificate *noted = &server->certificate[server->n_certificates++];
+
+    noted->path = alloc_text(conf->cert.path.ptr, conf->cert.path.len);
+    noted->names = alloc_text(names.ptr, names.len);
+    noted->end_s = tls_certificate_end(cert);
+    if (conf->ocsp.path.len == 0)
+        return OK;
+    if (tls_staple_read(&server->staple[server->n_staples], cert, &conf->ocsp, build->notes))
+        return ERR_CONFIG;
+    server->n_staples++;
+    return OK;
+}
+
 static enum err add_certificate(const struct build *build, const struct tls_certificate_conf *conf)
 {
     X509 *cert = tls_read_certificate(&conf->cert, build->notes);
-    struct identity *identity;
+    struct tls_identity *identity;
     struct text names;
+    enum err err;
     int kind;
 
     if (!cert)
@@ -272,11 +282,12 @@ static enum err add_certificate(const struct build *build, const struct tls_cert
     kind = kind_of(cert);
     text_init(&names, NAMES_MAX_BYTES);
     read_names(cert, &names);
-    X509_free(cert);
     identity = identity_get(build, text_span(&names), kind);
+    err = identity ? note_certificate(build, conf, cert, text_span(&names)) : ERR_CONFIG;
     text_fini(&names);
-    if (!identity)
-        return ERR_CONFIG;
+    X509_free(cert);
+    if (err)
+        return err;
     identity->has_kind[kind] = true;
     map_names(build->server, identity);
     return tls_use_certificate(identity->context, &conf->cert, &conf->key, build->notes);
@@ -299,18 +310,39 @@ static void make_scope(struct build *build, struct sluice_span name)
     EVP_MD_CTX_free(digest);
 }
 
+/* Those beside certificates. The log of keys is not touched when nothing will be served. */
+static enum err open_files(const struct build *build)
+{
+    const struct tls_server_conf *conf = build->conf;
+    struct tls_server *server = build->server;
+
+    if (conf->session_tickets && conf->ticket_keys.path.len > 0) {
+        server->ticket_file = tls_ticket_file_read(&conf->ticket_keys, build->notes);
+        if (!server->ticket_file)
+            return ERR_CONFIG;
+    }
+    if (conf->key_log.path.len == 0 || !server->tickets)
+        return OK;
+    return tls_key_log_open(&conf->key_log, build->notes, &server->key_log);
+}
+
 struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct sluice_span name,
                                   struct tls_tickets *tickets, struct notes *notes)
 {
     struct tls_server *server = alloc_new(sizeof(*server));
-    struct build build = {
-        .conf = conf, .server = server, .tickets = tickets, .notes = notes, .authorities = NULL};
+    struct build build = {.conf = conf, .server = server, .notes = notes, .authorities = NULL};
     const struct tls_certificate_conf *certificate = conf->certificates.first;
     bool is_bad = false;
 
     server->refs = 1;
     server->by_name = map_new();
     server->identity = alloc_new((conf->certificates.n + 1) * sizeof(*server->identity));
+    server->staple = alloc_new((conf->certificates.n + 1) * sizeof(*server->staple));
+    server->certificate = alloc_new((conf->certificates.n + 1) * sizeof(*server->certificate));
+    server->tickets = tickets;
+    server->small_bytes = (uint32_t)conf->small_bytes;
+    server->key_log = -1;
+    is_bad = open_files(&build) != OK;
     make_scope(&build, name);
     if (conf->client.mode != TLS_CLIENT_NONE)
         build.authorities = SSL_load_client_CA_file(conf->client.ca.path.ptr);
@@ -342,8 +374,20 @@ void tls_server_unref(struct tls_server **server)
         SSL_CTX_free(old->identity[i].context);
         alloc_free(old->identity[i].names);
     }
+    for (size_t i = 0; i < old->n_certificates; i++) {
+        alloc_free(old->certificate[i].path);
+        alloc_free(old->certificate[i].names);
+    }
+    for (size_t i = 0; i < old->n_staples; i++) {
+        tls_staple_fini(&old->staple[i]);
+    }
+    if (old->key_log >= 0)
+        close(old->key_log);
+    tls_ticket_file_free(&old->ticket_file);
     map_free(&old->by_name);
     alloc_free(old->identity);
+    alloc_free(old->staple);
+    alloc_free(old->certificate);
     alloc_free(old);
 }
 
@@ -353,6 +397,20 @@ enum err tls_accept(struct conn *conn, struct tls_server *server)
 
     if (!tls)
         return ERR_MEMORY;
-    *tls = (struct tls){.server = tls_server_ref(server)};
+    *tls = (struct tls){.server = tls_server_ref(server), .small_bytes = server->small_bytes};
     return tls_start(conn, server->identity[0].context, &tls);
+}
+
+/* -- questions --------------------------------------------------------------------------------- */
+
+void tls_server_each(const struct tls_server *server, tls_certificate_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < server->n_certificates; i++) {
+        const struct tls_certificate *certificate = &server->certificate[i];
+        const struct tls_certificate_facts facts = {.path = span_of(certificate->path),
+                                                    .names = span_of(certificate->names),
+                                                    .end_s = certificate->end_s};
+
+        fn(arg, &facts);
+    }
 }

@@ -10,7 +10,63 @@
 
 #include <openssl/ssl.h>
 
-enum { TLS_RECORD_BYTES = 16 * 1024 };
+enum {
+    TLS_RECORD_BYTES = 16 * 1024,
+    TLS_SMALL_RECORD = 4 * 1024, /* three segments: read before a round trip more */
+    TLS_SMALL_AFTER_MS = 1000,   /* of silence: the path's window has shrunk again */
+};
+
+/* -- what a listener's connections share ------------------------------------------ */
+
+enum { TLS_TICKET_NAME_BYTES = 16, TLS_TICKET_KEY_BYTES = 32, TLS_TICKET_FILE_KEYS = 16 };
+
+struct tls_ticket_key {
+    unsigned char name[TLS_TICKET_NAME_BYTES];
+    unsigned char cipher[TLS_TICKET_KEY_BYTES], mac[TLS_TICKET_KEY_BYTES];
+    size_t key_bytes; /* of both: 16 or 32 */
+};
+
+/* The keys of a file, the one that seals first. Immutable. */
+struct tls_ticket_file {
+    struct tls_ticket_key key[TLS_TICKET_FILE_KEYS];
+    size_t n_keys;
+};
+
+/* What the authority has said of a certificate. */
+struct tls_staple {
+    X509 *cert;  /* shared */
+    char *bytes; /* owned */
+    size_t len;
+    int64_t until_s; /* since 1970; 0: for ever */
+};
+
+/* A certificate as a file has it. */
+struct tls_certificate {
+    char *path;    /* owned */
+    char *names;   /* owned: a line each */
+    int64_t end_s; /* since 1970 */
+};
+
+struct tls_identity {
+    SSL_CTX *context; /* owned */
+    char *names;      /* owned: all names in order, a line each */
+    bool has_kind[3]; /* RSA, EC, others */
+};
+
+struct tls_server {
+    unsigned refs; /* atomic */
+    struct tls_identity *identity;
+    size_t n_identities;
+    struct map *by_name;                 /* owned, of borrowed SSL_CTX */
+    struct tls_tickets *tickets;         /* borrowed: the process's; NULL: nothing will be served */
+    struct tls_ticket_file *ticket_file; /* owned; NULL: none */
+    struct tls_staple *staple;           /* owned */
+    size_t n_staples;
+    struct tls_certificate *certificate; /* owned, as configured */
+    size_t n_certificates;
+    uint32_t small_bytes; /* at first, and after silence, in small records */
+    int key_log;          /* a descriptor; -1: none */
+};
 
 /* The state of a connection whose transport is transport_tls. */
 struct tls {
@@ -19,6 +75,8 @@ struct tls {
     struct tls_client *client; /* shared; NULL: we are the server */
     struct tls_memory *memory; /* borrowed, as tls_connect() says */
     const char *why;           /* static: why it failed, or NULL */
+    uint32_t small_bytes;      /* to be sent in small records yet */
+    uint32_t sent_ms;          /* by the loop's clock, the low bits: when we last sent */
     uint16_t pending;          /* bytes in a record that is waiting to leave */
     int8_t end;                /* enum err: what reading ended with; OK: not yet */
     bool is_plain_http;
@@ -43,6 +101,9 @@ extern const struct transport transport_tls;
 
 /* Put a new SSL of this context under conn; takes over *tls. */
 CHECKED enum err tls_start(struct conn *conn, SSL_CTX *context, struct tls **tls);
+
+/* Of a call that OpenSSL makes while it works for a connection. */
+struct tls *tls_of_ssl(const SSL *ssl);
 
 /* The modes and options that both sides have. */
 void tls_prepare(SSL_CTX *context);
@@ -69,7 +130,27 @@ void tls_digest_file(EVP_MD_CTX *digest, const struct tls_file *file);
 /* OpenSSL's last error in words; a static text. Clears its queue. */
 const char *tls_error_text(void);
 
-/* For SSL_CTX_set_tlsext_ticket_key_evp_cb(); the context's app data is a struct tls_tickets. */
+/* Seconds since 1970; 0 when it says none. */
+int64_t tls_certificate_end(const X509 *cert);
+
+/* NULL: what is wrong was noted. */
+struct tls_ticket_file *tls_ticket_file_read(const struct tls_file *from, struct notes *notes);
+void tls_ticket_file_free(struct tls_ticket_file **file);
+
+/* Read what file says of cert, into zeroed memory. */
+CHECKED enum err tls_staple_read(struct tls_staple *staple, X509 *cert, const struct tls_file *file,
+                                 struct notes *notes);
+void tls_staple_fini(struct tls_staple *staple);
+
+CHECKED enum err tls_key_log_open(const struct tls_file *file, struct notes *notes, int *fd);
+
+/* For SSL_CTX_set_tlsext_status_cb(), arg: the struct tls_server. */
+int tls_on_status(SSL *ssl, void *server);
+
+/* For SSL_CTX_set_keylog_callback(). */
+void tls_on_key(const SSL *ssl, const char *line);
+
+/* For SSL_CTX_set_tlsext_ticket_key_evp_cb(). */
 int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                   EVP_MAC_CTX *mac, int sealing);
 

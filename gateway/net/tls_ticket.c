@@ -1,7 +1,8 @@
 /*
  * tls_ticket.c - keys that session tickets are sealed with, shared by all workers.
  *
- * Four places in a ring. n_made is published last; its key and the two before are in use. A new key
+ * A server has keys of its own, from a file (tls_ticket_file.c), or those of the process. These are
+ * four places in a ring. n_made is published last; its key and the two before are in use. A new key
  * goes into the fourth place, which was given up a whole rotation ago, so nobody reads what is
  * being written.
  */
@@ -17,14 +18,10 @@
 
 #include <string.h>
 
-enum { PLACES = 4, OPENED = 3, NAME_BYTES = 16, KEY_BYTES = 32 };
-
-struct ticket_key {
-    unsigned char name[NAME_BYTES], cipher[KEY_BYTES], mac[KEY_BYTES];
-};
+enum { PLACES = 4, OPENED = 3 };
 
 struct tls_tickets {
-    struct ticket_key key[PLACES];
+    struct tls_ticket_key key[PLACES];
     unsigned n_made; /* atomic; the newest key is at (n_made - 1) % PLACES */
 };
 
@@ -49,30 +46,31 @@ void tls_tickets_free(struct tls_tickets **tickets)
 
 void tls_tickets_rotate(struct tls_tickets *tickets)
 {
-    struct ticket_key *key = &tickets->key[tickets->n_made % PLACES];
+    struct tls_ticket_key *key = &tickets->key[tickets->n_made % PLACES];
 
+    key->key_bytes = TLS_TICKET_KEY_BYTES;
     CHECK(RAND_bytes(key->name, sizeof(key->name)) == 1);
     CHECK(RAND_priv_bytes(key->cipher, sizeof(key->cipher)) == 1);
     CHECK(RAND_priv_bytes(key->mac, sizeof(key->mac)) == 1);
     __atomic_store_n(&tickets->n_made, tickets->n_made + 1, __ATOMIC_RELEASE);
 }
 
-static const struct ticket_key *key_at(const struct tls_tickets *tickets, unsigned age)
+static const struct tls_ticket_key *key_at(const struct tls_tickets *tickets, unsigned age)
 {
     unsigned n_made = __atomic_load_n(&tickets->n_made, __ATOMIC_ACQUIRE);
 
     return &tickets->key[(n_made - 1 - age) % PLACES];
 }
 
-static bool start_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
+static bool start_mac(EVP_MAC_CTX *mac, const struct tls_ticket_key *key)
 {
     char digest[] = "sha256";
-    unsigned char secret[KEY_BYTES];
+    unsigned char secret[TLS_TICKET_KEY_BYTES];
     OSSL_PARAM params[3];
     bool good;
 
     memcpy(secret, key->mac, sizeof(secret));
-    params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret, sizeof(secret));
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret, key->key_bytes);
     params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
     params[2] = OSSL_PARAM_construct_end();
     good = EVP_MAC_CTX_set_params(mac, params) == 1;
@@ -80,35 +78,44 @@ static bool start_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
     return good;
 }
 
-static int seal(const struct tls_tickets *tickets, unsigned char *name, unsigned char *iv,
+static const EVP_CIPHER *cipher_of(const struct tls_ticket_key *key)
+{
+    return key->key_bytes == TLS_TICKET_KEY_BYTES ? EVP_aes_256_cbc() : EVP_aes_128_cbc();
+}
+
+static int seal(const struct tls_ticket_key *key, unsigned char *name, unsigned char *iv,
                 EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
-    const struct ticket_key *key = key_at(tickets, 0);
-
-    memcpy(name, key->name, NAME_BYTES);
-    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1 ||
-        !EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) ||
-        !start_mac(mac, key))
+    memcpy(name, key->name, TLS_TICKET_NAME_BYTES);
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(cipher_of(key))) != 1 ||
+        !EVP_EncryptInit_ex(cipher, cipher_of(key), NULL, key->cipher, iv) || !start_mac(mac, key))
         return -1;
     return 1;
+}
+
+/* The newest first; NULL: there are no older ones. */
+static const struct tls_ticket_key *nth_key(const struct tls_server *server, unsigned n)
+{
+    if (server->ticket_file)
+        return n < server->ticket_file->n_keys ? &server->ticket_file->key[n] : NULL;
+    return server->tickets && n < OPENED ? key_at(server->tickets, n) : NULL;
 }
 
 int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                   EVP_MAC_CTX *mac, int sealing)
 {
-    const struct tls_tickets *tickets = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct tls_server *server = tls_of_ssl(ssl)->server;
+    const struct tls_ticket_key *key = nth_key(server, 0);
 
     if (sealing)
-        return seal(tickets, name, iv, cipher, mac);
-    for (unsigned age = 0; age < OPENED; age++) {
-        const struct ticket_key *key = key_at(tickets, age);
-
-        if (CRYPTO_memcmp(name, key->name, NAME_BYTES) != 0)
+        return !key ? -1 : seal(key, name, iv, cipher, mac);
+    for (unsigned n = 0; key; key = nth_key(server, ++n)) {
+        if (CRYPTO_memcmp(name, key->name, TLS_TICKET_NAME_BYTES) != 0)
             continue;
-        if (!EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) ||
+        if (!EVP_DecryptInit_ex(cipher, cipher_of(key), NULL, key->cipher, iv) ||
             !start_mac(mac, key))
             return -1;
-        return age == 0 ? 1 : 2; /* 2: and give a new one */
+        return n == 0 ? 1 : 2; /* 2: and give a new one */
     }
     return 0; /* unknown: a full handshake */
 }

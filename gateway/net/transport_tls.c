@@ -136,6 +136,13 @@ static struct tls_bench *bench_of(struct loop *loop)
     return bench;
 }
 
+struct tls *tls_of_ssl(const SSL *ssl)
+{
+    const struct tls_bench *bench = BIO_get_data(SSL_get_rbio(ssl));
+
+    return bench->tls;
+}
+
 /* It is this connection's turn. */
 static struct tls_bench *take_turn(struct conn *conn, struct tls *tls)
 {
@@ -314,23 +321,44 @@ static struct place place_move(struct place place, size_t n)
 }
 
 /* The next record's bytes: as they lie when they fill one or are the last, else gathered. */
-static struct sluice_span next_record(struct tls_bench *bench, struct place place)
+static struct sluice_span next_record(struct tls_bench *bench, struct place place, size_t max)
 {
     size_t used = 0;
 
-    while (place.piece < place.end && used < TLS_RECORD_BYTES) {
+    while (place.piece < place.end && used < max) {
         const char *from = (const char *)place.piece->iov_base + place.at;
         size_t len = place.piece->iov_len - place.at;
 
-        if (used == 0 && (len >= TLS_RECORD_BYTES || place.piece + 1 == place.end))
-            return span_make(from, len < TLS_RECORD_BYTES ? len : TLS_RECORD_BYTES);
-        if (len > TLS_RECORD_BYTES - used)
-            len = TLS_RECORD_BYTES - used;
+        if (used == 0 && (len >= max || place.piece + 1 == place.end))
+            return span_make(from, len < max ? len : max);
+        if (len > max - used)
+            len = max - used;
         memcpy(bench->record + used, from, len);
         used += len;
         place = place_move(place, len);
     }
     return span_make(bench->record, used);
+}
+
+/*
+ * A record is read when its last byte is there. At first, and after a silence, the path takes
+ * few segments at a time, so a large one would wait for a round trip more.
+ */
+static void size_records(struct tls *tls, struct loop *loop)
+{
+    uint32_t now_ms;
+
+    if (!tls->server || tls->server->small_bytes == 0)
+        return;
+    now_ms = (uint32_t)(loop_now_us(loop) / 1000);
+    if (now_ms - tls->sent_ms >= TLS_SMALL_AFTER_MS)
+        tls->small_bytes = tls->server->small_bytes;
+    tls->sent_ms = now_ms;
+}
+
+static void note_sent(struct tls *tls, size_t n)
+{
+    tls->small_bytes -= n < tls->small_bytes ? (uint32_t)n : tls->small_bytes;
 }
 
 static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_pieces,
@@ -342,10 +370,12 @@ static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_piece
     int wanted;
     enum err err;
 
+    size_records(tls, conn->loop);
     while (place.piece < place.end) {
+        size_t max = tls->small_bytes > 0 ? TLS_SMALL_RECORD : TLS_RECORD_BYTES;
         /* Of a record that waits, OpenSSL only wants to hear the length again. */
         struct sluice_span record =
-            tls->pending ? span_make(bench->record, tls->pending) : next_record(bench, place);
+            tls->pending ? span_make(bench->record, tls->pending) : next_record(bench, place, max);
         size_t put;
 
         if (record.len == 0)
@@ -358,6 +388,7 @@ static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_piece
         }
         tls->pending = 0;
         moved->n += put;
+        note_sent(tls, put);
         place = place_move(place, put);
     }
     return OK;

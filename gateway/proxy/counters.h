@@ -19,12 +19,25 @@ struct route_counters {
     struct histogram duration;
 };
 
+enum port_tls_cipher {
+    PORT_TLS_AES_128_GCM,
+    PORT_TLS_AES_256_GCM,
+    PORT_TLS_CHACHA20,
+    PORT_TLS_OTHER_CIPHER,
+    PORT_TLS_CIPHERS
+};
+
+enum port_tls_protocol { PORT_TLS_H2, PORT_TLS_HTTP_1_1, PORT_TLS_NO_PROTOCOL, PORT_TLS_PROTOCOLS };
+
 struct port_counters {
-    struct counter open, accepted, refused_limit, refused_descriptors;
+    struct counter open, accepted, refused_limit, refused_handshakes, refused_descriptors;
     /* How connections began where PROXY headers are read. */
     struct counter proxy_v1, proxy_v2, proxy_none, proxy_refused, proxy_wrong, proxy_timeout;
     /* How handshakes ended. */
     struct counter tls_full, tls_resumed, tls_failed, tls_timeout, tls_plain;
+    /* Handshakes under way; and what those that went well agreed on. */
+    struct counter tls_shaking, tls_1_2, tls_1_3, tls_client_certs;
+    struct counter tls_ciphers[PORT_TLS_CIPHERS], tls_protocols[PORT_TLS_PROTOCOLS];
 };
 
 struct worker_counters {

@@ -10,6 +10,7 @@
 #include "net/proxied.h"
 #include "net/tls.h"
 #include "proxy/exchange.h"
+#include "proxy/port_tls.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -50,6 +51,7 @@ struct session {
     };
     uint8_t state; /* enum session_state */
     bool last;     /* close after this exchange */
+    bool shaking;  /* a TLS handshake is under way, and counted */
 };
 
 /* What a session needs only while an exchange is in progress; lives in its arena. */
@@ -153,6 +155,9 @@ static enum err shake(struct session *session)
     conn_set_alarm(&session->conn, conf->tls.handshake_ms);
     if (conf->server && tls_accept(&session->conn, conf->server))
         return ERR_MEMORY;
+    session->shaking = conf->server != NULL;
+    if (session->shaking)
+        port_tls_begin(session->port);
     return is_asked ? await_header(session) : OK;
 }
 
@@ -182,12 +187,20 @@ void session_open(struct port *port, int fd, const struct addr *peer)
         conn_close(&session->conn);
 }
 
+static void end_shaking(struct session *session)
+{
+    if (session->shaking)
+        port_tls_end(session->port);
+    session->shaking = false;
+}
+
 static void on_closed(struct conn *conn)
 {
     struct session *session = session_of(conn);
     struct worker *worker = session->port->worker;
     struct port *port = session->port;
 
+    end_shaking(session);
     proxied_free(&session->proxied);
     list_remove(&session->link);
     slab_give(&worker->sessions, session);
@@ -767,14 +780,11 @@ static void take_proxied(struct session *session)
 /* By what was agreed on (tls_protocol()) another protocol's session takes over here. */
 static void on_shaken(struct session *session)
 {
-    struct port_counters *counters = session->port->counters;
-
     if (session->proxied)
         take_proxied(session);
-    if (tls_is_on(&session->conn)) {
-        counter_add(tls_is_resumed(&session->conn) ? &counters->tls_resumed : &counters->tls_full,
-                    1);
-    }
+    end_shaking(session);
+    if (tls_is_on(&session->conn))
+        port_tls_note(session->port, &session->conn);
     begin_idle(session);
 }
 
@@ -809,6 +819,7 @@ static void on_unshaken(struct session *session)
 {
     struct conn *conn = &session->conn;
 
+    end_shaking(session);
     if (session->proxied && session->proxied->state != PROXIED_READ &&
         session->proxied->state != PROXIED_NONE) {
         refuse_header(session);

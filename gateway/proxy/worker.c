@@ -9,6 +9,7 @@
 #include "net/listener.h"
 #include "net/redis_conf.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/port_tls.h"
 #include "proxy/session.h"
 #include "upstream/upstream.h"
 
@@ -183,6 +184,11 @@ static bool may_accept(void *port_)
     uint64_t cap = port->conf->connections;
     bool was_full = port->full;
 
+    if (port_tls_is_full(port)) {
+        counter_add(&port->counters->refused_handshakes, !was_full);
+        port->full = true;
+        return false;
+    }
     port->full = __atomic_load_n(&crew->connections, __ATOMIC_RELAXED) >=
                      __atomic_load_n(&crew->max_connections, __ATOMIC_RELAXED) ||
                  (cap > 0 && port_open(port) >= cap);

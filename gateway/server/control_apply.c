@@ -277,6 +277,7 @@ void control_on_watch(struct alarm *alarm)
     if (stamp == control->files_stamp)
         return;
     log_info("certificates or keys have changed");
+    control->last.n_by_files++;
     control->files_stamp = stamp; /* what is refused is tried again after the next change */
     control_reload(control);
 }

@@ -46,6 +46,7 @@ static const struct field proxying_fields[] = {
      .shape = &version_shape,
      .offset = offsetof(struct proxying_conf, version),
      .preset = "off",
+     .example = "v2",
      .help = "The form of the header."},
     {.name = "tlvs",
      .shape = &tlvs_shape,

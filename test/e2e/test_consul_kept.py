@@ -53,6 +53,24 @@ def test_a_group_sees_what_no_check_tells(fake, start, upstreams):
     wait_until(lambda: len(members(gateway, "s3")) == 2, deadline_s=40)
 
 
+def test_a_group_does_not_need_the_list_of_all_checks_for_one_that_flaps(fake, start, upstreams):
+    up = upstreams()
+    names = [f"s{i}" for i in range(12)]
+    for name in names:
+        fake.put(name, up.address, node=f"node-{name}")
+    gateway = start(config(fake, {"connections": 20}, **{name: name for name in names}))
+    wait_until(lambda: gateway.metrics().get("sluice_consul_endpoints") == 12)
+    wait_until(lambda: fake.checks_waiters and all(fake.unwell_waiters.values()))
+    fake.mute_checks = True
+    for status, wanted in (("critical", "failing"), ("passing", "serving"), ("warning", "warning")):
+        updates = gateway.metric("sluice_consul_updates_total", service="s5")
+        fake.put("s5", up.address, status=status, node="node-s5", weights=(3, 1))
+        wait_until(lambda: gateway.metric("sluice_consul_updates_total", service="s5") > updates, what=status)
+        assert members(gateway, "s5")[up.address]["state"] == wanted
+    fake.fail_node("node-s6")  # nothing of this tells the service
+    wait_until(lambda: members(gateway, "s6")[up.address]["state"] == "failing")
+    assert members(gateway, "s7")[up.address]["state"] == "serving"
+
 
 
 def test_a_start_without_consul_serves_what_was_kept_and_says_its_age(fake, start, upstreams, tmp_path):

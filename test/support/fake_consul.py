@@ -23,6 +23,7 @@ class Service:
         self.index = 0
         self.body = None  # of the answer, made when asked for
         self.checks = None  # its checks, as a piece of the answer that has all
+        self.unwell = {"critical": [], "warning": []}  # its checks in these states, when last changed
         self.waiters = set()
 
 
@@ -35,6 +36,8 @@ class FakeConsul:
         self.index = 10
         self.checks_index = self.names_index = 10
         self.checks_waiters, self.names_waiters = set(), set()
+        self.unwell_index = {"critical": 10, "warning": 10}
+        self.unwell_waiters = {"critical": set(), "warning": set()}
         self.requests = []  # (path, {parameter: value}, token)
         self.counts = {}  # requests by path
         self.queries = {}  # prepared query: (datacenter, service)
@@ -47,6 +50,7 @@ class FakeConsul:
         self.failing = {}  # name: (status, body)
         self.cached_empty = False  # ?cached is answered by []
         self.hang = False  # never answer again
+        self.mute_checks = False  # changes are not told to who waits for all checks
         self.max_connections = None
         self.refuse_with_429 = False
         self.token = None  # the only one that is let in
@@ -107,6 +111,18 @@ class FakeConsul:
         with self.lock:
             self._changed(self._service(dc, name))
 
+    def fail_node(self, node, dc="dc1"):
+        """The node's own check is critical, for all that runs there."""
+        with self.lock:
+            for (datacenter, _), service in self.services.items():
+                checks = [check for entry in service.entries.values() for check in entry["Checks"]
+                          if check["Node"] == node and check["CheckID"] == "serfHealth"]
+                if datacenter != dc or not checks:
+                    continue
+                for check in checks:
+                    check.update(Status="critical", ModifyIndex=self.index + 1)
+                self._changed(service)
+
     def lower_index(self, to):
         """As after a restore from a snapshot: all indexes are this now, and who waits is answered."""
         with self.lock:
@@ -116,6 +132,9 @@ class FakeConsul:
                 self._wake(service.waiters)
             self._wake(self.checks_waiters)
             self._wake(self.names_waiters)
+            for status, waiters in self.unwell_waiters.items():
+                self.unwell_index[status] = to
+                self._wake(waiters)
 
     def forget(self, index=10):
         """Lose everything, as an agent without a data directory does."""
@@ -123,6 +142,7 @@ class FakeConsul:
             for service in self.services.values():
                 service.entries.clear()
                 service.body = service.checks = None
+                service.unwell = {status: [] for status in service.unwell}
             self.lower_index(index)
 
     def asked(self, path):
@@ -141,10 +161,21 @@ class FakeConsul:
             for check in entry.get("Checks", ())[1:] if isinstance(entry, dict) else ():
                 check["ModifyIndex"] = self.index
         self._wake(service.waiters)
-        self._wake(self.checks_waiters)
+        for status, before in service.unwell.items():
+            service.unwell[status] = self._in_state(service, status)
+            if before != service.unwell[status]:
+                self.unwell_index[status] = self.index
+                self._wake(self.unwell_waiters[status])
+        if not self.mute_checks:
+            self._wake(self.checks_waiters)
         if names:
             self.names_index = self.index
             self._wake(self.names_waiters)
+
+    @staticmethod
+    def _in_state(service, status):
+        return [dict(check) for entry in service.entries.values() if isinstance(entry, dict)
+                for check in entry.get("Checks", ()) if check.get("Status") == status]
 
     def _wake(self, waiters):
         for waiter in list(waiters):
@@ -254,6 +285,12 @@ class FakeConsul:
         if parts == ["health", "state", "any"]:
             await self._wait(query, lambda: self.checks_index, self.checks_waiters)
             return 200, self._all_checks(dc), self._fields(self.checks_index)
+        if parts[:2] == ["health", "state"] and parts[2] in self.unwell_index:
+            status = parts[2]
+            await self._wait(query, lambda: self.unwell_index[status], self.unwell_waiters[status])
+            with self.lock:
+                checks = [c for (d, _), s in self.services.items() if d == dc for c in s.unwell[status]]
+            return 200, json.dumps(checks).encode(), self._fields(self.unwell_index[status])
         if parts == ["catalog", "services"]:
             await self._wait(query, lambda: self.names_index, self.names_waiters)
             names = {name: [] for (d, name), s in list(self.services.items()) if d == dc and s.entries}
@@ -324,15 +361,16 @@ class FakeConsul:
                 if service.checks is None:
                     service.checks = self._checks_of(service)
                 nodes.update(service.checks[0])
-                pieces += service.checks[1]
+                pieces += service.checks[1:]
             return b"[" + b",".join([*nodes.values(), *pieces]) + b"]"
 
     @staticmethod
     def _checks_of(service):
-        """({node: its own check}, [those of the service]), encoded."""
+        """[{node: its own check}, those of the service if there are any], encoded."""
         checks = [c for entry in service.entries.values() for c in entry["Checks"]]
         own = [json.dumps(c).encode() for c in checks if c["ServiceName"]]
-        return {c["Node"]: json.dumps(c).encode() for c in checks if not c["ServiceName"]}, own
+        nodes = {c["Node"]: json.dumps(c).encode() for c in checks if not c["ServiceName"]}
+        return [nodes, b",".join(own)] if own else [nodes]
 
 
 def obey(fake):

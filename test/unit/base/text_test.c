@@ -142,7 +142,26 @@ START_TEST(text_json_never_cuts_an_escape)
 }
 END_TEST
 
+START_TEST(text_skips_what_is_done_with)
+{
+    struct text text;
+
+    text_init(&text, 10);
+    text_add(&text, SPAN("0123456789"));
+    text_skip(&text, 0);
+    text_skip(&text, 7);
+    ck_assert_str_eq(text.ptr, "789");
+    text_add(&text, SPAN("abcdefg"));
+    ck_assert(!text.cut);
+    ck_assert(span_equal(text_span(&text), SPAN("789abcdefg")));
+    text_skip(&text, 10);
+    ck_assert_uint_eq(text.len, 0);
+    text_fini(&text);
+}
+END_TEST
+
 UNIT_MAIN("base/text", text_adds_bytes_characters_numbers_and_formats,
           text_grows_to_its_maximum_and_no_further, text_beyond_its_maximum_is_a_prefix,
           text_in_a_fixed_buffer_stays_there, text_json_escapes_what_json_forbids,
-          text_json_keeps_utf8_and_replaces_what_is_none, text_json_never_cuts_an_escape)
+          text_json_keeps_utf8_and_replaces_what_is_none, text_json_never_cuts_an_escape,
+          text_skips_what_is_done_with)

@@ -22,6 +22,26 @@ static void on_check(void *seen_, const struct consul_check *check)
              (unsigned long long)check->modified);
 }
 
+/* All of it, in pieces of so many bytes, each in memory of its own so that a read beyond shows. */
+static enum err tell(struct sluice_span json, size_t size, struct seen *seen)
+{
+    struct consul_scan scan;
+    enum err err;
+
+    consul_scan_init(&scan, on_check, seen);
+    for (size_t at = 0; at < json.len; at += size) {
+        size_t n = json.len - at < size ? json.len - at : size;
+        char *piece = malloc(n);
+
+        memcpy(piece, json.ptr + at, n);
+        consul_scan_add(&scan, span_make(piece, n));
+        free(piece);
+    }
+    err = consul_scan_end(&scan);
+    consul_scan_fini(&scan);
+    return err;
+}
+
 static const char real[] =
     " [ {\"Node\": \"n1\", \"CheckID\": \"serfHealth\", \"Name\": \"Serf\", \"Status\": "
     "\"passing\","
@@ -31,12 +51,14 @@ static const char real[] =
     "\"CreateIndex\": 4, \"ModifyIndex\": 17}, {\"Node\":\"n2\",\"ServiceName\":\"web\","
     "\"Definition\":{},\"x\":null,\"y\":-1.5e3,\"ModifyIndex\":99},{}]\n";
 
-START_TEST(each_check_is_told_with_what_matters)
+START_TEST(each_check_is_told_once_in_pieces_of_any_size)
 {
-    struct seen seen = {.n = 0};
+    for (size_t size = 1; size <= sizeof(real); size++) {
+        struct seen seen = {.n = 0};
 
-    ck_assert_int_eq(consul_scan(span_of(real), on_check, &seen), OK);
-    ck_assert_str_eq(seen.text, "n1||17;n2|web|99;||0;");
+        ck_assert_int_eq(tell(span_of(real), size, &seen), OK);
+        ck_assert_str_eq(seen.text, "n1||17;n2|web|99;||0;");
+    }
 }
 END_TEST
 
@@ -45,12 +67,9 @@ START_TEST(a_cut_list_is_wrong_at_every_place)
     size_t len = strlen(real) - 1; /* the newline may be missing */
 
     for (size_t i = 0; i < len; i++) {
-        char *part = malloc(i + 1); /* of its own, so that a read beyond shows */
         struct seen seen = {.n = 0};
 
-        memcpy(part, real, i);
-        ck_assert_int_eq(consul_scan(span_make(part, i), on_check, &seen), ERR_PROTOCOL);
-        free(part);
+        ck_assert_int_eq(tell(span_make(real, i), sizeof(real), &seen), ERR_PROTOCOL);
     }
 }
 END_TEST
@@ -74,12 +93,32 @@ START_TEST(what_is_no_list_of_objects_is_wrong)
     char deep[256];
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        ck_assert_msg(consul_scan(span_of(wrong[i]), on_check, &seen) == ERR_PROTOCOL, "%s",
-                      wrong[i]);
+        ck_assert_msg(tell(span_of(wrong[i]), 64, &seen) == ERR_PROTOCOL, "%s", wrong[i]);
+        ck_assert_msg(tell(span_of(wrong[i]), 1, &seen) == ERR_PROTOCOL, "%s", wrong[i]);
     }
     memset(deep, '[', sizeof(deep));
     memcpy(deep, "[{\"a\":", 6);
-    ck_assert_int_eq(consul_scan(span_make(deep, sizeof(deep)), on_check, &seen), ERR_PROTOCOL);
+    ck_assert_int_eq(tell(span_make(deep, sizeof(deep)), sizeof(deep), &seen), ERR_PROTOCOL);
+}
+END_TEST
+
+START_TEST(what_does_not_end_is_wrong_at_its_limit)
+{
+    struct seen seen = {.n = 0};
+    struct consul_scan scan;
+    char piece[4096];
+
+    memset(piece, 'x', sizeof(piece));
+    consul_scan_init(&scan, on_check, &seen);
+    consul_scan_add(&scan, SPAN("[{\"Output\":\""));
+    for (size_t at = 0; at < 2 * CONSUL_CHECK_MAX; at += 64 * sizeof(piece))
+        consul_scan_add(&scan, span_make(piece, sizeof(piece)));
+    ck_assert(!scan.is_wrong);
+    for (size_t at = 0; at < 2 * CONSUL_CHECK_MAX && !scan.is_wrong; at += sizeof(piece))
+        consul_scan_add(&scan, span_make(piece, sizeof(piece)));
+    ck_assert(scan.is_wrong);
+    ck_assert_uint_le(scan.rest.len, CONSUL_CHECK_MAX);
+    consul_scan_fini(&scan);
 }
 END_TEST
 
@@ -87,11 +126,11 @@ START_TEST(an_empty_list_is_fine)
 {
     struct seen seen = {.n = 0};
 
-    ck_assert_int_eq(consul_scan(SPAN(" [ ] "), on_check, &seen), OK);
+    ck_assert_int_eq(tell(SPAN(" [ ] "), 2, &seen), OK);
     ck_assert_uint_eq(seen.n, 0);
 }
 END_TEST
 
-UNIT_MAIN("discovery/consul_scan", each_check_is_told_with_what_matters,
+UNIT_MAIN("discovery/consul_scan", each_check_is_told_once_in_pieces_of_any_size,
           a_cut_list_is_wrong_at_every_place, what_is_no_list_of_objects_is_wrong,
-          an_empty_list_is_fine)
+          what_does_not_end_is_wrong_at_its_limit, an_empty_list_is_fine)

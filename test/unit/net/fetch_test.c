@@ -21,7 +21,7 @@ struct told {
     enum err err;
     unsigned status;
     bool connected;
-    char body[256], first[64], second[64], why[256];
+    char parts[64], body[256], first[64], second[64], why[256];
     bool has_second;
     struct fetch **cancel; /* from inside done; NULL: nothing */
 };
@@ -234,6 +234,37 @@ START_TEST(a_body_over_the_limit_is_an_error)
     ask(&it, &request);
     ck_assert_int_eq(it.told.err, ERR_LIMIT);
     ck_assert_str_eq(it.told.why, "the body is longer than 4 bytes");
+    tear_down(&it);
+}
+END_TEST
+
+static void on_part(void *told_, const struct fetch_answer *answer, struct sluice_span piece)
+{
+    struct told *told = told_;
+    size_t len = strlen(told->parts);
+
+    ck_assert_uint_eq(told->n, 0);
+    ck_assert_uint_eq(answer->status, 200);
+    ck_assert(span_equal(answer->field[0], SPAN("one")));
+    snprintf(told->parts + len, sizeof(told->parts) - len, "%.*s", (int)piece.len, piece.ptr);
+}
+
+START_TEST(a_body_is_told_in_parts_and_not_kept)
+{
+    struct scene it;
+    struct fetch_request request;
+
+    set_up(&it, 4);
+    request = request_of(&it);
+    request.part = on_part;
+    ask(&it, &request);
+    ck_assert_int_eq(it.told.err, OK);
+    ck_assert_str_eq(it.told.parts, "hello");
+    ck_assert_str_eq(it.told.body, "");
+    request.max_bytes = 4;
+    ask(&it, &request);
+    ck_assert_int_eq(it.told.err, ERR_LIMIT);
+    ck_assert_str_eq(it.told.parts, "");
     tear_down(&it);
 }
 END_TEST
@@ -516,8 +547,8 @@ END_TEST
 UNIT_MAIN("net/fetch", an_answer_is_told_once_with_what_was_wanted,
           a_connection_serves_again_but_not_who_wants_a_fresh_one,
           a_body_and_a_method_are_sent_as_given, trailers_count_as_fields_and_interim_heads_do_not,
-          a_body_over_the_limit_is_an_error, a_head_without_end_is_an_error,
-          a_cut_answer_is_an_error, silence_ends_at_the_deadline,
+          a_body_over_the_limit_is_an_error, a_body_is_told_in_parts_and_not_kept,
+          a_head_without_end_is_an_error, a_cut_answer_is_an_error, silence_ends_at_the_deadline,
           the_deadline_counts_while_waiting_for_a_connection,
           who_waits_gets_the_connection_that_becomes_free, a_cancelled_fetch_is_never_told,
           done_may_cancel_another_and_itself, the_end_cancels_what_is_under_way,

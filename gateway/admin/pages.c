@@ -20,6 +20,8 @@ const struct admin_page admin_pages[] = {
      NULL},
     {"/upstreams", ADMIN_GET, JSON, page_upstreams,
      "?upstream=NAME&limit=N&offset=N: upstreams and their endpoints, 1000 rows if not told", NULL},
+    {"/certificates", ADMIN_GET, JSON, page_certificates, "what clients of listeners are shown",
+     NULL},
     {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one", NULL},
     {"/plugins", ADMIN_GET, JSON, page_plugins, "plugins, their places, and what these report",
      finish_plugins},

@@ -65,6 +65,7 @@ void answer_problem(struct answer *answer, unsigned status, const char *detail);
 
 /* -- the functions, by file ------------------------------------------------ */
 
+admin_page_fn page_certificates;                                /* page_certificates.c */
 admin_page_fn page_list, page_health, page_ready, page_metrics; /* page_state.c */
 admin_page_fn page_config;                                      /* page_config.c */
 admin_page_fn page_upstreams;                                   /* page_upstreams.c */

@@ -57,6 +57,13 @@ typedef void tls_certificate_fn(void *arg, const struct tls_certificate_facts *f
 /* Call fn for each certificate, in the order of the configuration. */
 void tls_server_each(const struct tls_server *server, tls_certificate_fn *fn, void *arg);
 
+/*
+ * The certificate that a client gets who asks for host (of several with the same names, the first).
+ * False: none has that name, and it is the first of all.
+ */
+bool tls_server_find(const struct tls_server *server, struct sluice_span host,
+                     struct tls_certificate_facts *facts);
+
 /* Begin TLS on a connection that was just opened. ERR_MEMORY. */
 CHECKED enum err tls_accept(struct conn *conn, struct tls_server *server);
 
@@ -89,6 +96,8 @@ void tls_offer_h1(struct conn *conn);
 
 /* All are safe on any connection; without TLS they say false and empty. */
 bool tls_is_on(const struct conn *conn);
+/* Would this host have led to the certificate that the client has got? Without TLS: true. */
+bool tls_is_for(const struct conn *conn, struct sluice_span host);
 bool tls_is_resumed(const struct conn *conn);
 struct sluice_span tls_version(const struct conn *conn);     /* "TLSv1.3" */
 struct sluice_span tls_cipher(const struct conn *conn);      /* as IANA calls it */

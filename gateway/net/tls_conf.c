@@ -92,6 +92,14 @@ static const struct choice mode_choices[] = {
 static const struct shape mode_shape = {
     .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = mode_choices};
 
+static const struct choice mismatch_choices[] = {
+    {"auto", TLS_MISMATCH_AUTO, "Refused where certificates of clients are asked for."},
+    {"refuse", TLS_MISMATCH_REFUSE, "The answer is 421: the client asks again over another one."},
+    {"allow", TLS_MISMATCH_ALLOW, "It is served."},
+    {NULL, 0, NULL}};
+static const struct shape mismatch_shape = {
+    .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = mismatch_choices};
+
 static const struct shape wait_shape = {.kind = SHAPE_DURATION,
                                         .size = sizeof(uint64_t),
                                         .min = 1,
@@ -211,6 +219,12 @@ static const struct field server_fields[] = {
      .offset = AT(client),
      .help = "Certificates of clients.",
      .example = "{ mode: require, ca: tls/clients-ca.pem }"},
+    {.name = "host_mismatch",
+     .shape = &mismatch_shape,
+     .offset = AT(mismatch),
+     .preset = "auto",
+     .help = "What becomes of a request for a host that another certificate is for than the one "
+             "that its connection began with."},
     {.name = "session_tickets",
      .shape = &shape_bool,
      .offset = AT(session_tickets),
@@ -257,6 +271,18 @@ const struct shape tls_server_shape = {.kind = SHAPE_STRUCT,
                                        .fields = server_fields,
                                        .check = server_check,
                                        .title = "listener tls"};
+
+const char *tls_version_text(int version)
+{
+    return version == TLS_CONF_1_3 ? "1.3" : "1.2";
+}
+
+bool tls_server_conf_is_strict(const struct tls_server_conf *conf)
+{
+    return conf->is_on &&
+           (conf->mismatch == TLS_MISMATCH_REFUSE ||
+            (conf->mismatch == TLS_MISMATCH_AUTO && conf->client.mode != TLS_CLIENT_NONE));
+}
 
 /* -- upstreams -------------------------------------------------------------------- */
 

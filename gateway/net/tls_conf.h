@@ -24,6 +24,9 @@ struct tls_certificate_conf {
 enum tls_version_conf { TLS_CONF_1_2, TLS_CONF_1_3 };
 enum tls_client_mode { TLS_CLIENT_NONE, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRE };
 
+/* What becomes of requests for a host that another certificate is for. */
+enum tls_mismatch { TLS_MISMATCH_AUTO, TLS_MISMATCH_REFUSE, TLS_MISMATCH_ALLOW };
+
 /* Certificates of clients. */
 struct tls_asking_conf {
     int mode; /* enum tls_client_mode */
@@ -38,6 +41,7 @@ struct tls_server_conf {
     int min_version, max_version;
     struct sluice_span ciphers, ciphersuites, groups; /* as OpenSSL writes them; empty: its own */
     struct tls_asking_conf client;
+    int mismatch; /* enum tls_mismatch */
     bool session_tickets;
     struct tls_file ticket_keys; /* empty: the process has keys of its own */
     struct tls_file key_log;     /* empty: none */
@@ -60,6 +64,12 @@ struct tls_client_conf {
     int min_version;
     int alpn; /* enum tls_alpn; set by who knows what is to be spoken */
 };
+
+/* "1.2"; a static text. */
+const char *tls_version_text(int version);
+
+/* Are such requests refused? */
+bool tls_server_conf_is_strict(const struct tls_server_conf *conf);
 
 extern const struct shape tls_server_shape, tls_client_shape;
 

@@ -289,6 +289,7 @@ static enum err add_certificate(const struct build *build, const struct tls_cert
     if (err)
         return err;
     identity->has_kind[kind] = true;
+    build->server->certificate[build->server->n_certificates - 1].context = identity->context;
     map_names(build->server, identity);
     return tls_use_certificate(identity->context, &conf->cert, &conf->key, build->notes);
 }
@@ -403,13 +404,45 @@ enum err tls_accept(struct conn *conn, struct tls_server *server)
 
 /* -- questions --------------------------------------------------------------------------------- */
 
+static struct tls_certificate_facts facts_of(const struct tls_certificate *certificate)
+{
+    return (struct tls_certificate_facts){.path = span_of(certificate->path),
+                                          .names = span_of(certificate->names),
+                                          .end_s = certificate->end_s};
+}
+
+static const SSL_CTX *context_for(const struct tls_server *server, struct sluice_span host)
+{
+    const SSL_CTX *context = find(server, host);
+
+    return context ? context : server->identity[0].context;
+}
+
+bool tls_is_for(const struct conn *conn, struct sluice_span host)
+{
+    const struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
+
+    return !tls || !tls->server || context_for(tls->server, host) == SSL_get_SSL_CTX(tls->ssl);
+}
+
+bool tls_server_find(const struct tls_server *server, struct sluice_span host,
+                     struct tls_certificate_facts *facts)
+{
+    const SSL_CTX *context = context_for(server, host);
+
+    size_t i = 0;
+
+    while (server->certificate[i].context != context) { /* each context was made for one */
+        i++;
+    }
+    *facts = facts_of(&server->certificate[i]);
+    return find(server, host) != NULL;
+}
+
 void tls_server_each(const struct tls_server *server, tls_certificate_fn *fn, void *arg)
 {
     for (size_t i = 0; i < server->n_certificates; i++) {
-        const struct tls_certificate *certificate = &server->certificate[i];
-        const struct tls_certificate_facts facts = {.path = span_of(certificate->path),
-                                                    .names = span_of(certificate->names),
-                                                    .end_s = certificate->end_s};
+        const struct tls_certificate_facts facts = facts_of(&server->certificate[i]);
 
         fn(arg, &facts);
     }

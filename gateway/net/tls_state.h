@@ -42,9 +42,10 @@ struct tls_staple {
 
 /* A certificate as a file has it. */
 struct tls_certificate {
-    char *path;    /* owned */
-    char *names;   /* owned: a line each */
-    int64_t end_s; /* since 1970 */
+    char *path;             /* owned */
+    char *names;            /* owned: a line each */
+    int64_t end_s;          /* since 1970 */
+    const SSL_CTX *context; /* borrowed: of its identity */
 };
 
 struct tls_identity {

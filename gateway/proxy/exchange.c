@@ -35,6 +35,7 @@
 
 #include "base/log.h"
 #include "http/target.h"
+#include "net/tls.h"
 #include "proxy/affinity.h"
 #include "proxy/deadline.h"
 #include "proxy/exchange_chain.h"
@@ -286,6 +287,24 @@ static enum progress normalise(struct exchange *ex)
     return WAIT;
 }
 
+/* Was this connection made for that host, and is it to carry requests at all? */
+static enum progress look_at_connection(struct exchange *ex)
+{
+    const struct listener_conf *conf = listener_of(ex);
+    struct sluice_span host;
+    uint16_t port;
+
+    if (conf->redirect.route && !exchange_is_secure(ex)) {
+        ex->reason = REASON_REDIRECTED;
+        ex->state = EX_REPLY;
+        return NEXT;
+    }
+    if (!tls_server_conf_is_strict(&conf->tls) ||
+        target_authority(ex->request.authority, &host, &port) || tls_is_for(ex->from.conn, host))
+        return WAIT;
+    return refuse(ex, REASON_MISDIRECTED, NULL);
+}
+
 /* All plugins have let it pass, or there are none. */
 static enum progress go_on(struct exchange *ex)
 {
@@ -305,7 +324,7 @@ static enum progress step_match(struct exchange *ex)
     const struct snapshot *snapshot = ex->view->snapshot;
     enum route_answer answer;
 
-    if (normalise(ex) == NEXT)
+    if (normalise(ex) == NEXT || look_at_connection(ex) == NEXT)
         return NEXT;
     answer = route_find(snapshot->routes, ex->from.port->index, &ex->request, ex->worker->scratch,
                         &ex->route, &ex->allowed_methods);

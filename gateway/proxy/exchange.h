@@ -219,6 +219,9 @@ void exchange_note_activity(struct exchange *ex);
  */
 struct sluice_span exchange_id(struct exchange *ex);
 
+/* Did it come over HTTPS, to us or to a trusted peer who says so? */
+bool exchange_is_secure(const struct exchange *ex);
+
 /* The peer's address as text. */
 struct sluice_span exchange_peer(struct exchange *ex);
 

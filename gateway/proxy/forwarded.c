@@ -20,6 +20,17 @@ bool exchange_trusts_peer(const struct exchange *ex)
     return is_trusted(&ex->from.port->conf->forwarded, ex->from.peer);
 }
 
+bool exchange_is_secure(const struct exchange *ex)
+{
+    const struct field_line *line;
+
+    if (span_equal(span_of(ex->from.scheme), SPAN("https")))
+        return true;
+    line =
+        exchange_trusts_peer(ex) ? fields_find(&ex->request.fields, FIELD_X_FORWARDED_PROTO) : NULL;
+    return line && span_equal_nocase(field_value(line), SPAN("https"));
+}
+
 /* The last piece of a comma-separated list, cut off. */
 static struct sluice_span cut_last(struct sluice_span *list)
 {

@@ -1,6 +1,7 @@
 #include "proxy/listener_conf.h"
 
 #include "net/addr_conf.h"
+#include "route/route.h"
 
 #include <stddef.h>
 
@@ -174,6 +175,40 @@ static void check_protocols(struct bind *bind, const struct listener_conf *conf)
     }
 }
 
+/* false, true, or the port of HTTPS. */
+static enum err parse_redirect(struct bind *bind, const struct tree *node, void *out)
+{
+    struct redirect_conf *conf = out;
+    uint64_t port = 0;
+
+    if (node->kind == TREE_SCALAR && span_equal(node->text, SPAN("true"))) {
+        port = 443;
+    } else if (node->kind != TREE_SCALAR ||
+               (!span_equal(node->text, SPAN("false")) &&
+                (span_number(node->text, 65535, &port) || port == 0))) {
+        notes_error(bind->notes, node->at, "write true, false, or a port such as 8443",
+                    "expected whether to redirect");
+        return ERR_CONFIG;
+    }
+    conf->port = (unsigned)port;
+    conf->route = port > 0 ? route_to_https(bind->arena, conf->port) : NULL;
+    return OK;
+}
+
+static const struct shape redirect_conf_shape = {.kind = SHAPE_CUSTOM,
+                                                 .size = sizeof(struct redirect_conf),
+                                                 .parse = parse_redirect,
+                                                 .what = "true, false or a port",
+                                                 .pattern = "^(true|false|[0-9]+)$"};
+
+static void check_redirect(struct bind *bind, const struct listener_conf *conf)
+{
+    if (conf->redirect.port > 0 && conf->tls.is_on) {
+        notes_error(bind->notes, conf->at, "take out tls, or redirect_to_https",
+                    "listener '%s' speaks HTTPS, and would redirect to itself", conf->name.ptr);
+    }
+}
+
 static void listener_check(struct bind *bind, const struct tree *node, void *out)
 {
     struct listener_conf *conf = out;
@@ -190,6 +225,7 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     if (conf->limits.line_bytes > conf->limits.head_bytes)
         conf->limits.line_bytes = conf->limits.head_bytes;
     check_protocols(bind, conf);
+    check_redirect(bind, conf);
 }
 
 #define AT(member) offsetof(struct listener_conf, member)
@@ -235,6 +271,13 @@ static const struct field listener_fields[] = {
      .help = "Connections begin with a PROXY header (version 1 or 2), before TLS, that says whose "
              "they are. It is asked of the peers in from, and believed of them alone.",
      .example = "{ from: [ 10.0.0.0/8 ] }"},
+    {.name = "redirect_to_https",
+     .shape = &redirect_conf_shape,
+     .offset = AT(redirect),
+     .preset = "false",
+     .help = "Answer every request with 308 to the same place over HTTPS; a number is the port "
+             "there, true means 443. Not what a trusted peer says came over HTTPS.",
+     .example = "true"},
     {.name = "via",
      .shape = &shape_bool,
      .offset = AT(via),

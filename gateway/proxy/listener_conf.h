@@ -25,8 +25,15 @@ struct forwarded_conf {
     int send;           /* enum forwarded_send */
 };
 
+/* Plain HTTP that leads to HTTPS. */
+struct redirect_conf {
+    unsigned port;             /* where HTTPS is; 0: requests are served here */
+    const struct route *route; /* made with the shape; NULL: none */
+};
+
 enum listener_protocol { PROTOCOL_HTTP_1_1, PROTOCOL_H2 };
 
+struct route;
 struct tls_server;
 
 struct listener_conf {
@@ -40,6 +47,7 @@ struct listener_conf {
     struct listener_times timeout;
     struct forwarded_conf forwarded;
     struct proxied_conf proxied;
+    struct redirect_conf redirect;
     bool via;
     bool merge_slashes;
     int half_close;         /* enum half_close */

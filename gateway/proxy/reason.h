@@ -18,6 +18,7 @@
     X(HEAD_TIMEOUT, "head_timeout", 408, "The request head did not arrive in time.")               \
     X(BODY_TIMEOUT, "body_timeout", 408, "The content stopped arriving.")                          \
     X(NOT_FOUND, "not_found", 404, "No route matches this request.")                               \
+    X(MISDIRECTED, "misdirected", 421, "This connection was not made for that host.")              \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This method is not allowed here.")           \
     X(NO_ENDPOINT, "no_endpoint", 503, "The service has no endpoint that can be used.")            \
     X(UPSTREAM_FULL, "upstream_full", 503, "Too many requests wait for the service.")              \

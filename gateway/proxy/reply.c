@@ -36,10 +36,11 @@ static enum err respond(struct exchange *ex, struct reply *reply)
 static enum err redirect(struct exchange *ex, struct reply *reply)
 {
     struct sluice_span location;
+    const struct route *route = ex->route ? ex->route : ex->from.port->conf->redirect.route;
     enum err err =
-        route_location(ex->route, &ex->request, span_of(ex->from.scheme), &ex->arena, &location);
+        route_location(route, &ex->request, span_of(ex->from.scheme), &ex->arena, &location);
 
-    reply->response.status = (uint16_t)route_redirect_status(ex->route);
+    reply->response.status = (uint16_t)route_redirect_status(route);
     return err ? err : add(reply, SPAN("location"), location);
 }
 
@@ -158,6 +159,8 @@ static enum err compose(struct exchange *ex, struct reply *reply)
         return from_plugin(ex, reply);
     if (reason_status(ex->reason) != 0)
         return problem(ex, reply);
+    if (!ex->route) /* the listener's own */
+        return redirect(ex, reply);
     switch (ex->route->action) {
     case ROUTE_RESPOND:
         err = respond(ex, reply);

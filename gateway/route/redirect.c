@@ -34,6 +34,18 @@ void redirect_make(const struct draft *draft)
     draft->route->redirect = redirect;
 }
 
+const struct route *route_to_https(struct arena *arena, unsigned port)
+{
+    struct route *route = arena_new(arena, sizeof(*route));
+
+    route->action = ROUTE_REDIRECT;
+    route->redirect = arena_new(arena, sizeof(*route->redirect));
+    route->redirect->status = 308;
+    route->redirect->scheme = REDIRECT_HTTPS;
+    route->redirect->port = port;
+    return route;
+}
+
 unsigned route_redirect_status(const struct route *route)
 {
     return route->redirect ? route->redirect->status : 0;

@@ -134,6 +134,9 @@ CHECKED enum err route_rewrite_target(const struct route *route, const struct re
 CHECKED enum err route_location(const struct route *route, const struct request *request,
                                 struct sluice_span scheme, struct arena *arena,
                                 struct sluice_span *location);
+
+/* A route that matches nothing by itself and redirects to the same place over HTTPS, by 308. */
+const struct route *route_to_https(struct arena *arena, unsigned port);
 unsigned route_redirect_status(const struct route *route);
 
 /* Apply edits; values and names are borrowed from the snapshot. */

@@ -233,6 +233,20 @@ const struct listener_conf *explain_listener(const struct explanation *it)
     return &it->snapshot->listeners[it->listener];
 }
 
+bool explain_certificate(const struct explanation *it, struct tls_certificate_facts *facts)
+{
+    const struct tls_server *server = explain_listener(it)->server;
+    struct sluice_span host = SPAN("");
+    uint16_t port;
+
+    *facts = (struct tls_certificate_facts){.end_s = 0};
+    if (!server)
+        return false;
+    if (target_authority(it->request.authority, &host, &port))
+        host = SPAN("");
+    return tls_server_find(server, host, facts);
+}
+
 const struct snapshot_upstream *explain_upstream(const struct explanation *it,
                                                  const struct route_target *target)
 {

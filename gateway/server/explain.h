@@ -7,6 +7,7 @@
 #define SERVER_EXPLAIN_H
 
 #include "http/message.h"
+#include "net/tls.h"
 #include "proxy/snapshot.h"
 
 struct chain;
@@ -72,6 +73,9 @@ void explain_print_json(const struct explanation *it, struct text *out);
 /* -- for the printers -------------------------------------------------------------- */
 
 const struct listener_conf *explain_listener(const struct explanation *it);
+
+/* What a client gets who asks for this host; false: none is for it. Nothing without TLS. */
+bool explain_certificate(const struct explanation *it, struct tls_certificate_facts *facts);
 const struct snapshot_upstream *explain_upstream(const struct explanation *it,
                                                  const struct route_target *target);
 

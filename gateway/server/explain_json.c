@@ -22,6 +22,23 @@ static void add_place(const struct explanation *it, struct mark at, struct text 
     text_format(out, ", \"line\": %u", at.line);
 }
 
+static void add_tls(const struct explanation *it, struct text *out)
+{
+    const struct listener_conf *listener = explain_listener(it);
+    struct tls_certificate_facts facts;
+    bool is_named = explain_certificate(it, &facts);
+
+    if (!listener->server)
+        return;
+    text_add(out, SPAN(", \"tls\": {\"certificate\": "));
+    command_add_json(out, facts.path);
+    text_format(out, ", \"is_for_host\": %s, \"ends_s\": %lld", is_named ? "true" : "false",
+                (long long)facts.end_s);
+    add_member("min_version", span_of(tls_version_text(listener->tls.min_version)), out);
+    add_member("max_version", span_of(tls_version_text(listener->tls.max_version)), out);
+    text_add_char(out, '}');
+}
+
 static void add_request(const struct explanation *it, struct text *out)
 {
     const struct request *request = &it->request;
@@ -35,6 +52,9 @@ static void add_request(const struct explanation *it, struct text *out)
     text_add(out, SPAN("}, \"listener\": {\"name\": "));
     command_add_json(out, listener->name);
     add_place(it, listener->at, out);
+    add_tls(it, out);
+    if (listener->redirect.port > 0)
+        text_format(out, ", \"redirect_to_https\": %u", listener->redirect.port);
     text_add_char(out, '}');
 }
 

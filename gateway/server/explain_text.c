@@ -1,4 +1,5 @@
 /* explain_text.c - an explanation as a person reads it: a label, then what it is. */
+#include "base/now.h"
 #include "chain/describe.h"
 #include "server/command.h"
 #include "server/explain.h"
@@ -26,6 +27,27 @@ static void add_place(const struct explanation *it, struct mark at, struct text 
     }
 }
 
+static void add_tls(const struct explanation *it, struct text *out)
+{
+    const struct listener_conf *listener = explain_listener(it);
+    struct tls_certificate_facts facts;
+    char when[NOW_TEXT];
+    bool is_named = explain_certificate(it, &facts);
+
+    if (!listener->server)
+        return;
+    add_label("tls", out);
+    text_format(out, "certificate %.*s%s, ends ", SHOWN(facts.path),
+                is_named ? "" : " (the first: none is for this host)");
+    now_format((uint64_t)facts.end_s * 1000000, when);
+    text_add(out, span_of(when));
+    text_format(out, "; versions %s to %s%s\n", tls_version_text(listener->tls.min_version),
+                tls_version_text(listener->tls.max_version),
+                listener->tls.client.mode == TLS_CLIENT_NONE      ? ""
+                : listener->tls.client.mode == TLS_CLIENT_REQUIRE ? "; clients must show one"
+                                                                  : "; clients may show one");
+}
+
 static void add_request(const struct explanation *it, struct text *out)
 {
     const struct request *request = &it->request;
@@ -40,6 +62,11 @@ static void add_request(const struct explanation *it, struct text *out)
     text_format(out, "%.*s (", SHOWN(listener->name));
     add_place(it, listener->at, out);
     text_add(out, SPAN(")\n"));
+    add_tls(it, out);
+    if (listener->redirect.port > 0) {
+        add_label("redirect", out);
+        text_format(out, "every request: 308 to https, port %u\n", listener->redirect.port);
+    }
 }
 
 static void add_no_route(const struct explanation *it, struct text *out)

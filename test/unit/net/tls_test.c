@@ -490,11 +490,16 @@ START_TEST(tickets_are_opened_for_two_rotations)
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     EVP_MAC_CTX *mac = EVP_MAC_CTX_new(hmac);
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    struct tls_server server = {.tickets = tickets};
+    struct tls tls = {.server = &server};
+    struct tls_bench *bench = alloc_new(sizeof(*bench));
+    BIO *bio = BIO_new(BIO_s_null());
     unsigned char name[16], iv[16];
-    SSL *ssl;
+    SSL *ssl = SSL_new(context);
 
-    SSL_CTX_set_app_data(context, tickets);
-    ssl = SSL_new(context);
+    bench->tls = &tls; /* whose turn it is */
+    BIO_set_data(bio, bench);
+    SSL_set_bio(ssl, bio, bio);
     ck_assert_int_eq(tls_on_ticket(ssl, name, iv, cipher, mac, 1), 1);
     ck_assert_int_eq(tls_on_ticket(ssl, name, iv, cipher, mac, 0), 1);
     tls_tickets_rotate(tickets);
@@ -508,6 +513,7 @@ START_TEST(tickets_are_opened_for_two_rotations)
     EVP_MAC_CTX_free(mac);
     EVP_MAC_free(hmac);
     EVP_CIPHER_CTX_free(cipher);
+    alloc_free(bench);
     tls_tickets_free(&tickets);
 }
 END_TEST

@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGN = 16 };
-
 struct arena_chunk {
     struct arena_chunk *next; /* owned */
     size_t heap_bytes;        /* 0: the chunk is the slab's */
@@ -27,8 +25,8 @@ struct arena_cleanup {
     void *arg; /* borrowed from whoever registered it, until fn has run */
 };
 
-_Static_assert(sizeof(struct arena_chunk) % ALIGN == 0, "memory begins aligned");
-_Static_assert(_Alignof(max_align_t) <= ALIGN, "aligned for any type");
+_Static_assert(sizeof(struct arena_chunk) % ARENA_ALIGN == 0, "memory begins aligned");
+_Static_assert(_Alignof(max_align_t) <= ARENA_ALIGN, "aligned for any type");
 
 void arena_init(struct arena *arena, struct slab *slab, size_t max_bytes)
 {
@@ -131,7 +129,7 @@ static void *take(struct arena *arena, size_t size, bool bounded)
 
     if (size > SIZE_MAX / 2)
         return NULL;
-    rounded = size > 0 ? (size + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
+    rounded = size > 0 ? (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN : ARENA_ALIGN;
     if (rounded > (size_t)(arena->end - arena->next)) {
         if (rounded > chunk_bytes(arena) - sizeof(struct arena_chunk))
             return take_large(arena, size, bounded);
@@ -144,7 +142,7 @@ static void *take(struct arena *arena, size_t size, bool bounded)
     return memory;
 }
 
-void *arena_try_raw(struct arena *arena, size_t size)
+void *arena_try_elsewhere(struct arena *arena, size_t size)
 {
     void *memory;
 

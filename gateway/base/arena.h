@@ -27,7 +27,7 @@ struct arena {
     size_t bytes, max;              /* taken from slab and heap; max 0: no bound */
 };
 
-enum { ARENA_CHUNK = 4096 };
+enum { ARENA_CHUNK = 4096, ARENA_ALIGN = 16 };
 
 typedef void arena_cleanup_fn(void *arg);
 
@@ -37,11 +37,25 @@ void arena_init(struct arena *arena, struct slab *slab, size_t max_bytes);
 /* Run the clean-ups, release everything; the arena is as after arena_init(). */
 void arena_fini(struct arena *arena);
 
-/* Return size bytes aligned for any type, zeroed, or NULL beyond max or out of memory. */
-void *arena_try(struct arena *arena, size_t size);
+/* What does not fit into the newest chunk; for arena_try_raw(). */
+void *arena_try_elsewhere(struct arena *arena, size_t size);
 
-/* The same, not zeroed. */
-void *arena_try_raw(struct arena *arena, size_t size);
+/* Return size bytes aligned for any type, not zeroed, or NULL beyond max or out of memory. */
+static inline void *arena_try_raw(struct arena *arena, size_t size)
+{
+#ifndef SLUICE_FAULTS /* which counts every piece, and poisons what is free */
+    char *memory = arena->next;
+
+    if (size - 1 < (size_t)(arena->end - arena->next)) { /* not 0 either; the rest is aligned */
+        arena->next += (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+        return memory;
+    }
+#endif
+    return arena_try_elsewhere(arena, size);
+}
+
+/* The same, zeroed. */
+void *arena_try(struct arena *arena, size_t size);
 
 /* As arena_try, for sizes that we choose: max does not bind; abort when out of memory. */
 void *arena_new(struct arena *arena, size_t size);

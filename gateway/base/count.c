@@ -2,10 +2,11 @@
 
 void histogram_add(struct histogram *histogram, uint64_t us)
 {
-    unsigned i = 0;
+    uint64_t firsts = us / HISTOGRAM_FIRST_US;
+    unsigned i = firsts == 0 ? 0 : 64 - (unsigned)__builtin_clzll(firsts);
 
-    while (i < HISTOGRAM_BUCKETS - 1 && us >= (uint64_t)HISTOGRAM_FIRST_US << i)
-        i++;
+    if (i > HISTOGRAM_BUCKETS - 1)
+        i = HISTOGRAM_BUCKETS - 1;
     counter_add(&histogram->bucket[i], 1);
     counter_add(&histogram->sum_us, us);
 }

@@ -7,11 +7,6 @@ struct sluice_span span_of(const char *text)
     return span_make(text, text ? strlen(text) : 0);
 }
 
-struct sluice_span span_make(const char *ptr, size_t len)
-{
-    return (struct sluice_span){ptr, len};
-}
-
 /* -- questions -------------------------------------------------------- */
 
 /* memcmp() may not be given NULL, not even for no bytes. */

@@ -20,7 +20,10 @@
 struct sluice_span span_of(const char *text);
 
 /* A span over len bytes at ptr. */
-struct sluice_span span_make(const char *ptr, size_t len);
+static inline struct sluice_span span_make(const char *ptr, size_t len)
+{
+    return (struct sluice_span){ptr, len};
+}
 
 /* -- questions -------------------------------------------------------- */
 

@@ -95,15 +95,6 @@ void bytes_reset(struct loop *loop, struct bytes *bytes)
     }
 }
 
-struct sluice_span bytes_front(const struct bytes *bytes)
-{
-    const struct block *first = bytes->first;
-
-    if (!first)
-        return (struct sluice_span){NULL, 0};
-    return span_make(first->data + first->begin, first->end - first->begin);
-}
-
 /* Replace the first block by a large one; false when that is not possible. */
 static bool enlarge(struct loop *loop, struct bytes *bytes)
 {
@@ -152,19 +143,12 @@ void bytes_grown(struct bytes *bytes, size_t n)
     bytes->first->end += (uint32_t)n;
 }
 
-bool bytes_is_split(const struct bytes *bytes)
-{
-    return bytes->first && bytes->first->next;
-}
-
-bool bytes_gather(struct loop *loop, struct bytes *bytes)
+bool bytes_gather_split(struct loop *loop, struct bytes *bytes)
 {
     struct block *second;
     size_t room, n;
     char *into;
 
-    if (!bytes_is_split(bytes))
-        return false;
     into = bytes_room(loop, bytes, &room);
     if (room == 0)
         return false;

@@ -43,7 +43,14 @@ void bytes_skip(struct loop *loop, struct bytes *bytes, size_t n);
 void bytes_reset(struct loop *loop, struct bytes *bytes);
 
 /* The bytes that lie together at the front; empty when the queue is. */
-struct sluice_span bytes_front(const struct bytes *bytes);
+static inline struct sluice_span bytes_front(const struct bytes *bytes)
+{
+    const struct block *first = bytes->first;
+
+    if (!first)
+        return (struct sluice_span){NULL, 0};
+    return span_make(first->data + first->begin, first->end - first->begin);
+}
 
 /*
  * Make room for more bytes behind the front piece, all in one piece: grows the first block to the
@@ -53,14 +60,21 @@ struct sluice_span bytes_front(const struct bytes *bytes);
 char *bytes_room(struct loop *loop, struct bytes *bytes, size_t *room);
 void bytes_grown(struct bytes *bytes, size_t n);
 
+/* Does the front not hold all? */
+static inline bool bytes_is_split(const struct bytes *bytes)
+{
+    return bytes->first && bytes->first->next;
+}
+
 /*
  * Move bytes of the second block behind those of the first, so that more lie together at the front;
  * false when there is no second block or the first, grown to the large size, is full.
  */
-bool bytes_gather(struct loop *loop, struct bytes *bytes);
-
-/* Does the front not hold all? */
-bool bytes_is_split(const struct bytes *bytes);
+bool bytes_gather_split(struct loop *loop, struct bytes *bytes);
+static inline bool bytes_gather(struct loop *loop, struct bytes *bytes)
+{
+    return bytes_is_split(bytes) && bytes_gather_split(loop, bytes);
+}
 
 static inline bool bytes_is_empty(const struct bytes *bytes)
 {

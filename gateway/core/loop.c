@@ -122,11 +122,9 @@ bool soon_is_set(const struct soon *soon)
     return !list_is_empty(&soon->link);
 }
 
-uint64_t loop_now_us(struct loop *loop)
+uint64_t loop_look_at_clock(struct loop *loop)
 {
-    if (!loop->fresh) {
-        loop->now_us = now_us();
-        loop->fresh = true;
-    }
+    loop->now_us = now_us();
+    loop->fresh = true;
     return loop->now_us;
 }

@@ -85,7 +85,13 @@ bool soon_is_set(const struct soon *soon);
 
 /* -- questions -------------------------------------------------------- */
 
+/* Ask the clock, once a turn. */
+uint64_t loop_look_at_clock(struct loop *loop);
+
 /* Microseconds of now_us(), as of this turn. */
-uint64_t loop_now_us(struct loop *loop);
+static inline uint64_t loop_now_us(struct loop *loop)
+{
+    return loop->fresh ? loop->now_us : loop_look_at_clock(loop);
+}
 
 #endif /* CORE_LOOP_H */

@@ -237,15 +237,6 @@ static bool is_lent(const struct conn *conn)
     return conn->loop->lent_to == conn;
 }
 
-struct sluice_span conn_peek(const struct conn *conn)
-{
-    const struct loop *loop = conn->loop;
-
-    if (is_lent(conn))
-        return span_make(loop->lent + loop->lent_at, loop->lent_end - loop->lent_at);
-    return bytes_front(&conn->in);
-}
-
 /* Where the next bytes go: behind what is unread, or into the lent buffer. */
 static char *read_room(struct conn *conn, size_t *room)
 {
@@ -717,11 +708,6 @@ void conn_set_alarm(struct conn *conn, uint64_t ms)
     } else {
         alarm_arm(conn->loop, &conn->alarm, ms);
     }
-}
-
-int conn_fd(const struct conn *conn)
-{
-    return event_get_fd(&conn->event);
 }
 
 void conn_local_address(const struct conn *conn, struct addr *addr)

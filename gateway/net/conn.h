@@ -114,7 +114,14 @@ void conn_set_ops(struct conn *conn, const struct conn_ops *ops);
 CHECKED enum err conn_read(struct conn *conn, struct sluice_span *bytes);
 
 /* The unread bytes without asking the socket. */
-struct sluice_span conn_peek(const struct conn *conn);
+static inline struct sluice_span conn_peek(const struct conn *conn)
+{
+    const struct loop *loop = conn->loop;
+
+    if (loop->lent_to == conn)
+        return span_make(loop->lent + loop->lent_at, loop->lent_end - loop->lent_at);
+    return bytes_front(&conn->in);
+}
 
 /* n unread bytes were dealt with. */
 void conn_consume(struct conn *conn, size_t n);
@@ -204,7 +211,10 @@ void conn_set_alarm(struct conn *conn, uint64_t ms);
 
 /* -- questions ---------------------------------------------------------- */
 
-int conn_fd(const struct conn *conn);
+static inline int conn_fd(const struct conn *conn)
+{
+    return conn->event.ev_fd;
+}
 
 /* Of our own side; family 0 when it has none. One system call. */
 void conn_local_address(const struct conn *conn, struct addr *addr);

@@ -143,13 +143,20 @@ void exchange_enter(struct exchange *ex)
     ex->entered++;
 }
 
+static void tell_step(const struct exchange *ex)
+{
+    log_at(LOG_TRACE, "exchange goes on", F_STR("state", story[ex->state].name),
+           F_UINT("connection", ex->from.connection), F_UINT("request", ex->from.requests));
+}
+
 static void run(struct exchange *ex)
 {
     enum progress progress = NEXT;
+    bool is_told = log_is_on(LOG_TRACE);
 
     while (progress == NEXT && ex->state != EX_DONE) {
-        log_at(LOG_TRACE, "exchange goes on", F_STR("state", story[ex->state].name),
-               F_UINT("connection", ex->from.connection), F_UINT("request", ex->from.requests));
+        if (is_told)
+            tell_step(ex);
         progress = story[ex->state].step(ex);
     }
 }

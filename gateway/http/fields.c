@@ -11,18 +11,10 @@
 
 enum { FIELDS_FIRST = 16 }; /* lines a table begins with when the first is added */
 
-struct sluice_span field_name(const struct field_line *line)
-{
-    return (struct sluice_span){line->name, line->name_len};
-}
-
-struct sluice_span field_value(const struct field_line *line)
-{
-    return (struct sluice_span){line->value, line->value_len};
-}
-
 struct field_line *fields_find(const struct fields *fields, enum field_id id)
 {
+    if (fields_have_none(fields, field_bit(id)))
+        return NULL;
     for (unsigned i = 0; i < fields->n; i++) {
         struct field_line *line = &fields->line[i];
 
@@ -116,6 +108,7 @@ static inline enum err append(struct fields *fields, enum field_id id, struct sl
         if (err)
             return err;
     }
+    fields->absent &= ~field_bit(id);
     fields->line[fields->n++] = (struct field_line){
         .name = name.ptr,
         .name_len = (uint16_t)name.len,

@@ -54,6 +54,7 @@ struct reading {
     enum kind kind;
     bool more;               /* there are bytes beyond end */
     int64_t length;          /* of Content-Length */
+    uint64_t present;        /* field_bit() of all names */
     struct field_line *host; /* in fields */
 };
 
@@ -222,11 +223,10 @@ static enum h1_rule on_field(struct h1_scan *scan, struct reading *in, struct fi
     }
 }
 
-#define ID_BIT(id) (UINT64_C(1) << (id))
 #define DECISIVE                                                                                   \
-    (ID_BIT(FIELD_HOST) | ID_BIT(FIELD_CONTENT_LENGTH) | ID_BIT(FIELD_TRANSFER_ENCODING) |         \
-     ID_BIT(FIELD_CONNECTION) | ID_BIT(FIELD_EXPECT) | ID_BIT(FIELD_TE))
-_Static_assert(FIELD_ID_COUNT <= 64, "DECISIVE has a bit for each known name");
+    (field_bit(FIELD_HOST) | field_bit(FIELD_CONTENT_LENGTH) |                                     \
+     field_bit(FIELD_TRANSFER_ENCODING) | field_bit(FIELD_CONNECTION) | field_bit(FIELD_EXPECT) |  \
+     field_bit(FIELD_TE))
 
 /* -- field lines ------------------------------------------------------ */
 
@@ -268,11 +268,12 @@ static enum h1_rule field_read(struct h1_scan *scan, struct reading *in, const c
     line->value_len = (uint32_t)(line_end - value);
     line->id = (uint8_t)name_find(between(name, colon));
     line->mark = 0;
+    in->present |= field_bit(line->id);
     if (in->kind == KIND_TRAILERS) {
         line->mark = rules_may_be_trailer(field_name(line)) ? 0 : FIELD_DROPPED;
         return H1_RULE_NONE;
     }
-    return ID_BIT(line->id) & DECISIVE ? on_field(scan, in, line) : H1_RULE_NONE;
+    return field_bit(line->id) & DECISIVE ? on_field(scan, in, line) : H1_RULE_NONE;
 }
 
 /* Field lines up to and with the empty one. */
@@ -456,6 +457,7 @@ static void request_fill(struct request *request, const struct h1_scan *scan,
     if (scan->seen & SEEN_CODING)
         request->framing = FRAMING_CHUNKED;
     request->fields.n = scan->n_lines;
+    request->fields.absent = ~in->present;
     if (in->host == NULL)
         return;
     if (!(scan->seen & SEEN_AUTHORITY)) {
@@ -517,6 +519,7 @@ static void response_fill(struct response *response, const struct h1_scan *scan,
     response->keep_alive = keeps_alive(scan);
     response->body_bytes = in->length;
     response->fields.n = scan->n_lines;
+    response->fields.absent = ~in->present;
     if (status / 100 == 1 || status == 204 || status == 304 || method == METHOD_HEAD || is_tunnel) {
         response->framing = FRAMING_NONE;
     } else if (scan->seen & SEEN_CODING) {
@@ -600,6 +603,7 @@ enum h1_result h1_parse_trailers(struct h1_scan *scan, struct sluice_span bytes,
     if (result != H1_DONE)
         return result;
     trailers->n = scan->n_lines;
+    trailers->absent = ~in.present;
     *section_bytes = scan->line;
     return H1_DONE;
 }

@@ -11,31 +11,31 @@
 
 #include <string.h>
 
-#define ID_BIT(id) (UINT64_C(1) << (id))
 #define FRAMING_FIELDS                                                                             \
-    (ID_BIT(FIELD_CONTENT_LENGTH) | ID_BIT(FIELD_TRANSFER_ENCODING) | ID_BIT(FIELD_CONNECTION) |   \
-     ID_BIT(FIELD_UPGRADE))
+    (field_bit(FIELD_CONTENT_LENGTH) | field_bit(FIELD_TRANSFER_ENCODING) |                        \
+     field_bit(FIELD_CONNECTION) | field_bit(FIELD_UPGRADE))
 
 enum { NUMBER_ROOM = 20 };
 
-/* Where writing stands; at is NULL once something did not fit. */
+/* Where writing stands; both are NULL once something did not fit. */
 struct out {
     char *at;
     const char *end;
 };
 
-static void put(struct out *out, const char *ptr, size_t len)
+/* Inline, so that a literal is stored and not copied by a call. */
+static inline __attribute__((always_inline)) void put(struct out *out, const char *ptr, size_t len)
 {
-    if (out->at == NULL)
-        return;
     if ((size_t)(out->end - out->at) < len) {
-        out->at = NULL;
+        *out = (struct out){NULL, NULL};
         return;
     }
     if (len != 0)
         memcpy(out->at, ptr, len);
     out->at += len;
 }
+
+#define PUT(out, literal) put((out), "" literal, sizeof(literal) - 1)
 
 static void put_span(struct out *out, struct sluice_span text)
 {
@@ -63,7 +63,7 @@ static size_t written(const struct out *out, const char *begin)
 
 static bool is_left_out(const struct field_line *line, uint64_t but)
 {
-    return (line->mark & FIELD_DROPPED) || (ID_BIT(line->id) & but);
+    return (line->mark & FIELD_DROPPED) || (field_bit(line->id) & but);
 }
 
 /* Does the line stand in memory as "name: value"? */
@@ -74,44 +74,54 @@ static bool is_whole(const struct field_line *line)
     return line->value == gap + 2 && gap[0] == ':' && gap[1] == ' ';
 }
 
-/* Does next begin where line, with its CR LF, ends? */
-static bool is_followed_by(const struct field_line *line, const struct field_line *next)
+/* Does next begin where a line that ended at end has had its CR LF? */
+static bool follows(const struct field_line *next, const char *end)
 {
-    const char *end = line->value + line->value_len;
-
     return next->name == end + 2 && end[0] == '\r' && end[1] == '\n';
+}
+
+/* Write a run of whole lines, of which the last ends at end; begin NULL: there is none. */
+static void put_run(struct out *out, const char *begin, const char *end)
+{
+    if (begin == NULL)
+        return;
+    put(out, begin, (size_t)(end - begin));
+    PUT(out, "\r\n");
 }
 
 /* Write the lines that are neither dropped nor in but. */
 static void put_fields(struct out *out, const struct fields *fields, uint64_t but)
 {
-    unsigned i = 0;
+    const struct field_line *line = fields->line, *last = line + fields->n;
+    const char *begin = NULL, *end = NULL;
 
-    while (i < fields->n) {
-        const struct field_line *first = &fields->line[i++], *last = first;
-
-        if (is_left_out(first, but))
+    for (; line < last; line++) {
+        if (is_left_out(line, but))
             continue;
-        if (is_whole(first)) {
-            while (i < fields->n && !is_left_out(&fields->line[i], but) &&
-                   is_followed_by(last, &fields->line[i]) && is_whole(&fields->line[i]))
-                last = &fields->line[i++];
-            put(out, first->name, (size_t)(last->value + last->value_len - first->name));
-        } else {
-            put_span(out, field_name(first));
-            put_span(out, SPAN(": "));
-            put_span(out, field_value(first));
+        if (is_whole(line)) {
+            if (begin == NULL || !follows(line, end)) {
+                put_run(out, begin, end);
+                begin = line->name;
+            }
+            end = line->value + line->value_len;
+            continue;
         }
-        put_span(out, SPAN("\r\n"));
+        put_run(out, begin, end);
+        begin = NULL;
+        put_span(out, field_name(line));
+        PUT(out, ": ");
+        put_span(out, field_value(line));
+        PUT(out, "\r\n");
     }
+    put_run(out, begin, end);
 }
 
 static void put_length(struct out *out, int64_t bytes)
 {
     CHECK(bytes >= 0);
-    put_span(out, SPAN("Content-Length: "));
+    PUT(out, "Content-Length: ");
     put_number(out, (uint64_t)bytes);
-    put_span(out, SPAN("\r\n"));
+    PUT(out, "\r\n");
 }
 
 static void put_framing(struct out *out, enum framing framing, int64_t body_bytes)
@@ -119,7 +129,7 @@ static void put_framing(struct out *out, enum framing framing, int64_t body_byte
     if (framing == FRAMING_LENGTH)
         put_length(out, body_bytes);
     if (framing == FRAMING_CHUNKED)
-        put_span(out, SPAN("Transfer-Encoding: chunked\r\n"));
+        PUT(out, "Transfer-Encoding: chunked\r\n");
 }
 
 /*
@@ -138,6 +148,8 @@ static void put_connection(struct out *out, enum h1_connection connection, bool 
                                     upgrade.len != 0 ? SPAN("Upgrade") : SPAN("")};
     struct sluice_span before = SPAN("Connection: "), after = SPAN("");
 
+    if (connection == H1_CONNECTION_NONE && !has_te && upgrade.len == 0)
+        return;
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         if (options[i].len == 0)
             continue;
@@ -148,9 +160,9 @@ static void put_connection(struct out *out, enum h1_connection connection, bool 
     }
     put_span(out, after);
     if (upgrade.len != 0) {
-        put_span(out, SPAN("Upgrade: "));
+        PUT(out, "Upgrade: ");
         put_span(out, upgrade);
-        put_span(out, SPAN("\r\n"));
+        PUT(out, "\r\n");
     }
 }
 
@@ -168,20 +180,20 @@ size_t h1_write_request(char *out, size_t room, const struct request *request,
     uint64_t but = FRAMING_FIELDS;
 
     put_span(&to, request->method_text);
-    put_span(&to, SPAN(" "));
+    PUT(&to, " ");
     put_span(&to, target);
-    put_span(&to, SPAN(" HTTP/1.1\r\n"));
+    PUT(&to, " HTTP/1.1\r\n");
     if (host.len != 0) {
-        but |= ID_BIT(FIELD_HOST);
-        put_span(&to, SPAN("Host: "));
+        but |= field_bit(FIELD_HOST);
+        PUT(&to, "Host: ");
         put_span(&to, host);
-        put_span(&to, SPAN("\r\n"));
+        PUT(&to, "\r\n");
     }
     put_fields(&to, &request->fields, but);
     put_framing(&to, framing, body_bytes);
     put_connection(&to, connection, fields_find(&request->fields, FIELD_TE) != NULL,
                    request->upgrade);
-    put_span(&to, SPAN("\r\n"));
+    PUT(&to, "\r\n");
     return written(&to, out);
 }
 
@@ -195,17 +207,17 @@ size_t h1_write_response(char *out, size_t room, const struct response *response
 
     if (reason.len == 0)
         reason = span_of(status_reason(response->status));
-    put_span(&to, SPAN("HTTP/1.1 "));
+    PUT(&to, "HTTP/1.1 ");
     put_number(&to, response->status);
-    put_span(&to, SPAN(" "));
+    PUT(&to, " ");
     put_span(&to, reason);
-    put_span(&to, SPAN("\r\n"));
+    PUT(&to, "\r\n");
     put_fields(&to, &response->fields, FRAMING_FIELDS);
     put_framing(&to, framing, body_bytes);
     if (framing == FRAMING_NONE && keep_length >= 0)
         put_length(&to, keep_length);
     put_connection(&to, connection, false, response->upgrade);
-    put_span(&to, SPAN("\r\n"));
+    PUT(&to, "\r\n");
     return written(&to, out);
 }
 
@@ -223,7 +235,7 @@ size_t h1_write_chunk_head(char *out, size_t room, uint64_t bytes)
         bytes >>= 4;
     } while (bytes != 0);
     put(&to, digits + at, sizeof(digits) - at);
-    put_span(&to, SPAN("\r\n"));
+    PUT(&to, "\r\n");
     return written(&to, out);
 }
 
@@ -231,9 +243,9 @@ size_t h1_write_last_chunk(char *out, size_t room, const struct fields *trailers
 {
     struct out to = {out, out + room};
 
-    put_span(&to, SPAN("0\r\n"));
+    PUT(&to, "0\r\n");
     if (trailers != NULL)
-        put_fields(&to, trailers, FRAMING_FIELDS | ID_BIT(FIELD_HOST));
-    put_span(&to, SPAN("\r\n"));
+        put_fields(&to, trailers, FRAMING_FIELDS | field_bit(FIELD_HOST));
+    PUT(&to, "\r\n");
     return written(&to, out);
 }

@@ -48,6 +48,7 @@ struct fields {
     struct field_line *line; /* in the arena or the parser's table */
     uint16_t n, cap;
     struct arena *arena; /* borrowed: where added lines go; NULL: full at cap */
+    uint64_t absent;     /* field_bit() of names that no line has; 0: nothing is known */
 };
 
 /* How a body is delimited (RFC 9112 6.3). */
@@ -102,6 +103,29 @@ struct response {
 
 /* -- field lines ------------------------------------------------------ */
 
+static inline struct sluice_span field_name(const struct field_line *line)
+{
+    return (struct sluice_span){line->name, line->name_len};
+}
+
+static inline struct sluice_span field_value(const struct field_line *line)
+{
+    return (struct sluice_span){line->value, line->value_len};
+}
+
+/* The bit of a name in a set of them. */
+static inline uint64_t field_bit(unsigned id)
+{
+    return UINT64_C(1) << id;
+}
+_Static_assert(FIELD_ID_COUNT <= 64, "a bit for each known name");
+
+/* Is there surely no line of these names? For loops over all lines that can be spared. */
+static inline bool fields_have_none(const struct fields *fields, uint64_t names)
+{
+    return (names & ~fields->absent) == 0;
+}
+
 /* The first line with this id and no FIELD_DROPPED mark, or NULL. */
 struct field_line *fields_find(const struct fields *fields, enum field_id id);
 
@@ -126,9 +150,6 @@ CHECKED enum err fields_set(struct fields *fields, struct sluice_span name,
 
 /* Mark all lines of this name dropped; returns how many. */
 unsigned fields_remove(struct fields *fields, struct sluice_span name);
-
-struct sluice_span field_name(const struct field_line *line);
-struct sluice_span field_value(const struct field_line *line);
 
 /* Copy head bytes and the field table into the arena and rebase every span of the head
  * that points into [bytes.ptr, bytes.ptr + bytes.len). ERR_MEMORY when the arena is full. */

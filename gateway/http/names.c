@@ -95,14 +95,14 @@ static uint32_t load2(const char *ptr)
 }
 
 /* The first and the last four (of short names: two) bytes of a name, side by side. */
-static uint64_t ends(const char *ptr, size_t len)
+static inline uint64_t ends(const char *ptr, size_t len)
 {
     if (len >= 4)
         return load4(ptr) | (uint64_t)load4(ptr + len - 4) << 32;
     return load2(ptr) | (uint64_t)load2(ptr + len - 2) << 32;
 }
 
-static unsigned slot_of(const char *ptr, size_t len)
+static inline unsigned slot_of(const char *ptr, size_t len)
 {
     uint64_t fold = len >= 4 ? 0x2020202020202020U : 0x0000202000002020U;
     uint64_t word = ends(ptr, len) | fold;
@@ -116,14 +116,14 @@ static unsigned slot_of(const char *ptr, size_t len)
  * leaves '-' alone, but would also make '-' of a carriage return: what differs may only be bit 5,
  * and only where the known byte is a letter (0x40 set).
  */
-static bool same8(uint64_t given, uint64_t word)
+static inline bool same8(uint64_t given, uint64_t word)
 {
     uint64_t letters = (word & 0x4040404040404040U) >> 1;
 
     return (given | letters) == word;
 }
 
-static bool same_name(const char *ptr, const struct known_name *name)
+static inline bool same_name(const char *ptr, const struct known_name *name)
 {
     size_t len = name->len;
 

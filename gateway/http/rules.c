@@ -3,13 +3,13 @@
  */
 #include "http/rules.h"
 
-#define ID_BIT(id) (UINT64_C(1) << (id))
-
 /* Only for this hop, whether Connection names them or not (RFC 9110 7.6.1); TE is looked at. */
 #define OF_THIS_HOP                                                                                \
-    (ID_BIT(FIELD_CONNECTION) | ID_BIT(FIELD_KEEP_ALIVE) | ID_BIT(FIELD_PROXY_CONNECTION) |        \
-     ID_BIT(FIELD_TE) | ID_BIT(FIELD_TRANSFER_ENCODING) | ID_BIT(FIELD_CONTENT_LENGTH) |           \
-     ID_BIT(FIELD_UPGRADE) | ID_BIT(FIELD_PROXY_AUTHENTICATE) | ID_BIT(FIELD_PROXY_AUTHORIZATION))
+    (field_bit(FIELD_CONNECTION) | field_bit(FIELD_KEEP_ALIVE) |                                   \
+     field_bit(FIELD_PROXY_CONNECTION) | field_bit(FIELD_TE) |                                     \
+     field_bit(FIELD_TRANSFER_ENCODING) | field_bit(FIELD_CONTENT_LENGTH) |                        \
+     field_bit(FIELD_UPGRADE) | field_bit(FIELD_PROXY_AUTHENTICATE) |                              \
+     field_bit(FIELD_PROXY_AUTHORIZATION))
 
 /*
  * What a sender may not take out of the message by naming it in Connection: with it, a client
@@ -18,14 +18,16 @@
  * Via, request and trace ids), and how the answer may be stored (Cache-Control, Set-Cookie ...).
  */
 #define PROTECTED                                                                                  \
-    (ID_BIT(FIELD_HOST) | ID_BIT(FIELD_TRAILER) | ID_BIT(FIELD_EXPECT) | ID_BIT(FIELD_VIA) |       \
-     ID_BIT(FIELD_FORWARDED) | ID_BIT(FIELD_X_FORWARDED_FOR) | ID_BIT(FIELD_X_FORWARDED_PROTO) |   \
-     ID_BIT(FIELD_X_FORWARDED_HOST) | ID_BIT(FIELD_X_FORWARDED_PORT) | ID_BIT(FIELD_X_REAL_IP) |   \
-     ID_BIT(FIELD_X_REQUEST_ID) | ID_BIT(FIELD_DATE) | ID_BIT(FIELD_SERVER) |                      \
-     ID_BIT(FIELD_COOKIE) | ID_BIT(FIELD_SET_COOKIE) | ID_BIT(FIELD_AUTHORIZATION) |               \
-     ID_BIT(FIELD_CONTENT_TYPE) | ID_BIT(FIELD_CONTENT_ENCODING) | ID_BIT(FIELD_CONTENT_RANGE) |   \
-     ID_BIT(FIELD_CACHE_CONTROL) | ID_BIT(FIELD_LOCATION) | ID_BIT(FIELD_RETRY_AFTER) |            \
-     ID_BIT(FIELD_ALLOW) | ID_BIT(FIELD_ORIGIN) | ID_BIT(FIELD_TRACEPARENT))
+    (field_bit(FIELD_HOST) | field_bit(FIELD_TRAILER) | field_bit(FIELD_EXPECT) |                  \
+     field_bit(FIELD_VIA) | field_bit(FIELD_FORWARDED) | field_bit(FIELD_X_FORWARDED_FOR) |        \
+     field_bit(FIELD_X_FORWARDED_PROTO) | field_bit(FIELD_X_FORWARDED_HOST) |                      \
+     field_bit(FIELD_X_FORWARDED_PORT) | field_bit(FIELD_X_REAL_IP) |                              \
+     field_bit(FIELD_X_REQUEST_ID) | field_bit(FIELD_DATE) | field_bit(FIELD_SERVER) |             \
+     field_bit(FIELD_COOKIE) | field_bit(FIELD_SET_COOKIE) | field_bit(FIELD_AUTHORIZATION) |      \
+     field_bit(FIELD_CONTENT_TYPE) | field_bit(FIELD_CONTENT_ENCODING) |                           \
+     field_bit(FIELD_CONTENT_RANGE) | field_bit(FIELD_CACHE_CONTROL) | field_bit(FIELD_LOCATION) | \
+     field_bit(FIELD_RETRY_AFTER) | field_bit(FIELD_ALLOW) | field_bit(FIELD_ORIGIN) |             \
+     field_bit(FIELD_TRACEPARENT))
 
 /* Protected too, for the same reasons, but without a number of their own. */
 static const struct sluice_span protected_names[] = {
@@ -50,7 +52,8 @@ static const struct sluice_span protected_names[] = {
 };
 
 /* Known names that frame, route, authenticate, steer or describe the message they trail. */
-#define NO_TRAILER (OF_THIS_HOP | (PROTECTED & ~(ID_BIT(FIELD_SERVER) | ID_BIT(FIELD_ORIGIN))))
+#define NO_TRAILER                                                                                 \
+    (OF_THIS_HOP | (PROTECTED & ~(field_bit(FIELD_SERVER) | field_bit(FIELD_ORIGIN))))
 
 static const struct sluice_span no_trailers[] = {
     {"range", 5},
@@ -102,7 +105,7 @@ bool rules_may_be_trailer(struct sluice_span name)
     enum field_id id = name_find(name);
 
     if (id != FIELD_OTHER)
-        return (ID_BIT(id) & NO_TRAILER) == 0;
+        return (field_bit(id) & NO_TRAILER) == 0;
     return !is_listed(no_trailers, COUNT(no_trailers), name);
 }
 
@@ -114,7 +117,7 @@ static void drop_named(struct fields *fields, struct sluice_span value)
     while (span_split(&rest, ',', &name)) {
         enum field_id id = name_find(name);
 
-        if (name.len == 0 || (ID_BIT(id) & (PROTECTED | OF_THIS_HOP)))
+        if (name.len == 0 || (field_bit(id) & (PROTECTED | OF_THIS_HOP)))
             continue;
         if (id == FIELD_OTHER && is_listed(protected_names, COUNT(protected_names), name))
             continue;
@@ -130,10 +133,12 @@ static bool names_nothing(struct sluice_span value)
 
 void rules_drop_hop_by_hop(struct fields *fields)
 {
+    if (fields_have_none(fields, OF_THIS_HOP))
+        return;
     for (unsigned i = 0; i < fields->n; i++) {
         struct field_line *line = &fields->line[i];
 
-        if (!(ID_BIT(line->id) & OF_THIS_HOP))
+        if (!(field_bit(line->id) & OF_THIS_HOP))
             continue;
         if (line->id == FIELD_CONNECTION && !names_nothing(field_value(line)))
             drop_named(fields, field_value(line));

@@ -54,6 +54,8 @@ static struct sluice_span join(struct exchange *ex, enum field_id id)
     const struct fields *fields = &ex->request.fields;
     struct sluice_span all = {NULL, 0};
 
+    if (fields_have_none(fields, field_bit(id)))
+        return all;
     for (unsigned i = 0; i < fields->n; i++) {
         struct sluice_span value = field_value(&fields->line[i]);
 
@@ -161,10 +163,11 @@ static enum err add_forwarded(struct exchange *ex, struct sluice_span peer)
     return value.ptr ? append(ex, FIELD_FORWARDED, value) : ERR_MEMORY;
 }
 
-static bool is_forwarding(enum field_id id)
-{
-    return id >= FIELD_FORWARDED && id <= FIELD_X_REAL_IP;
-}
+/* Names by which a client could pass for somebody else. */
+#define FORWARDING                                                                                 \
+    (field_bit(FIELD_FORWARDED) | field_bit(FIELD_X_FORWARDED_FOR) |                               \
+     field_bit(FIELD_X_FORWARDED_PROTO) | field_bit(FIELD_X_FORWARDED_HOST) |                      \
+     field_bit(FIELD_X_FORWARDED_PORT) | field_bit(FIELD_X_REAL_IP))
 
 /*
  * Many upstreams read X_Forwarded_For as the same variable as X-Forwarded-For, so a name with an
@@ -174,36 +177,37 @@ static bool is_disguised(const struct field_line *line)
 {
     char name[32];
 
-    if (line->id != FIELD_OTHER || line->name_len > sizeof(name) ||
-        span_find(field_name(line), '_') == line->name_len)
+    if (line->name_len > sizeof(name) || span_find(field_name(line), '_') == line->name_len)
         return false;
     for (unsigned i = 0; i < line->name_len; i++) {
         name[i] = (char)(line->name[i] == '_' ? '-' : line->name[i]);
     }
-    return is_forwarding(name_find(span_make(name, line->name_len)));
-}
-
-static void drop_untrusted(struct fields *fields)
-{
-    for (unsigned i = 0; i < fields->n; i++) {
-        struct field_line *line = &fields->line[i];
-
-        if (is_forwarding(line->id) || is_disguised(line))
-            line->mark |= FIELD_DROPPED;
-    }
+    return (field_bit(name_find(span_make(name, line->name_len))) & FORWARDING) != 0;
 }
 
 /* Only we may say what certificate the client has (RFC 9440 2.4): upstreams believe these. */
-static void drop_client_cert(struct fields *fields)
+static bool is_client_cert(struct sluice_span name)
 {
-    for (unsigned i = 0; i < fields->n; i++) {
-        struct sluice_span name = field_name(&fields->line[i]);
+    if (name.len == sizeof("client-cert") - 1)
+        return span_equal_nocase(name, SPAN("client-cert"));
+    return name.len == sizeof("client-cert-chain") - 1 &&
+           span_equal_nocase(name, SPAN("client-cert-chain"));
+}
 
-        if ((name.len == sizeof("client-cert") - 1 &&
-             span_equal_nocase(name, SPAN("client-cert"))) ||
-            (name.len == sizeof("client-cert-chain") - 1 &&
-             span_equal_nocase(name, SPAN("client-cert-chain"))))
-            fields->line[i].mark |= FIELD_DROPPED;
+/* Drop what only we, or who is trusted to speak for others, may say about the client. */
+static void drop_claims(struct fields *fields, bool trusted)
+{
+    uint64_t claims = trusted ? 0 : FORWARDING;
+
+    if (fields_have_none(fields, claims | field_bit(FIELD_OTHER)))
+        return;
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct field_line *line = &fields->line[i];
+
+        if (line->id == FIELD_OTHER
+                ? is_client_cert(field_name(line)) || (!trusted && is_disguised(line))
+                : (field_bit(line->id) & claims) != 0)
+            line->mark |= FIELD_DROPPED;
     }
 }
 
@@ -212,7 +216,6 @@ static enum err tell_client_cert(struct exchange *ex)
     struct sluice_span value;
     enum err err;
 
-    drop_client_cert(&ex->request.fields);
     if (!ex->from.port->conf->tls.client.forward)
         return OK;
     err = tls_client_cert(ex->from.conn, &ex->arena, &value);
@@ -229,8 +232,7 @@ static enum err tell_client(struct exchange *ex, const struct forwarded_conf *co
 
     if (!peer.ptr || !exchange_client(ex).ptr) /* before the fields change */
         return ERR_MEMORY;
-    if (!trusted)
-        drop_untrusted(&ex->request.fields);
+    drop_claims(&ex->request.fields, trusted);
     if (conf->send == FORWARDED_X || conf->send == FORWARDED_BOTH)
         err = add_x_forwarded(ex, peer);
     if (err == OK && (conf->send == FORWARDED_STANDARD || conf->send == FORWARDED_BOTH))

@@ -35,6 +35,23 @@ START_TEST(lines_are_found_by_id_and_by_name)
 }
 END_TEST
 
+START_TEST(what_is_known_to_be_absent_is_found_once_added)
+{
+    struct fields fields = some();
+
+    ck_assert(!fields_have_none(&fields, field_bit(FIELD_DATE))); /* nothing is known */
+    fields.absent = ~(field_bit(FIELD_HOST) | field_bit(FIELD_OTHER));
+    ck_assert(fields_have_none(&fields, field_bit(FIELD_DATE) | field_bit(FIELD_VIA)));
+    ck_assert(!fields_have_none(&fields, field_bit(FIELD_DATE) | field_bit(FIELD_HOST)));
+    ck_assert_ptr_null(fields_find(&fields, FIELD_DATE));
+    ck_assert(fields_put(&fields, FIELD_DATE, SPAN("now")) == OK);
+    ck_assert_ptr_eq(fields_find(&fields, FIELD_DATE), &table[3]);
+    fields.n--;
+    ck_assert(fields_set(&fields, SPAN("Via"), SPAN("1.1 x")) == OK);
+    ck_assert_ptr_eq(fields_find(&fields, FIELD_VIA), &table[3]);
+}
+END_TEST
+
 START_TEST(dropped_lines_are_not_found)
 {
     struct fields fields = some();
@@ -128,7 +145,8 @@ START_TEST(every_octet_is_looked_at_wherever_it_stands)
 }
 END_TEST
 
-UNIT_MAIN("http/fields", every_octet_is_looked_at_wherever_it_stands,
-          lines_are_found_by_id_and_by_name, dropped_lines_are_not_found,
-          set_replaces_all_lines_of_the_name, a_full_table_without_arena_is_told_and_unchanged,
-          a_table_grows_in_its_arena, nothing_that_breaks_out_of_its_line_is_added)
+UNIT_MAIN("http/fields", what_is_known_to_be_absent_is_found_once_added,
+          every_octet_is_looked_at_wherever_it_stands, lines_are_found_by_id_and_by_name,
+          dropped_lines_are_not_found, set_replaces_all_lines_of_the_name,
+          a_full_table_without_arena_is_told_and_unchanged, a_table_grows_in_its_arena,
+          nothing_that_breaks_out_of_its_line_is_added)

@@ -45,14 +45,18 @@ static inline void split_say_span(struct split_answer *answer, const char *label
 
 static inline void split_say_fields(struct split_answer *answer, const struct fields *fields)
 {
+    uint64_t present = 0;
+
     for (unsigned i = 0; i < fields->n; i++) {
         const struct field_line *line = &fields->line[i];
 
+        present |= field_bit(line->id);
         ck_assert_uint_eq(line->id, name_find(field_name(line)));
         split_say_span(answer, line->mark & FIELD_DROPPED ? " (" : " [", field_name(line));
         split_say_span(answer, "=", field_value(line));
         split_say(answer, line->mark & FIELD_DROPPED ? ")" : "]");
     }
+    ck_assert_msg(fields->absent == ~present, "absent is not what is not there");
 }
 
 static inline void split_offer(split_offer_fn *offer, struct h1_scan *scan, const char *bytes,

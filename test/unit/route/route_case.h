@@ -81,7 +81,7 @@ static inline struct request *case_request(struct route_case *it, const char *me
     if (request->has_query)
         request->query = span_make(text.ptr + mark + 1, text.len - mark - 1);
     request->minor = 1;
-    request->fields = (struct fields){it->lines, 0, CASE_FIELDS, NULL};
+    request->fields = (struct fields){.line = it->lines, .cap = CASE_FIELDS};
     return request;
 }
 

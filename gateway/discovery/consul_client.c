@@ -235,7 +235,8 @@ struct fetch *consul_client_ask(struct consul_client *client,
     const struct fetch_tls tls = {.ca = text_or_null(conf->tls.ca.path),
                                   .cert = text_or_null(conf->tls.cert.path),
                                   .key = text_or_null(conf->tls.key.path),
-                                  .skip_verify = conf->tls.is_written && !conf->tls.verify};
+                                  .skip_verify = conf->tls.is_written && !conf->tls.verify,
+                                  .only_tls13 = conf->tls.min_version == TLS_CONF_1_3};
     const struct fetch_field token = {"X-Consul-Token", text_span(&client->token)};
     struct fetch_request request = {
         .method = question->method,

@@ -414,6 +414,9 @@ static void set_method(CURL *easy, const struct fetch_request *request)
 static void set_tls(CURL *easy, const struct fetch_tls *tls)
 {
     curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)STORE_S);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+                     tls && tls->only_tls13 ? (long)CURL_SSLVERSION_TLSv1_3
+                                            : (long)CURL_SSLVERSION_TLSv1_2);
     if (!tls)
         return;
     if (tls->ca) {
@@ -457,6 +460,13 @@ static long version_of(const struct fetch_request *request)
     return request->may_share ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
 }
 
+/* libcurl before 8.0 cannot use a connection again that spoke HTTP/2 without TLS. */
+static bool is_alone(const struct fetch_request *request)
+{
+    return request->fresh || request->first.len > 0 ||
+           (request->http2 && curl_version_info(CURLVERSION_NOW)->version_num < 0x080000);
+}
+
 static void set_ways(CURL *easy, const struct fetch_request *request)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -469,7 +479,9 @@ static void set_ways(CURL *easy, const struct fetch_request *request)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version_of(request));
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->may_share ? 1L : 0L);
-    if (request->fresh) {
+    if (request->max_quiet_s > 0)
+        curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)request->max_quiet_s);
+    if (is_alone(request)) {
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     }

@@ -32,6 +32,7 @@ struct fetch_field {
 struct fetch_tls {
     const char *ca, *cert, *key;
     bool skip_verify; /* believe anybody */
+    bool only_tls13;  /* nothing older; else from TLS 1.2 on */
 };
 
 /* The answer; everything in it lives for the length of the call. */
@@ -80,8 +81,9 @@ struct fetch_request {
      */
     struct sluice_span first;
     const struct addr *first_to;
-    bool fresh;          /* over a connection for this fetch alone */
-    fetch_part_fn *part; /* NULL: the content is kept, and told whole */
+    bool fresh;           /* over a connection for this fetch alone */
+    fetch_part_fn *part;  /* NULL: the content is kept, and told whole */
+    uint64_t max_quiet_s; /* a kept connection that was quiet for longer is not used; 0: any */
     fetch_done_fn *done;
     void *arg;
 };

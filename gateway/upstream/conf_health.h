@@ -26,6 +26,7 @@ struct health_conf {
     uint64_t interval_ms, unhealthy_ms, idle_ms; /* 0: as interval_ms */
     uint64_t timeout_ms;
     uint64_t rise, fall; /* checks in a row */
+    bool reuse;          /* the connection of the check before */
     double jitter;
     uint64_t port; /* 0: the endpoint's */
     bool plain;    /* without TLS, whatever the upstream has */

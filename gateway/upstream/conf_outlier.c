@@ -105,6 +105,12 @@ static const struct field outlier_fields[] = {
      .offset = AT(failure_volume),
      .preset = "50",
      .help = "Requests in an interval that an endpoint must have had to be looked at."},
+    {.name = "successful_active_health_check_uneject_host",
+     .shape = &shape_bool,
+     .offset = AT(ends_on_check),
+     .preset = "false",
+     .help = "Whether an active check (health) that passes ends an ejection before its time. Say "
+             "true when an endpoint that passes its checks also serves requests."},
     {0},
 };
 

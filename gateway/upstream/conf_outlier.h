@@ -15,6 +15,7 @@ struct outlier_conf {
     uint64_t max_percent;
     uint64_t rate_hosts, rate_volume, rate_factor; /* of the standard deviation, in thousandths */
     uint64_t failure_percent, failure_hosts, failure_volume;
+    bool ends_on_check; /* an ejection, when an active check passes */
 };
 
 extern const struct shape outlier_shape;

@@ -157,6 +157,14 @@ void ejector_judge(struct ejector *ejector, struct share *share, uint32_t causes
     }
 }
 
+void ejector_absolve(struct ejector *ejector, const struct member *member)
+{
+    if (!ejector->members || !ejector->conf->ends_on_check || !is_out(member->share))
+        return;
+    take_in(ejector, member, "it passes its checks");
+    arm_next(ejector);
+}
+
 /* -- each interval ------------------------------------------------------------------ */
 
 /* How tries ended in this interval; of who is out, none count. */

@@ -42,4 +42,10 @@ void ejector_fini(struct ejector *ejector);
 /* Workers accuse it (bits 1 << enum eject_cause). Nothing happens when it is no member. */
 void ejector_judge(struct ejector *ejector, struct share *share, uint32_t causes);
 
+/*
+ * An active check says that it is well: if the configuration wants that, an ejection ends. The
+ * next one lasts longer all the same.
+ */
+void ejector_absolve(struct ejector *ejector, const struct member *member);
+
 #endif /* UPSTREAM_EJECTOR_H */

@@ -70,6 +70,13 @@ void health_free(struct health **health)
 
 /* -- what there is --------------------------------------------------------------- */
 
+static void on_passed(void *ward_, const struct member *member)
+{
+    struct ward *ward = ward_;
+
+    ejector_absolve(&ward->ejector, member);
+}
+
 static void take_over(struct ward *ward, struct members *members)
 {
     struct members *before = ward->members;
@@ -100,7 +107,7 @@ void health_set(struct health *health, const struct upstream_conf *conf, struct 
     if (!ward) {
         ward = alloc_new(sizeof(*ward));
         ejector_init(&ward->ejector, health->loop, &health->rng, health->n_workers);
-        prober_init(&ward->prober, &health->floor);
+        prober_init(&ward->prober, &health->floor, on_passed, ward);
         levels_watch_init(&ward->levels, health->loop);
         map_set(health->by_name, conf->named.name, ward);
     }

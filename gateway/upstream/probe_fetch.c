@@ -1,7 +1,8 @@
 /*
  * probe_fetch.c - checks that are HTTP requests: plain ones, and gRPC's standard health service.
  *
- * Each asks over a connection of its own: that connections can be made is part of being well.
+ * The connection of the check before is used again unless the configuration says that each asks
+ * over one of its own: that connections can be made is part of being well, but costs.
  */
 #include "base/text.h"
 #include "net/fetch.h"
@@ -15,6 +16,7 @@ enum {
     URL_BYTES = 4096,
     FIELDS_MAX = 64,
     MESSAGE_MAX = 512, /* of a gRPC request: the name of a service */
+    KEPT_S = 10,       /* and two intervals: a connection that was not used for longer goes */
 };
 
 /* Everything of a request that must live while fetch_start() runs. */
@@ -40,7 +42,8 @@ static void set_tls(struct question *question, const struct tls_client_conf *con
     question->tls = (struct fetch_tls){.ca = path_of(conf->ca.path),
                                        .cert = path_of(conf->cert.path),
                                        .key = path_of(conf->key.path),
-                                       .skip_verify = !conf->verify};
+                                       .skip_verify = !conf->verify,
+                                       .only_tls13 = conf->min_version == TLS_CONF_1_3};
     question->request.tls = &question->tls;
 }
 
@@ -128,7 +131,9 @@ static void ask_grpc(struct question *question, const struct probe_order *order)
 
     aim(question, order, SPAN("/grpc.health.v1.Health/Check"));
     question->request.method = "POST";
-    question->request.http2 = true;
+    /* With TLS the peer says that it speaks HTTP/2, and its connection can be kept. */
+    question->request.http2 = !order->tls;
+    question->request.may_share = order->tls != NULL;
     question->request.body = grpc_message(question->message, order->conf->health.service);
     question->request.wanted = wanted;
     question->request.n_wanted = 2;
@@ -251,7 +256,8 @@ void probe_fetch_start(struct probe *probe, const struct probe_order *order)
     struct question question = {.request = {.connect_ms = conf->timeout_ms,
                                             .total_ms = conf->timeout_ms,
                                             .max_bytes = PROBE_BODY_BYTES,
-                                            .fresh = true,
+                                            .fresh = !conf->reuse,
+                                            .max_quiet_s = KEPT_S + 2 * conf->interval_ms / 1000,
                                             .done = on_answer,
                                             .arg = probe}};
 

@@ -25,6 +25,7 @@
 
 enum {
     RUNNING_MAX = 256, /* checks at the same time, of all upstreams */
+    KEPT_MAX = 1024,   /* connections, between checks too; those unused for longest go first */
     FIRST_MS = 100,    /* a new endpoint is first asked within this time */
 };
 
@@ -48,7 +49,7 @@ void probe_floor_init(struct probe_floor *floor, struct loop *loop, struct rng *
                       unsigned n_workers)
 {
     *floor = (struct probe_floor){
-        .means = {.loop = loop, .fetcher = fetcher_new(loop, RUNNING_MAX)},
+        .means = {.loop = loop, .fetcher = fetcher_new(loop, KEPT_MAX)},
         .rng = rng,
         .max = RUNNING_MAX,
         .n_workers = n_workers,
@@ -160,6 +161,8 @@ static void on_result(struct probe *probe, enum probe_result result, const char 
         if (changed)
             say_change(patient, passed, why);
     }
+    if (passed && share->condition.state != CONDITION_UNWELL)
+        prober->passed(prober->arg, patient->member);
     alarm_arm(prober->floor->means.loop, &patient->due, pause_ms(patient));
     next_turn(prober->floor);
 }
@@ -215,9 +218,10 @@ static void patient_free(struct patient **patient)
 
 /* -- other members, another configuration ---------------------------------------------- */
 
-void prober_init(struct prober *prober, struct probe_floor *floor)
+void prober_init(struct prober *prober, struct probe_floor *floor, prober_passed_fn *passed,
+                 void *arg)
 {
-    *prober = (struct prober){.floor = floor};
+    *prober = (struct prober){.floor = floor, .passed = passed, .arg = arg};
     list_init(&prober->patients);
 }
 

@@ -33,9 +33,14 @@ void probe_floor_init(struct probe_floor *floor, struct loop *loop, struct rng *
 /* No prober may be left. */
 void probe_floor_fini(struct probe_floor *floor);
 
+/* An endpoint that may be picked, as far as checks go, has passed one. */
+typedef void prober_passed_fn(void *arg, const struct member *member);
+
 /* The fields are private. */
 struct prober {
-    struct probe_floor *floor;        /* borrowed */
+    struct probe_floor *floor; /* borrowed */
+    prober_passed_fn *passed;
+    void *arg;                        /* the caller's, for passed */
     const struct upstream_conf *conf; /* borrowed; NULL: off */
     struct members *members;          /* shared; NULL: off */
     struct tls_client *tls;           /* shared; NULL: plain */
@@ -43,7 +48,8 @@ struct prober {
     uint64_t interval_ms;             /* as the alarms were armed */
 };
 
-void prober_init(struct prober *prober, struct probe_floor *floor);
+void prober_init(struct prober *prober, struct probe_floor *floor, prober_passed_fn *passed,
+                 void *arg);
 
 /*
  * Check these members by this configuration (borrowed until the next call) from now on. Without

@@ -2,13 +2,14 @@
 
 import json
 import socket
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gateway import plain
 from raw import wait_until
-from test_tls import Pki
+from pki import Pki
 
 QUICK = {"interval": "50ms", "unhealthy_interval": "30ms", "timeout": "1s", "jitter": "0%"}
 
@@ -27,8 +28,8 @@ def wait_healthy(gateway, fake, value):
     gateway.wait_metric(lambda page: healthy(page, fake) == value, what=f"healthy {value}")
 
 
-def checks(gateway, fake, result):
-    return gateway.metric("sluice_upstream_checks_total", upstream="app", endpoint=fake.address, result=result)
+def checks(gateway, fake, result, upstream="app"):
+    return gateway.metric("sluice_upstream_checks_total", upstream=upstream, endpoint=fake.address, result=result)
 
 
 def wait_checks(gateway, fake, result, count=1):
@@ -298,6 +299,19 @@ def test_checks_use_the_tls_of_the_upstream(start, tcp, pki):
     wait_checks(gateway, good, "protocol")
 
 
+@pytest.mark.parametrize("health", [{"path": "/healthz"}, {"type": "tcp"}])
+def test_checks_obey_the_oldest_version_that_is_allowed(start, tcp, pki, health):
+    context = pki.server("server")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    old = tcp(answer_http, context)
+    config = checked([old], health, tls={"ca": pki.ca, "sni": "orders.test"})
+    gateway = start(config)
+    wait_checks(gateway, old, "passed")
+    config["upstreams"]["app"]["tls"]["min_version"] = "1.3"
+    gateway.must_reload(config)
+    wait_healthy(gateway, old, 0)
+
+
 def test_checks_may_be_plain_beside_tls(start, tcp, pki, upstreams):
     side = upstreams()
     main = tcp(answer_http, pki.server("server"))
@@ -487,6 +501,34 @@ def test_ejection_and_checks_are_both_needed_to_be_well(start, upstreams):
     passed = checks(gateway, bad, "passed")
     wait_checks(gateway, bad, "passed", passed + 3)
     assert healthy(gateway.metrics(), bad) == 0, "a passed check does not end an ejection"
+
+
+def test_a_check_that_passes_ends_an_ejection_where_that_is_wanted(start, upstreams):
+    good, bad = upstreams(), upstreams()
+    Switch(good)
+    Switch(bad)
+    bad.script = lambda ex: (ex.read_body(), ex.reply(500))
+    gateway = start(checked([good, bad], {"path": "/healthz"}, outlier_detection={
+        "base_ejection_time": "1h", "max_ejection_time": "1h", "interval": "1h",
+        "successful_active_health_check_uneject_host": True}))
+    wait_checks(gateway, bad, "passed")
+    wait_until(lambda: gateway.ask() and gateway.log("endpoint ejected"), what="the ejection")
+    line = wait_until(lambda: gateway.log("endpoint no longer ejected"), what="its end")[0]
+    assert (line["endpoint"], line["why"]) == (bad.address, "it passes its checks")
+
+
+def test_checks_ask_over_one_connection_unless_each_is_to_have_its_own(start, upstreams):
+    kept, fresh = upstreams(), upstreams()
+    Switch(kept)
+    Switch(fresh)
+    config = checked([kept], {"path": "/healthz"})
+    config["upstreams"]["other"] = checked([fresh], {"path": "/healthz", "reuse_connection": False})["upstreams"]["app"]
+    config["routes"].append({"match": {"path": "/other"}, "upstream": "other"})
+    gateway = start(config)
+    wait_checks(gateway, kept, "passed", 5)
+    wait_until(lambda: checks(gateway, fresh, "passed", upstream="other") >= 5, what="checks")
+    assert kept.connections == 1
+    assert fresh.connections >= 5
 
 
 @pytest.mark.parametrize("health,why", [

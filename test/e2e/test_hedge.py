@@ -109,8 +109,10 @@ def test_one_endpoint_has_no_rival(start, upstream, gate):
 
 def test_hedges_spend_the_budget(start, upstreams, gate):
     fakes = [upstreams().on("/late", lambda ex: (gate.wait(0.2), ex.reply())) for _ in range(2)]
-    gateway = start(hedging(*fakes, budget={"share": "10%", "min_per_second": 0, "interval": "60s"}))
+    budget = {"share": "10%", "min_per_second": 0, "interval": "60s"}
+    gateway = start(hedging(*fakes, after="30s", budget=budget))
     assert [gateway.ask().status for _ in range(7)] == [200] * 7
+    gateway.must_reload(hedging(*fakes, budget=budget))
     assert [gateway.ask(target="/late").status for _ in range(5)] == [200] * 5
     assert hedges(gateway, "won") + hedges(gateway, "lost") == 1
     assert hedges(gateway, "refused") == 4

@@ -1,7 +1,6 @@
-#include "proxy/call.h"
+#include "proxy/call_state.h"
 
 #include "base/check.h"
-#include "http/h1_body.h"
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "http/rules.h"
@@ -14,34 +13,7 @@
 
 enum {
     READS_MAX = 8,
-    INTERIM_MAX = 100,
-    HEAD_BYTES = 60 * 1024,    /* of an answer */
     MEMORY_BYTES = 256 * 1024, /* besides what is sent */
-};
-
-enum call_state { CALL_QUEUED, CALL_CONNECTING, CALL_AWAITING, CALL_RECEIVING, CALL_OVER };
-
-struct call {
-    struct arena arena; /* in whose first chunk we live */
-    struct lease lease;
-    struct worker *worker; /* borrowed */
-    struct upstream *upstream;
-    struct alarm deadline;
-    struct soon soon; /* it ended inside call_start(): told at the end of the turn */
-    chain_http_fn *done;
-    void *arg; /* borrowed */
-    enum call_state state;
-    enum sluice_http_end end;
-    uint64_t connect_ms, sent_us;
-    struct request request;
-    struct sluice_span target, host, content;
-    struct response response;
-    struct text body; /* what has come of the answer's */
-    struct h1_scan scan;
-    struct h1_body framing;
-    unsigned n_interim;
-    bool in_trailers, started, retried;
-    bool telling;
 };
 
 static const struct conn_ops call_conn_ops;
@@ -55,11 +27,13 @@ static void call_free(struct call *call)
     alarm_disarm(&call->deadline);
     soon_cancel(&call->soon);
     lease_discard(&call->lease);
+    if (!list_is_empty(&call->lease.batch))
+        list_remove(&call->lease.batch);
     text_fini(&call->body);
     arena_fini(&arena);
 }
 
-static void tell(struct call *call)
+void call_tell(struct call *call)
 {
     struct chain_http_answer answer = {.end = call->end, .arena = &call->arena};
 
@@ -75,11 +49,10 @@ static void tell(struct call *call)
 
 static void on_soon(struct soon *soon)
 {
-    tell(list_entry(soon, struct call, soon));
+    call_tell(list_entry(soon, struct call, soon));
 }
 
-/* It is over; tell() follows, at once or at the end of the turn. The lease is given up. */
-static void end(struct call *call, enum sluice_http_end how)
+void call_end(struct call *call, enum sluice_http_end how)
 {
     call->state = CALL_OVER;
     call->end = how;
@@ -105,8 +78,8 @@ static void on_deadline(struct alarm *alarm)
         endpoint_note_outcome(call->lease.endpoint, OUTCOME_LOCAL);
         counter_add(&call->lease.endpoint->counters->failures[ENDPOINT_RESPONSE_TIMEOUT], 1);
     }
-    end(call, SLUICE_HTTP_TIMEOUT);
-    tell(call);
+    call_end(call, SLUICE_HTTP_TIMEOUT);
+    call_tell(call);
 }
 
 /* -- sending ------------------------------------------------------------------- */
@@ -117,8 +90,8 @@ static void send_request(struct call *call)
     bool has_body = call->content.len > 0 || call->request.method == METHOD_POST ||
                     call->request.method == METHOD_PUT || call->request.method == METHOD_PATCH;
     struct sluice_span host = call->host;
+    size_t room, n;
     char *out;
-    size_t room = conn_reserve(conn, &out), n;
     enum err err;
 
     if (host.len == 0) {
@@ -126,17 +99,23 @@ static void send_request(struct call *call)
         if (span_starts(host, SPAN("unix:")))
             host = SPAN("localhost");
     }
+    call->sent_us = loop_now_us(call->worker->loop);
+    if (call->lease.mux) {
+        call->state = CALL_AWAITING;
+        call_h2_send(call, host, has_body);
+        return;
+    }
+    room = conn_reserve(conn, &out);
     n = h1_write_request(out, room, &call->request, call->target, host,
                          has_body ? FRAMING_LENGTH : FRAMING_NONE, (int64_t)call->content.len,
                          H1_CONNECTION_NONE);
     if (n == 0) {
-        end(call, SLUICE_HTTP_BROKEN);
+        call_end(call, SLUICE_HTTP_BROKEN);
         return;
     }
     conn_wrote(conn, n);
     conn_lend(conn, call->content);
     call->state = CALL_AWAITING;
-    call->sent_us = loop_now_us(call->worker->loop);
     conn_set_alarm(conn, 0); /* the call has its deadline */
     err = conn_flush(conn);
     if (err && err != ERR_AGAIN)
@@ -183,7 +162,8 @@ static void lease(struct call *call)
             return;
         }
         if (err == OK) {
-            if (call->lease.reused && !may_repeat(call) && conn_is_stale(call->lease.conn)) {
+            if (call->lease.reused && call->lease.conn && !may_repeat(call) &&
+                conn_is_stale(call->lease.conn)) {
                 lease_discard(&call->lease);
                 continue;
             }
@@ -196,7 +176,7 @@ static void lease(struct call *call)
         if (call->lease.n_tried == LEASE_TRIES)
             break;
     }
-    end(call, SLUICE_HTTP_UNREACHABLE);
+    call_end(call, SLUICE_HTTP_UNREACHABLE);
 }
 
 static void on_ready(struct lease *its, enum err err)
@@ -205,25 +185,25 @@ static void on_ready(struct lease *its, enum err err)
 
     if (err == OK) {
         hold(call);
-    } else if (err == ERR_TIMEOUT || err == ERR_MISSING || err == ERR_MEMORY) {
-        end(call, SLUICE_HTTP_UNREACHABLE);
+    } else if (!its->dialled && (err == ERR_TIMEOUT || err == ERR_LIMIT || err == ERR_MISSING ||
+                                 err == ERR_MEMORY)) {
+        call_end(call, SLUICE_HTTP_UNREACHABLE);
     } else {
         cannot_dial(call);
         lease(call);
     }
     if (call->state == CALL_OVER)
-        tell(call);
+        call_tell(call);
 }
 
-/* The connection is of no use; try another one when that is allowed. True: it goes on. */
-static bool fail(struct call *call, enum endpoint_failure failure)
+void call_fail(struct call *call, enum endpoint_failure failure, bool unprocessed)
 {
     struct endpoint *endpoint = call->lease.endpoint;
     bool unsent = failure == ENDPOINT_CONNECT || failure == ENDPOINT_CONNECT_TIMEOUT;
     bool ended = failure == ENDPOINT_RESET || failure == ENDPOINT_CLOSED;
-    bool stale = ended && call->lease.reused && !call->started;
+    bool stale = unprocessed || (ended && call->lease.reused && !call->started);
     bool again = unsent ? call->lease.n_tried + 1 < LEASE_TRIES
-                        : stale && !call->retried && may_repeat(call);
+                        : stale && !call->retried && (unprocessed || may_repeat(call));
 
     if (unsent)
         lease_mark_tried(&call->lease);
@@ -233,22 +213,26 @@ static bool fail(struct call *call, enum endpoint_failure failure)
     }
     lease_discard(&call->lease);
     if (!again) {
-        end(call, unsent ? SLUICE_HTTP_UNREACHABLE : SLUICE_HTTP_BROKEN);
-        return false;
+        call_end(call, unsent ? SLUICE_HTTP_UNREACHABLE : SLUICE_HTTP_BROKEN);
+        return;
     }
     call->retried = call->retried || stale;
-    call->lease.fresh = stale;
+    call->lease.fresh = stale && !unprocessed;
     lease(call);
-    return call->state != CALL_OVER;
 }
 
 /* -- receiving ------------------------------------------------------------------------ */
 
-/* The answer is whole. */
-static void complete(struct call *call, bool keep)
+void call_complete(struct call *call)
 {
     call->state = CALL_OVER;
     call->end = SLUICE_HTTP_OK;
+}
+
+/* The answer is whole. */
+static void complete(struct call *call, bool keep)
+{
+    call_complete(call);
     if (keep && !conn_has_unsent(call->lease.conn)) {
         lease_return(&call->lease);
     } else {
@@ -261,27 +245,27 @@ static bool is_kept(const struct call *call)
     return call->response.keep_alive && call->framing.framing != FRAMING_CLOSE;
 }
 
-static void begin(struct call *call, struct response *response, struct sluice_span head)
+void call_begin(struct call *call, struct response *response, struct sluice_span head)
 {
     rules_drop_hop_by_hop(&response->fields);
     note_latency(call);
     endpoint_note_outcome(call->lease.endpoint, outcome_of_status(response->status));
     if (response_keep(response, head, &call->arena)) {
-        end(call, SLUICE_HTTP_TOO_LARGE);
+        call_end(call, SLUICE_HTTP_TOO_LARGE);
         return;
     }
     call->response = *response;
     call->state = CALL_RECEIVING;
     h1_body_init(&call->framing, response->framing, response->body_bytes);
     if (response->framing == FRAMING_LENGTH && (uint64_t)response->body_bytes > call->body.max)
-        end(call, SLUICE_HTTP_TOO_LARGE);
+        call_end(call, SLUICE_HTTP_TOO_LARGE);
 }
 
 /* Each take_ function: true when there may be more to take from what is unread. */
 static bool take_head(struct call *call, struct sluice_span bytes)
 {
     struct h1_limits limits = {
-        .line_bytes = 8192, .head_bytes = HEAD_BYTES, .field_count = CALL_FIELDS_MAX};
+        .line_bytes = 8192, .head_bytes = CALL_HEAD_BYTES, .field_count = CALL_FIELDS_MAX};
     struct response response = {
         .fields = {.line = call->worker->response_lines, .cap = WORKER_LINES}};
     size_t used;
@@ -293,12 +277,12 @@ static bool take_head(struct call *call, struct sluice_span bytes)
         return false;
     call->scan = (struct h1_scan){0};
     if (result == H1_WRONG || response.status == 101 ||
-        (response.status < 200 && ++call->n_interim > INTERIM_MAX)) {
-        (void)!fail(call, ENDPOINT_PROTOCOL);
+        (response.status < 200 && ++call->n_interim > CALL_INTERIM_MAX)) {
+        call_fail(call, ENDPOINT_PROTOCOL, false);
         return false;
     }
     if (response.status >= 200)
-        begin(call, &response, span_make(bytes.ptr, used));
+        call_begin(call, &response, span_make(bytes.ptr, used));
     if (call->state == CALL_OVER)
         return false;
     conn_consume(call->lease.conn, used);
@@ -308,13 +292,13 @@ static bool take_head(struct call *call, struct sluice_span bytes)
 static bool take_trailers(struct call *call, struct sluice_span bytes)
 {
     struct h1_limits limits = {
-        .line_bytes = 8192, .head_bytes = HEAD_BYTES, .field_count = CALL_FIELDS_MAX};
+        .line_bytes = 8192, .head_bytes = CALL_HEAD_BYTES, .field_count = CALL_FIELDS_MAX};
     struct fields trailers = {.line = call->worker->response_lines, .cap = WORKER_LINES};
     size_t used;
     enum h1_result result = h1_parse_trailers(&call->scan, bytes, &limits, &trailers, &used);
 
     if (result == H1_WRONG)
-        (void)!fail(call, ENDPOINT_PROTOCOL);
+        call_fail(call, ENDPOINT_PROTOCOL, false);
     if (result != H1_DONE)
         return false;
     conn_consume(call->lease.conn, used);
@@ -332,12 +316,12 @@ static bool take_body(struct call *call, struct sluice_span bytes)
         return take_trailers(call, bytes);
     result = h1_body_next(&call->framing, bytes, &used, &piece);
     if (result == H1_WRONG) {
-        (void)!fail(call, ENDPOINT_PROTOCOL);
+        call_fail(call, ENDPOINT_PROTOCOL, false);
         return false;
     }
     text_add(&call->body, piece);
     if (call->body.cut) {
-        end(call, SLUICE_HTTP_TOO_LARGE);
+        call_end(call, SLUICE_HTTP_TOO_LARGE);
         return false;
     }
     conn_consume(call->lease.conn, used);
@@ -373,9 +357,9 @@ static void on_end(struct call *call, enum err err)
         call->framing.framing == FRAMING_CLOSE) {
         complete(call, false);
     } else if (err == ERR_LIMIT || err == ERR_MEMORY) {
-        (void)!fail(call, ENDPOINT_PROTOCOL);
+        call_fail(call, ENDPOINT_PROTOCOL, false);
     } else {
-        (void)!fail(call, err == ERR_CLOSED ? ENDPOINT_CLOSED : ENDPOINT_RESET);
+        call_fail(call, err == ERR_CLOSED ? ENDPOINT_CLOSED : ENDPOINT_RESET, false);
     }
 }
 
@@ -397,7 +381,7 @@ static void read_on(struct call *call)
     if (err && err != ERR_AGAIN) {
         on_end(call, err);
     } else if (conn_settle(conn, true) != OK) {
-        (void)!fail(call, ENDPOINT_RESET);
+        call_fail(call, ENDPOINT_RESET, false);
     } else if (err == OK) {
         conn_yield(conn);
     }
@@ -416,7 +400,7 @@ static void on_readable(struct conn *conn)
 
     read_on(call);
     if (call->state == CALL_OVER)
-        tell(call);
+        call_tell(call);
 }
 
 static void on_hangup(struct conn *conn, enum err err)
@@ -432,7 +416,7 @@ static void on_drained(struct conn *conn)
         return;
     send_request(call);
     if (call->state == CALL_OVER)
-        tell(call);
+        call_tell(call);
 }
 
 static void on_progress(struct conn *conn)
@@ -448,18 +432,18 @@ static void on_failed(struct conn *conn, enum err err)
         conn_look(conn);
         return;
     }
-    (void)!fail(call, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT);
+    call_fail(call, err == ERR_TIMEOUT ? ENDPOINT_CONNECT_TIMEOUT : ENDPOINT_CONNECT, false);
     if (call->state == CALL_OVER)
-        tell(call);
+        call_tell(call);
 }
 
 static void on_alarm(struct conn *conn)
 {
     struct call *call = call_of(conn);
 
-    (void)!fail(call, ENDPOINT_CONNECT_TIMEOUT);
+    call_fail(call, ENDPOINT_CONNECT_TIMEOUT, false);
     if (call->state == CALL_OVER)
-        tell(call);
+        call_tell(call);
 }
 
 static void on_closed(struct conn *conn)
@@ -563,7 +547,7 @@ struct call *call_start(struct worker *worker, const struct call_way *way,
     call->arg = arg;
     text_init(&call->body, request->max_body);
     lease_init(&call->lease, &call_conn_ops, on_ready);
-    call->lease.alone = true;
+    call->lease.streams = &call_stream_ops;
     alarm_init(&call->deadline, on_deadline);
     soon_init(&call->soon, on_soon);
     if (keep_request(call, way, request)) {

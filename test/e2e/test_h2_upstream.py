@@ -4,6 +4,7 @@ Real peers (nghttpd, nginx) show that it is spoken; a scripted one does what rea
 """
 
 import concurrent.futures
+import os
 import shutil
 import socket
 import subprocess
@@ -570,3 +571,27 @@ def test_pings_are_sent_while_requests_wait(h2_upstreams, start):
     up = h2_upstreams(script)
     gateway = start(h2c(up, http2={"keepalive_interval": "20ms", "keepalive_timeout": "30s"}))
     assert gateway.ask().status == 200
+
+
+# --- calls of plugins
+
+
+def test_plugins_call_services_that_speak_http2(h2_upstreams, upstreams, start, binary):
+    def script(exchange):
+        told = exchange.read_body()
+        allowed = exchange.get("authorization") == "good" and told == b"question"
+        exchange.reply(200 if allowed else 403, b"x" * 5000)
+    service, app = h2_upstreams(script), upstreams()
+    config = plain(app)
+    config["upstreams"]["service"] = {"endpoints": [service.address], "protocol": "h2c"}
+    config["plugin_path"] = [os.path.join(os.path.dirname(binary), "plugins")]
+    config["routes"][0]["plugins"] = [{"ext_auth": {"target": "service/check", "method": "post", "body": "1KiB",
+                                                        "timeout": "1s"}}]
+    gateway = start(config)
+    assert gateway.ask("POST", fields=[("Authorization", "good")], body=b"question").status == 200
+    assert gateway.ask("POST", fields=[("Authorization", "bad")], body=b"question").status == 403
+    seen = service.wait_requests(2)
+    assert [e.body for e in seen] == [b"question"] * 2 and len(service.connections) == 1
+    service.close_connections()
+    wait_until(lambda: not service.open_connections(), what="the service to hang up")
+    assert gateway.ask("POST", fields=[("Authorization", "good")], body=b"question").status == 200

@@ -25,6 +25,7 @@
     X("target", SPAN, target)                                                                      \
     X("protocol", SPAN, protocol)                                                                  \
     X("status", INT, status)                                                                       \
+    X("grpc_status", INT, grpc_status)                                                             \
     X("reason", CHARS, reason)                                                                     \
     X("bytes_in", INT, bytes_in)                                                                   \
     X("bytes_out", INT, bytes_out)                                                                 \
@@ -76,7 +77,8 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
 
 #define ALLOWED                                                                                    \
     "time, request_id, client, client_port, method, scheme, host, path, query, target, protocol, " \
-    "status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, route, "       \
+    "status, grpc_status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, " \
+    "route, "                                                                                      \
     "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
     "connection_requests, generation, notes, tls_version, tls_cipher, tls_sni, "                   \
     "tls_alpn, tls_session, tls_client_subject, tls_client_fingerprint, proxy, proxy_unique_id, "  \

@@ -36,7 +36,8 @@ struct access_record {
     uint64_t duration_us;
     int64_t upstream_us; /* to the response head, or ACCESS_NONE */
     int64_t bytes_in, bytes_out;
-    int64_t status; /* ACCESS_NONE: none was sent */
+    int64_t status;      /* ACCESS_NONE: none was sent */
+    int64_t grpc_status; /* the same */
     const char *reason;
     const char *hedged; /* "won", "lost"; NULL: there was no second attempt */
     struct sluice_span request_id, client, method, scheme, host, path, query, target, protocol;

@@ -19,6 +19,8 @@ bool retry_names_status(const struct retry_rule *rule, unsigned status)
 
 static bool names(const struct retry_rule *rule, const struct retry_case *it)
 {
+    if (it->cause == RETRY_GRPC)
+        return (rule->grpc_bits >> it->status & 1) != 0;
     return it->cause == RETRY_STATUS ? retry_names_status(rule, it->status)
                                      : (rule->causes >> it->cause & 1) != 0;
 }
@@ -33,13 +35,19 @@ bool retry_may_resend(const struct retry_rule *rule, enum method method)
     return rule->attempts > 0 && names_method(rule, method);
 }
 
+/* Not processed, or a status that is only named on purpose, as all calls of gRPC are POST. */
+static bool any_method(enum retry_cause cause)
+{
+    return cause == RETRY_REFUSED || cause == RETRY_GRPC;
+}
+
 enum retry_answer retry_decide(const struct retry_rule *rule, const struct retry_case *it)
 {
     if (!names(rule, it))
         return RETRY_NOT_NAMED;
     if (it->retries >= rule->attempts)
         return RETRY_NO_ATTEMPT_LEFT;
-    if (!it->unsent && it->cause != RETRY_REFUSED && !names_method(rule, it->method))
+    if (!it->unsent && !any_method(it->cause) && !names_method(rule, it->method))
         return RETRY_NOT_THE_METHOD;
     if (!it->unsent && !it->whole)
         return RETRY_CONTENT_GONE;

@@ -19,6 +19,7 @@
     X(REFUSED, "refused")                                                                          \
     X(RESET, "reset")                                                                              \
     X(TIMEOUT, "timeout")                                                                          \
+    X(GRPC, "grpc")                                                                                \
     X(STATUS, "status")
 
 #define RETRY_CAUSE_MEMBER(symbol, name) RETRY_##symbol,
@@ -42,12 +43,14 @@ struct retry_backoff {
 struct retry_rule {
     uint64_t attempts;    /* after the first */
     struct items on;      /* as written */
+    struct items grpc;    /* of int: enum grpc_status, of answers that are trailers only */
     struct items methods; /* of int: enum method */
     uint64_t per_try_ms;  /* 0: none */
     uint64_t body_bytes;  /* of content kept to be sent again */
     struct retry_backoff backoff;
     /* What follows is made of the above. */
-    uint32_t causes;      /* bit 1 << enum retry_cause; never RETRY_STATUS */
+    uint32_t causes;      /* bit 1 << enum retry_cause; never RETRY_STATUS, RETRY_GRPC */
+    uint32_t grpc_bits;   /* bit 1 << enum grpc_status */
     uint32_t method_bits; /* bit 1 << enum method */
     uint64_t status_bits[(RETRY_STATUS_LAST - RETRY_STATUS_FIRST + 64) / 64];
     uint32_t written; /* bits of what is written here, for retry_rule_over() */
@@ -78,7 +81,7 @@ bool retry_names_status(const struct retry_rule *rule, unsigned status);
 
 struct retry_case {
     enum retry_cause cause;
-    unsigned status; /* RETRY_STATUS */
+    unsigned status; /* RETRY_STATUS, RETRY_GRPC */
     enum method method;
     unsigned retries; /* of this request so far */
     bool unsent;      /* surely not processed: no byte of it has left. So is what was refused */

@@ -3,6 +3,8 @@
  */
 #include "policy/retry.h"
 
+#include "http/grpc_status.h"
+
 #include <stddef.h>
 
 /* One word of "on": a cause, or a range of statuses. */
@@ -19,6 +21,7 @@ enum {
     HAS_BODY = 16,
     HAS_BASE = 32,
     HAS_MAX = 64,
+    HAS_GRPC = 128,
 };
 
 /* -- on ------------------------------------------------------------------- */
@@ -66,6 +69,18 @@ static const struct shape word_shape = {
     .max = RETRY_STATUS_LAST};
 static const struct shape words_shape = {
     .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &word_shape, .max = 64};
+
+static const struct choice grpc_statuses[] = {
+    {"cancelled", GRPC_CANCELLED, NULL},     {"deadline_exceeded", GRPC_DEADLINE_EXCEEDED, NULL},
+    {"internal", GRPC_INTERNAL, NULL},       {"resource_exhausted", GRPC_RESOURCE_EXHAUSTED, NULL},
+    {"unavailable", GRPC_UNAVAILABLE, NULL}, {NULL, 0, NULL},
+};
+static const struct shape grpc_shape = {.kind = SHAPE_CHOICE,
+                                        .size = sizeof(int),
+                                        .choices = grpc_statuses,
+                                        .what = "a status of gRPC such as unavailable"};
+static const struct shape grpcs_shape = {
+    .kind = SHAPE_LIST, .size = sizeof(struct items), .element = &grpc_shape, .max = 16};
 
 static const struct choice methods[] = {
     {"GET", METHOD_GET, NULL},
@@ -130,6 +145,13 @@ static const struct field retry_fields[] = {
              "head of a response), timeout (no head of a response in time), a status, "
              "gateway-error (502, 503, 504), 5xx.",
      .example = "[ connect, reset, 503 ]"},
+    {.name = "grpc",
+     .shape = &grpcs_shape,
+     .offset = offsetof(struct retry_rule, grpc),
+     .help = "Calls of gRPC that end with one of these, without a message before it, are sent "
+             "again as far as their content was kept; the methods do not matter. None when not "
+             "given.",
+     .example = "[ unavailable, resource_exhausted ]"},
     {.name = "methods",
      .shape = &methods_shape,
      .offset = offsetof(struct retry_rule, methods),
@@ -162,8 +184,13 @@ static uint32_t written_in(const struct tree *node)
     static const struct {
         const char *name;
         uint32_t bit;
-    } keys[] = {{"attempts", HAS_ATTEMPTS},       {"on", HAS_ON},     {"methods", HAS_METHODS},
-                {"per_try_timeout", HAS_PER_TRY}, {"body", HAS_BODY}, {"backoff", HAS_BASE}};
+    } keys[] = {{"attempts", HAS_ATTEMPTS},
+                {"on", HAS_ON},
+                {"methods", HAS_METHODS},
+                {"grpc", HAS_GRPC},
+                {"per_try_timeout", HAS_PER_TRY},
+                {"body", HAS_BODY},
+                {"backoff", HAS_BASE}};
     const struct tree *backoff;
     uint32_t written = 0;
 
@@ -188,8 +215,13 @@ static void check(struct bind *bind, const struct tree *node, void *out)
     const struct retry_word *word = rule->on.first;
     const int *method = rule->methods.first;
 
+    const int *grpc = rule->grpc.first;
+
     (void)bind;
     rule->written = written_in(node);
+    for (size_t i = 0; i < rule->grpc.n; i++) {
+        rule->grpc_bits |= 1u << grpc[i];
+    }
     for (size_t i = 0; i < rule->methods.n; i++) {
         rule->method_bits |= 1u << method[i];
     }
@@ -234,6 +266,10 @@ void retry_rule_over(struct retry_rule *out, const struct retry_rule *base,
     *out = *base;
     if (own->written & HAS_ATTEMPTS)
         out->attempts = own->attempts;
+    if (own->written & HAS_GRPC) {
+        out->grpc = own->grpc;
+        out->grpc_bits = own->grpc_bits;
+    }
     if (own->written & HAS_ON) {
         out->on = own->on;
         out->causes = own->causes;

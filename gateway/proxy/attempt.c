@@ -2,6 +2,7 @@
 
 #include "http/rules.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/grpc.h"
 #include "proxy/proxying.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
@@ -130,6 +131,7 @@ static enum err hold(struct attempt *attempt)
     attempt->n_interim = 0;
     attempt->sent_us = 0;
     attempt->whole = attempt->write_over = attempt->started = false;
+    attempt->judged_later = false;
     if (attempt->lease.mux) {
         attempt_h2_begin(attempt);
     } else {
@@ -238,10 +240,37 @@ void attempt_on_connected(struct attempt *attempt)
 
 /* -- what comes back --------------------------------------------------------- */
 
+/*
+ * How good an answer is: of a call, its own status decides, which comes with the trailers or (then
+ * there is nothing else) with the head.
+ */
+static void note_answer(struct attempt *attempt, unsigned http, const struct fields *fields)
+{
+    enum grpc_status status;
+
+    if (fields && grpc_status_find(fields, &status) == OK)
+        http = grpc_status_http(status);
+    endpoint_note_outcome(attempt->lease.endpoint, outcome_of_status(http));
+}
+
+static bool is_judged_later(const struct attempt *attempt, const struct response *response)
+{
+    unsigned at = 0;
+
+    return response->status == 200 && !fields_next(&response->fields, SPAN("grpc-status"), &at) &&
+           attempt->ex->is_grpc;
+}
+
 static void begin_response(struct attempt *attempt, struct response *response)
 {
     note_latency(attempt);
-    endpoint_note_outcome(attempt->lease.endpoint, outcome_of_status(response->status));
+    if (!attempt->ex->is_grpc) {
+        endpoint_note_outcome(attempt->lease.endpoint, outcome_of_status(response->status));
+    } else if (!is_judged_later(attempt, response)) {
+        note_answer(attempt, response->status, &response->fields);
+    } else {
+        attempt->judged_later = true;
+    }
     attempt->state = ATTEMPT_RESPONDING;
     exchange_on_response(attempt->ex, attempt, response);
 }
@@ -292,6 +321,8 @@ void attempt_on_head(struct attempt *attempt, struct response *response)
 void attempt_on_end(struct attempt *attempt, const struct fields *trailers)
 {
     attempt->whole = true;
+    if (attempt->judged_later)
+        note_answer(attempt, 200, trailers);
     exchange_on_response_end(attempt->ex, trailers);
 }
 

@@ -81,6 +81,7 @@ struct attempt {
     uint64_t sent_us;   /* when the request, as far as it goes, was sent; 0: not yet */
     bool whole;         /* the response has been read to its end */
     bool write_over;    /* the request was sent whole */
+    bool judged_later;  /* a call of gRPC: its trailers say how it went */
     bool started;       /* a byte of the answer has come */
     /* Kept by exchange_chain.c, in the arena. */
     struct sluice_attempt *told; /* what plugins were told of this try; NULL: nothing is owed */

@@ -49,8 +49,8 @@ void call_end(struct call *call, enum sluice_http_end how);
 /* Tell whoever called, and go. */
 void call_tell(struct call *call);
 
-/* The answer's head has come; bytes hold it. */
-void call_begin(struct call *call, struct response *response, struct sluice_span bytes);
+/* The answer's head has come, in these bytes. */
+void call_begin(struct call *call, struct response *response, struct sluice_span head);
 
 /* The answer is whole; the lease is as it is. */
 void call_complete(struct call *call);

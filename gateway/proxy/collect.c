@@ -210,6 +210,22 @@ static void say_requests(void *saying_, const struct tally_block *block)
     }
 }
 
+/* Only what there was: most routes serve no calls. */
+static void say_grpc(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label labels[] = {{"route", block->key}, {.name = "grpc_status"}};
+
+    for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
+        size_t offset = offsetof(struct route_counters, grpc) + i * sizeof(struct counter);
+        uint64_t n = collect_sum(block, saying->n_workers, offset);
+
+        labels[1].value = span_of(grpc_status_name((enum grpc_status)i));
+        if (n > 0)
+            page_count(saying->page, labels, 2, n);
+    }
+}
+
 static void say_duration(void *saying_, const struct tally_block *block)
 {
     const struct saying *saying = saying_;
@@ -248,6 +264,7 @@ static void say_routes(struct saying *saying, const struct tally *tally)
     } families[] = {
         {"sluice_requests_total", "Requests by class of the final status.", PAGE_COUNTER,
          say_requests},
+        {"sluice_grpc_responses_total", "Calls of gRPC by how they ended.", PAGE_COUNTER, say_grpc},
         {"sluice_request_duration_seconds", "From the request's first byte to the end.",
          PAGE_HISTOGRAM, say_duration},
         {"sluice_request_body_bytes_total", "Bytes of request bodies.", PAGE_COUNTER,

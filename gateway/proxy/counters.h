@@ -5,6 +5,7 @@
 #define PROXY_COUNTERS_H
 
 #include "base/count.h"
+#include "http/grpc_status.h"
 #include "proxy/reason.h"
 
 #define ROUTE_TALLY "route" /* kinds of tally blocks; their keys are the names */
@@ -15,6 +16,7 @@ enum { STATUS_CLASSES = 6 };
 
 struct route_counters {
     struct counter requests[STATUS_CLASSES];
+    struct counter grpc[GRPC_STATUS_COUNT]; /* calls by how they ended, as told by grpc-status */
     struct counter request_bytes, response_bytes;
     struct histogram duration;
 };

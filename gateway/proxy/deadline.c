@@ -43,14 +43,10 @@ static enum err refuse(struct exchange *ex, const char *detail)
 
 static enum err take_grpc(struct exchange *ex)
 {
-    const struct field_line *type = fields_find(&ex->request.fields, FIELD_CONTENT_TYPE);
     struct sluice_span value;
     bool wrong;
     uint64_t us;
 
-    if (!type || !grpc_is_type(field_value(type)))
-        return OK;
-    ex->is_grpc = true;
     if (!find_one(ex, SPAN("grpc-timeout"), &value, &wrong))
         return OK;
     if (wrong || grpc_timeout_parse(value, &us))
@@ -79,12 +75,12 @@ enum err deadline_begin(struct exchange *ex)
     const struct deadline_conf *conf = conf_of(ex);
     enum err err = OK;
 
-    if (conf->grpc && ex->request.method == METHOD_POST)
+    if (conf->grpc && ex->is_grpc)
         err = take_grpc(ex);
     if (err == OK && conf->field.len > 0)
         err = take_field(ex, conf);
     if (err == OK && ex->times.total_ms > 0) {
-        ex->tells_deadline = ex->is_grpc || conf->field.len > 0;
+        ex->tells_deadline = (ex->is_grpc && conf->grpc) || conf->field.len > 0;
         ex->deadline_us = loop_now_us(ex->worker->loop) + ex->times.total_ms * 1000;
         alarm_arm(ex->worker->loop, &ex->total, ex->times.total_ms);
     }
@@ -108,7 +104,7 @@ enum err deadline_tell(struct exchange *ex, struct fields *fields)
 
     if (ms == 0)
         ms = 1; /* its alarm rings within a tick */
-    if (ex->is_grpc)
+    if (ex->is_grpc && conf->grpc)
         err = set(ex, fields, SPAN("grpc-timeout"), grpc_timeout_format(ms, room));
     if (err == OK && conf->field.len > 0) {
         struct sluice_span text = arena_format(&ex->arena, "%" PRIu64, ms);

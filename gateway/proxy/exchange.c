@@ -39,6 +39,7 @@
 #include "proxy/affinity.h"
 #include "proxy/deadline.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/grpc.h"
 #include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
@@ -388,6 +389,8 @@ static enum err aim_first(struct exchange *ex)
         ex->times.tunnel_ms = times->tunnel_ms;
     if (ex->times.tunnel_max_ms == 0)
         ex->times.tunnel_max_ms = times->tunnel_max_ms;
+    if (ex->request.method == METHOD_POST)
+        ex->is_grpc = grpc_is_call(ex);
     if (ex->times.total_ms > 0 || deadline_may_come(&conf->deadline, ex->request.method))
         err = deadline_begin(ex);
     if (err)

@@ -104,9 +104,10 @@ struct exchange {
     bool down_held, up_held;
     bool stale_retried;
     bool skipping; /* reading content nobody wants */
-    bool is_grpc;  /* and its deadline is ours */
+    bool is_grpc;  /* a call: known once it is to be forwarded */
     bool tells_deadline;
-    bool tunnel; /* both legs have become one */
+    uint8_t grpc_end; /* grpc-status as told, plus 1; 0: none was */
+    bool tunnel;      /* both legs have become one */
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t deadline_us;           /* by which it must be over; 0: none */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "proxy/affinity.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/grpc.h"
 #include "proxy/hedge.h"
 #include "proxy/retry.h"
 #include "proxy/worker.h"
@@ -89,6 +90,8 @@ void exchange_answer(struct exchange *ex, enum exchange_state next)
         exchange_refuse(ex, REASON_INTERNAL, "the response head cannot be sent");
         return;
     }
+    if (ex->is_grpc)
+        grpc_note(ex, &ex->response.fields);
     keep_fields(ex);
     ex->head_sent = true;
     ex->reason = REASON_COMPLETED;
@@ -165,14 +168,13 @@ __attribute__((noinline)) static bool is_passed_over(struct exchange *ex, struct
 {
     if (ex->hedge && hedge_on_response(ex, attempt, response))
         return true;
-    return ex->state == EX_FORWARD && response->status >= RETRY_STATUS_FIRST &&
-           retry_on_response(ex, response);
+    return ex->state == EX_FORWARD && retry_on_response(ex, response);
 }
 
 void exchange_on_response(struct exchange *ex, struct attempt *attempt,
                           const struct response *response)
 {
-    if ((ex->hedge || response->status >= RETRY_STATUS_FIRST) &&
+    if ((ex->hedge || response->status >= RETRY_STATUS_FIRST || ex->is_grpc) &&
         is_passed_over(ex, attempt, response))
         return;
     if (ex->state == EX_FORWARD)
@@ -201,6 +203,8 @@ void exchange_pass_response(struct exchange *ex, struct sluice_span piece, bool 
         down->ops->send_body(down, piece);
     if (!last)
         return;
+    if (ex->is_grpc)
+        grpc_note(ex, trailers);
     down->ops->send_end(down, trailers);
     ex->response_done = true;
     if (ex->state == EX_ANSWER)

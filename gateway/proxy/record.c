@@ -28,6 +28,8 @@ static void count(const struct exchange *ex, uint64_t duration_us)
     if (ex->request_bytes > 0)
         counter_add(&counters->request_bytes, (uint64_t)ex->request_bytes);
     counter_add(&counters->response_bytes, (uint64_t)ex->response_bytes);
+    if (ex->grpc_end > 0)
+        counter_add(&counters->grpc[ex->grpc_end - 1], 1);
     histogram_add(&counters->duration, duration_us);
 }
 
@@ -127,6 +129,7 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .bytes_in = ex->request_bytes,
         .bytes_out = ex->response_bytes,
         .status = status_of(ex) ? (int64_t)status_of(ex) : ACCESS_NONE,
+        .grpc_status = ex->grpc_end > 0 ? ex->grpc_end - 1 : ACCESS_NONE,
         .reason = reason_name(ex->reason),
         .client = exchange_client(ex),
         .method = request->method_text,

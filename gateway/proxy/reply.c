@@ -4,6 +4,7 @@
  */
 #include "http/message.h"
 #include "proxy/exchange_chain.h"
+#include "proxy/grpc.h"
 #include "proxy/worker.h"
 
 enum {
@@ -234,6 +235,12 @@ enum err reply_send(struct exchange *ex)
     if (err)
         return err;
     ex->composed = false;
+    if (ex->request.method == METHOD_POST && grpc_is_call(ex)) {
+        err = grpc_answer(ex);
+        if (err)
+            return err;
+        grpc_note(ex, &ex->response.fields);
+    }
     if (ex->request.method == METHOD_HEAD) {
         head.keep_length = (int64_t)ex->body.len;
     } else if (may_have_content(ex->response.status)) {

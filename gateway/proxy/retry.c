@@ -1,5 +1,6 @@
 #include "proxy/retry.h"
 
+#include "http/grpc_status.h"
 #include "http/rules.h"
 #include "proxy/exchange_chain.h"
 #include "proxy/worker.h"
@@ -316,13 +317,32 @@ bool retry_on_failure(struct exchange *ex, enum reason reason, enum attempt_loss
     return true;
 }
 
+/* Is this answer one that the rule could be about? */
+static bool is_cause(const struct exchange *ex, const struct response *response,
+                     enum retry_cause *cause, unsigned *status)
+{
+    enum grpc_status grpc;
+
+    *cause = RETRY_STATUS;
+    *status = response->status;
+    if (retry_names_status(rule_of(ex), response->status))
+        return true;
+    if (!ex->is_grpc || rule_of(ex)->grpc_bits == 0 ||
+        grpc_status_find(&response->fields, &grpc) != OK)
+        return false;
+    *cause = RETRY_GRPC;
+    *status = grpc;
+    return true;
+}
+
 bool retry_on_response(struct exchange *ex, const struct response *response)
 {
     const struct field_line *after;
+    enum retry_cause cause;
+    unsigned status;
     uint64_t ms;
 
-    if (!retry_names_status(rule_of(ex), response->status) ||
-        !decide(ex, RETRY_STATUS, response->status, false))
+    if (!is_cause(ex, response, &cause, &status) || !decide(ex, cause, status, false))
         return false;
     ms = pause_of(ex);
     after = fields_find(&response->fields, FIELD_RETRY_AFTER);
@@ -333,8 +353,8 @@ bool retry_on_response(struct exchange *ex, const struct response *response)
     if (!upstream_take_retry(upstream_of(ex)))
         return false;
     lease_mark_tried(&ex->attempt->lease);
-    note_end(ex, response->status);
-    count_retry(ex, RETRY_STATUS);
+    note_end(ex, cause == RETRY_STATUS ? status : cause);
+    count_retry(ex, cause);
     if (ex->chain)
         exchange_chain_attempt_done(ex, ex->attempt, response->status, REASON_NONE, true);
     if (!ex->request_done)

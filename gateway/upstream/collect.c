@@ -56,6 +56,7 @@ static const struct row upstream_rows[] = {
      AT(retries[RETRY_RESET])},
     {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "timeout",
      AT(retries[RETRY_TIMEOUT])},
+    {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "grpc", AT(retries[RETRY_GRPC])},
     {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "status",
      AT(retries[RETRY_STATUS])},
     {"sluice_upstream_retries_total", NULL, PAGE_COUNTER, "cause", "stale",

@@ -17,7 +17,7 @@ DEFAULT_BINARY = os.path.join(ROOT, "build", "release", "sluice")
 
 # Every access log field but the ones a test asks for by name.
 FIELDS = ["time", "request_id", "client", "client_port", "method", "scheme", "host", "path", "query", "target",
-          "protocol", "status", "reason", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "connect_reused",
+          "protocol", "status", "grpc_status", "reason", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "connect_reused",
           "route", "upstream", "endpoint", "tries", "retry_reasons", "hedged", "listener", "worker", "connection", "connection_requests",
           "generation", "user_agent", "referer", "forwarded_for"]
 

@@ -179,6 +179,7 @@ static void add_endpoint(const struct making *making, const struct members *memb
     json_open_row(json, "connections", '{');
     json_number(json, "active", ENDPOINT_SUM(member->tally, n_workers, active));
     json_number(json, "idle", ENDPOINT_SUM(member->tally, n_workers, idle));
+    json_number(json, "tunnels", ENDPOINT_SUM(member->tally, n_workers, tunnels));
     json_close(json, '}');
     json_number(json, "connects", ENDPOINT_SUM(member->tally, n_workers, connects));
     json_number(json, "requests", ENDPOINT_SUM(member->tally, n_workers, requests));

@@ -351,6 +351,15 @@ void chain_end(struct sluice_exchange *ex)
     body_reset(ex, CHAIN_RESPONSE);
 }
 
+bool chain_owes_end(const struct sluice_exchange *ex)
+{
+    for (unsigned i = 0; i < ex->n_seats; i++) {
+        if (ex->seat[i].has_run && (ex->seat[i].entry->phases & BIT(SLUICE_PHASE_DONE)))
+            return true;
+    }
+    return !list_is_empty(&ex->pending);
+}
+
 /* -- phases ------------------------------------------------------------------------------- */
 
 /* Is the request none of its business? */

@@ -46,6 +46,12 @@ CHECKED enum err chain_extend(struct sluice_exchange *ex, const struct chain *ba
 /* Drop all that is under way and call on_done, once, whatever happened. NULL is fine. */
 void chain_end(struct sluice_exchange *ex);
 
+/*
+ * Does somebody wait for the end: a plugin that will be told of it, or one with something under
+ * way? If not, chain_end() may come before it.
+ */
+bool chain_owes_end(const struct sluice_exchange *ex);
+
 /* -- phases ------------------------------------------------------------------ */
 
 enum chain_answer chain_request_head(struct sluice_exchange *ex);

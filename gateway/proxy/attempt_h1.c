@@ -8,6 +8,7 @@
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "proxy/exchange.h"
+#include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
 enum { READS_MAX = 8 /* of one connection in a turn, then others get theirs */ };
@@ -169,6 +170,14 @@ static void leg_end(struct leg *leg, enum leg_end how)
     }
 }
 
+static void hand_over(struct leg *leg, struct tunnel *tunnel)
+{
+    struct attempt *attempt = attempt_of_leg(leg);
+
+    tunnel_take_upstream(tunnel, &attempt->lease, attempt->h1.lost);
+    attempt->state = ATTEMPT_NONE;
+}
+
 const struct leg_ops attempt_h1_ops = {
     .name = "h1",
     .send_head = send_head,
@@ -177,6 +186,7 @@ const struct leg_ops attempt_h1_ops = {
     .flush = flush,
     .hold = leg_hold,
     .release = leg_release,
+    .hand_over = hand_over,
     .end = leg_end,
 };
 

@@ -102,7 +102,9 @@ static void say_workers(const struct crew *crew, struct page *page)
     for (unsigned j = 0; j < crew->n_workers; j++) {
         const struct worker *worker = crew->worker[j];
 
-        say_worker(page, j, slab_bytes(&worker->sessions) + slab_bytes(&worker->chunks));
+        say_worker(page, j,
+                   slab_bytes(&worker->sessions) + slab_bytes(&worker->chunks) +
+                       slab_bytes(&worker->tunnels));
     }
 }
 
@@ -255,6 +257,15 @@ static void say_response_bytes(void *saying_, const struct tally_block *block)
         collect_sum(block, saying->n_workers, offsetof(struct route_counters, response_bytes)));
 }
 
+static void say_tunnels(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label label = {"route", block->key};
+
+    page_count(saying->page, &label, 1,
+               collect_sum(block, saying->n_workers, offsetof(struct route_counters, tunnels)));
+}
+
 static void say_routes(struct saying *saying, const struct tally *tally)
 {
     static const struct {
@@ -271,6 +282,7 @@ static void say_routes(struct saying *saying, const struct tally *tally)
          say_request_bytes},
         {"sluice_response_body_bytes_total", "Bytes of response bodies.", PAGE_COUNTER,
          say_response_bytes},
+        {"sluice_tunnels", "Tunnels (WebSocket) that are open.", PAGE_GAUGE, say_tunnels},
     };
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

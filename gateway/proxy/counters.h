@@ -18,6 +18,7 @@ struct route_counters {
     struct counter requests[STATUS_CLASSES];
     struct counter grpc[GRPC_STATUS_COUNT]; /* calls by how they ended, as told by grpc-status */
     struct counter request_bytes, response_bytes;
+    struct counter tunnels; /* open now */
     struct histogram duration;
 };
 

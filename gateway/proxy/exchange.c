@@ -41,7 +41,9 @@
 #include "proxy/exchange_chain.h"
 #include "proxy/grpc.h"
 #include "proxy/hedge.h"
+#include "proxy/record.h"
 #include "proxy/retry.h"
+#include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -119,12 +121,8 @@ void exchange_forget(struct exchange *ex)
     release(ex);
 }
 
-static void finish(struct exchange *ex)
+static void end_parts(struct exchange *ex)
 {
-    if (ex->chain && ex->attempt)
-        exchange_chain_attempt_done(ex, ex->attempt, 0, ex->reason, false);
-    if (ex->attempt)
-        attempt_end(ex->attempt);
     alarm_disarm(&ex->total);
     if (ex->hedge)
         hedge_end(ex);
@@ -132,9 +130,29 @@ static void finish(struct exchange *ex)
         retry_end(ex);
     if (ex->chain)
         exchange_chain_end(ex);
+}
+
+/* Both legs are settled: a tunnel that needs nothing of us may go on alone. */
+void exchange_let_go(struct soon *soon)
+{
+    struct exchange *ex = list_entry(soon, struct exchange_tunnel, let_go)->ex;
+
+    if (ex->state == EX_TUNNEL && tunnel_begin(ex)) {
+        end_parts(ex);
+        release(ex);
+    }
+}
+
+static void finish(struct exchange *ex)
+{
+    if (ex->chain && ex->attempt)
+        exchange_chain_attempt_done(ex, ex->attempt, 0, ex->reason, false);
+    if (ex->attempt)
+        attempt_end(ex->attempt);
+    end_parts(ex);
     if (ex->tunnel)
-        counter_sub(&ex->worker->counters.tunnels, 1);
-    exchange_record(ex);
+        exchange_leave_tunnel(ex);
+    record_exchange(ex);
     ex->from.leg->ops->end(ex->from.leg, ex->down_end);
     release(ex);
 }
@@ -647,17 +665,11 @@ static void on_total(struct alarm *alarm)
 /* Something moves in a tunnel: its time begins anew, within what its age leaves. */
 void exchange_note_activity(struct exchange *ex)
 {
-    uint64_t ms = ex->times.tunnel_ms;
-    uint64_t age_ms, max_ms = ex->times.tunnel_max_ms;
-
-    if (ex->state != EX_TUNNEL)
+    if (ex->state != EX_TUNNEL || !ex->tunnel)
         return;
-    if (max_ms > 0) {
-        age_ms = (loop_now_us(ex->worker->loop) - ex->answered_us) / 1000;
-        if (age_ms + ms > max_ms)
-            ms = age_ms < max_ms ? max_ms - age_ms : 1;
-    }
-    alarm_arm(ex->worker->loop, &ex->total, ms);
+    record_moved(ex);
+    alarm_arm(ex->worker->loop, &ex->total,
+              tunnel_time_left_ms(ex->worker->loop, ex->times.tunnel_ms, ex->tunnel->ends_us));
 }
 
 /* Does nobody want the rest of the request? In a tunnel, each side ends by itself. */
@@ -688,8 +700,8 @@ void exchange_on_request_body(struct exchange *ex, struct sluice_span piece)
 {
     if (ex->state == EX_DONE || ex->skipping || is_answered(ex))
         return;
-    exchange_note_activity(ex);
     ex->request_bytes += (int64_t)piece.len;
+    exchange_note_activity(ex);
     if (ex->body_max && (uint64_t)ex->request_bytes > ex->body_max) {
         exchange_refuse(ex, REASON_BODY_TOO_LARGE, NULL);
         return;

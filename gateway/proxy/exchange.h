@@ -15,6 +15,7 @@
 #define PROXY_EXCHANGE_H
 
 #include "core/alarm.h"
+#include "core/loop.h"
 #include "http/h1_parse.h"
 #include "proxy/attempt.h"
 #include "proxy/leg.h"
@@ -60,6 +61,14 @@ struct exchange_from {
     uint32_t requests;             /* of this connection, this one included */
 };
 
+/* What an exchange needs in a tunnel only. */
+struct exchange_tunnel {
+    struct soon let_go; /* it may not need the exchange any more */
+    struct exchange *ex;
+    int64_t counted_in, counted_out; /* of its bytes, in metrics already */
+    uint64_t ends_us;                /* by its age; 0: no limit */
+};
+
 /* The fields are for the files of proxy/. */
 struct exchange {
     struct arena arena; /* in whose first chunk we live */
@@ -85,6 +94,8 @@ struct exchange {
     struct hedge *hedge;     /* in the arena; NULL: there will be no rival */
     struct retry *retry;     /* in the arena; NULL: nothing to be remembered for another try */
 
+    struct exchange_tunnel *tunnel; /* in the arena: both legs have become one; NULL: not so */
+
     struct sluice_exchange *chain;    /* in the arena: its plugins; NULL: none */
     struct request *try_request;      /* in the arena: of the try that plugins are told of */
     enum reason unmatched;            /* refuse it for this when all plugins let it pass */
@@ -107,7 +118,6 @@ struct exchange {
     bool is_grpc;  /* a call: known once it is to be forwarded */
     bool tells_deadline;
     uint8_t grpc_end; /* grpc-status as told, plus 1; 0: none was */
-    bool tunnel;      /* both legs have become one */
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t deadline_us;           /* by which it must be over; 0: none */
@@ -232,9 +242,6 @@ struct sluice_span exchange_client(struct exchange *ex);
 /* Does the listener trust who sent it to speak for others? */
 bool exchange_trusts_peer(const struct exchange *ex);
 
-/* Count and log the end (record.c). */
-void exchange_record(struct exchange *ex);
-
 /* Content that nobody looks at any more, on to the other side. */
 void exchange_pass_request(struct exchange *ex, struct sluice_span piece, bool last,
                            const struct fields *trailers);
@@ -243,6 +250,12 @@ void exchange_pass_response(struct exchange *ex, struct sluice_span piece, bool 
 
 /* Send a response on, as it is in ex->response (exchange_response.c); ex->state is next then. */
 void exchange_answer(struct exchange *ex, enum exchange_state next);
+
+/* What ex->tunnel->let_go runs, at the end of the turn in which a tunnel has begun. */
+void exchange_let_go(struct soon *soon);
+
+/* A tunnel ends with its exchange. */
+void exchange_leave_tunnel(struct exchange *ex);
 
 /* Go on with a response in EX_RETURN; false while a plugin holds it. */
 bool exchange_return(struct exchange *ex);

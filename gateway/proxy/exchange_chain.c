@@ -217,7 +217,7 @@ static int64_t op_fact(void *ex_, enum sluice_fact fact)
     case SLUICE_FACT_BEGUN_WALL_US:
         return (int64_t)(worker_wall_us(ex->worker) - (now_us - ex->begun_us));
     case SLUICE_FACT_IS_TUNNEL:
-        return ex->tunnel;
+        return ex->tunnel != NULL;
     }
     return -1;
 }

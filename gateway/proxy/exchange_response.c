@@ -98,12 +98,48 @@ void exchange_answer(struct exchange *ex, enum exchange_state next)
     ex->state = next;
 }
 
+static struct route_counters *route_counters(const struct exchange *ex)
+{
+    return tally_slot(ex->view->snapshot->route_tally[ex->route->index], ex->worker->index);
+}
+
+/* Tunnels that were opened together, after a restart perhaps, are not all cut together. */
+static uint64_t end_of_age(struct exchange *ex)
+{
+    uint64_t max_ms = ex->times.tunnel_max_ms;
+    uint64_t jitter_ms = max_ms / 10;
+
+    if (max_ms == 0)
+        return 0;
+    if (jitter_ms > 0)
+        max_ms -= rng_next(&ex->worker->rng) % jitter_ms;
+    return ex->answered_us + max_ms * 1000;
+}
+
 /* A tunnel begins with its head. */
 static void enter_tunnel(struct exchange *ex)
 {
-    ex->tunnel = true;
+    struct exchange_tunnel *tunnel = arena_try(&ex->arena, sizeof(*tunnel));
+
+    if (!tunnel) {
+        exchange_refuse(ex, REASON_OVERLOAD, NULL);
+        return;
+    }
+    ex->tunnel = tunnel;
+    tunnel->ex = ex;
+    tunnel->ends_us = end_of_age(ex);
     counter_add(&ex->worker->counters.tunnels, 1);
+    counter_add(&route_counters(ex)->tunnels, 1);
     exchange_note_activity(ex);
+    soon_init(&tunnel->let_go, exchange_let_go);
+    loop_soon(ex->worker->loop, &tunnel->let_go);
+}
+
+void exchange_leave_tunnel(struct exchange *ex)
+{
+    soon_cancel(&ex->tunnel->let_go);
+    counter_sub(&ex->worker->counters.tunnels, 1);
+    counter_sub(&route_counters(ex)->tunnels, 1);
 }
 
 bool exchange_return(struct exchange *ex)
@@ -222,8 +258,8 @@ void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
     }
     if (ex->state != EX_ANSWER && ex->state != EX_TUNNEL)
         return;
-    exchange_note_activity(ex);
     exchange_pass_response(ex, piece, false, NULL);
+    exchange_note_activity(ex);
 }
 
 void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)

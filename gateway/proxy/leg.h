@@ -20,6 +20,7 @@
 #include "http/message.h"
 
 struct leg;
+struct tunnel;
 
 /* A head to send, and how its content will be delimited. */
 struct leg_head {
@@ -55,6 +56,11 @@ struct leg_ops {
      * Upstream: NULL.
      */
     bool (*can_skip)(struct leg *leg);
+    /*
+     * The leg has a connection to itself that carries a tunnel: leave it to the tunnel (tunnel.h).
+     * The leg is over then. NULL: it has none to itself.
+     */
+    void (*hand_over)(struct leg *leg, struct tunnel *tunnel);
     /* The exchange is over and is freed when this has returned; the leg may be in its arena. */
     void (*end)(struct leg *leg, enum leg_end how);
 };

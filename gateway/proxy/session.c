@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "proxy/exchange.h"
 #include "proxy/port_tls.h"
+#include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ enum session_state {
     SESSION_IDLE,
     SESSION_HEAD,
     SESSION_EXCHANGE,
+    SESSION_TUNNEL,
     SESSION_LINGER
 };
 
@@ -37,7 +39,10 @@ struct session {
     struct list link;          /* in worker->all */
     struct port *port;         /* borrowed: it waits for us */
     struct exchange *exchange; /* owned, in SESSION_EXCHANGE */
-    struct downstream *down;   /* borrowed: in the exchange's arena */
+    union {
+        struct downstream *down; /* borrowed: in the exchange's arena */
+        struct tunnel *tunnel;   /* SESSION_TUNNEL: borrowed, ends our connection */
+    };
     struct addr peer;
     struct proxied *proxied; /* owned; NULL: no PROXY header is read */
     uint64_t id;
@@ -103,12 +108,6 @@ static void enter(struct session *session, enum session_state state)
     session->state = (uint8_t)state;
 }
 
-static void enter_idle(struct session *session)
-{
-    enter(session, SESSION_IDLE);
-    session->idle_since_us = loop_now_us(session->conn.loop);
-}
-
 /* -- life ------------------------------------------------------------- */
 
 size_t session_bytes(void)
@@ -116,11 +115,12 @@ size_t session_bytes(void)
     return sizeof(struct session);
 }
 
-/* Nothing was asked for yet. */
-static void begin_idle(struct session *session)
+/* Nothing is asked for, and for so long nothing need be. */
+static void begin_idle(struct session *session, uint64_t ms)
 {
-    enter_idle(session);
-    conn_set_alarm(&session->conn, conf_of(session)->timeout.head_ms);
+    enter(session, SESSION_IDLE);
+    session->idle_since_us = loop_now_us(session->conn.loop);
+    conn_set_alarm(&session->conn, ms);
 }
 
 /* A PROXY header is to come first. */
@@ -148,7 +148,7 @@ static enum err shake(struct session *session)
         return ERR_REFUSED;
     }
     if (!conf->server && !is_asked) {
-        begin_idle(session);
+        begin_idle(session, conf_of(session)->timeout.head_ms);
         return OK;
     }
     enter(session, SESSION_SHAKING);
@@ -194,7 +194,7 @@ static void end_shaking(struct session *session)
     session->shaking = false;
 }
 
-static void on_closed(struct conn *conn)
+void session_on_closed(struct conn *conn)
 {
     struct session *session = session_of(conn);
     struct worker *worker = session->port->worker;
@@ -216,6 +216,8 @@ void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
         exchange_on_client_gone(session->exchange, REASON_DRAINING);
         exchange_leave(session->exchange);
     }
+    if (quiet_us == 0 && session->state == SESSION_TUNNEL)
+        tunnel_cut(session->tunnel, REASON_DRAINING);
     if (quiet_us == 0 ||
         (session->state == SESSION_IDLE && now_us - session->idle_since_us >= quiet_us))
         conn_close(&session->conn);
@@ -227,6 +229,28 @@ void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
 static bool is_secure(const struct session *session)
 {
     return tls_is_on(&session->conn) || (session->proxied && session->proxied->is_tls);
+}
+
+struct tunnel *session_tunnel(struct conn *conn)
+{
+    return session_of(conn)->tunnel;
+}
+
+static inline struct exchange_from origin_of(const struct session *session)
+{
+    return (struct exchange_from){.port = session->port,
+                                  .peer = &session->peer,
+                                  .protocol = "HTTP/1.1",
+                                  .scheme = is_secure(session) ? "https" : "http",
+                                  .conn = &session->conn,
+                                  .proxied = session->proxied,
+                                  .connection = session->id,
+                                  .requests = session->requests};
+}
+
+void session_tell(struct conn *conn, struct exchange_from *from)
+{
+    *from = origin_of(session_of(conn));
 }
 
 static struct downstream *downstream_new(struct session *session, struct exchange *ex,
@@ -241,15 +265,8 @@ static struct downstream *downstream_new(struct session *session, struct exchang
     session->requests++;
     session->exchange = ex;
     session->down = down;
-    *from = (struct exchange_from){.leg = &down->leg,
-                                   .port = session->port,
-                                   .peer = &session->peer,
-                                   .protocol = "HTTP/1.1",
-                                   .scheme = is_secure(session) ? "https" : "http",
-                                   .conn = &session->conn,
-                                   .proxied = session->proxied,
-                                   .connection = session->id,
-                                   .requests = session->requests};
+    *from = origin_of(session);
+    from->leg = &down->leg;
     enter(session, SESSION_EXCHANGE);
     return down;
 }
@@ -740,12 +757,21 @@ static void leg_end(struct leg *leg, enum leg_end how)
     } else if (session->last || !down->whole) {
         close_gently(session);
     } else {
-        enter_idle(session);
-        conn_set_alarm(conn, conf_of(session)->timeout.idle_ms);
+        begin_idle(session, conf_of(session)->timeout.idle_ms);
         conn_release(conn, CONN_HOLD_PEER);
         conn_release(conn, CONN_HOLD_TURN);
     }
     session->down = NULL;
+}
+
+static void hand_over(struct leg *leg, struct tunnel *tunnel)
+{
+    struct session *session = down_of(leg)->session;
+
+    session->exchange = NULL;
+    session->tunnel = tunnel;
+    enter(session, SESSION_TUNNEL);
+    tunnel_take_client(tunnel, &session->conn);
 }
 
 static const struct leg_ops session_leg_ops = {
@@ -757,6 +783,7 @@ static const struct leg_ops session_leg_ops = {
     .hold = leg_hold,
     .release = leg_release,
     .can_skip = can_skip,
+    .hand_over = hand_over,
     .end = leg_end,
 };
 
@@ -785,7 +812,7 @@ static void on_shaken(struct session *session)
     end_shaking(session);
     if (tls_is_on(&session->conn))
         port_tls_note(session->port, &session->conn);
-    begin_idle(session);
+    begin_idle(session, conf_of(session)->timeout.head_ms);
 }
 
 /* Tell a client that took us for a plain port, and see it off. */
@@ -946,6 +973,7 @@ static void on_alarm(struct conn *conn)
         break;
     case SESSION_IDLE:
     case SESSION_LINGER:
+    case SESSION_TUNNEL:
         conn_close(conn);
         break;
     case SESSION_HEAD:
@@ -964,5 +992,5 @@ static const struct conn_ops session_conn_ops = {
     .on_progress = on_progress,
     .on_failed = on_failed,
     .on_alarm = on_alarm,
-    .on_closed = on_closed,
+    .on_closed = session_on_closed,
 };

@@ -10,6 +10,7 @@
  *   IDLE       HEAD       take_head, with the first bytes of a request
  *   HEAD       EXCHANGE   begin, once the head is whole (or refused: the exchange answers)
  *   EXCHANGE   IDLE       leg_end, when the connection is kept
+ *   EXCHANGE   TUNNEL     hand_over: the exchange is over, the connection a tunnel's (tunnel.h)
  *   EXCHANGE   LINGER     leg_end, when it is not and the client may still be sending
  *   any        closed     conn_close
  *
@@ -30,7 +31,10 @@
 #include <stdint.h>
 
 struct addr;
+struct conn;
+struct exchange_from;
 struct port;
+struct tunnel;
 
 /* Serve fd, which came in by port from peer. The session frees itself when it ends. */
 void session_open(struct port *port, int fd, const struct addr *peer);
@@ -40,6 +44,18 @@ void session_open(struct port *port, int fd, const struct addr *peer);
  * 0, in any case.
  */
 void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us);
+
+/* -- for a tunnel that drives a session's connection -------------------------- */
+
+struct tunnel *session_tunnel(struct conn *conn);
+
+/* Where requests on it come from: no leg is set. */
+void session_tell(struct conn *conn, struct exchange_from *from);
+
+/* Its conn_ops.on_closed: frees the session. */
+void session_on_closed(struct conn *conn);
+
+/* -- for the worker ------------------------------------------------------------ */
 
 /* What a worker's slab must hold. */
 size_t session_bytes(void);

@@ -11,6 +11,7 @@
 #include "proxy/exchange_chain.h"
 #include "proxy/port_tls.h"
 #include "proxy/session.h"
+#include "proxy/tunnel.h"
 #include "upstream/upstream.h"
 
 #include <string.h>
@@ -69,7 +70,8 @@ static struct view *view_new(struct worker *worker, struct snapshot *snapshot)
     view->upstreams = alloc_new((snapshot->n_upstreams + 1) * sizeof(struct upstream *));
     for (size_t i = 0; i < snapshot->n_upstreams; i++) {
         const struct snapshot_upstream *upstream = &snapshot->upstreams[i];
-        const struct upstream_wanted wanted = {.conf = upstream->conf,
+        const struct upstream_wanted wanted = {.generation = snapshot->generation,
+                                               .conf = upstream->conf,
                                                .members = upstream->members,
                                                .tls = upstream->tls,
                                                .tally = upstream->tally};
@@ -318,6 +320,7 @@ static void on_publish(void *worker_, struct letter *letter)
         port_follow(list_entry(node, struct port, link), worker);
     }
     view_unuse(&old);
+    upstreams_leave_others(worker->upstreams, publish->snapshot->generation);
     snapshot_unref(&publish->snapshot);
     alloc_free(publish);
 }
@@ -614,6 +617,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
                                      crew->n_workers);
     worker->scratch = route_scratch_new();
     slab_init(&worker->sessions, session_bytes(), 0);
+    slab_init(&worker->tunnels, tunnel_bytes(), 0);
     slab_init(&worker->chunks, ARENA_CHUNK, 0);
     list_init(&worker->ports);
     list_init(&worker->all);
@@ -643,6 +647,7 @@ void worker_free(struct worker **worker)
     alloc_free(old->response_lines);
     text_fini(&old->line);
     slab_fini(&old->sessions);
+    slab_fini(&old->tunnels);
     slab_fini(&old->chunks);
     loop_free(&old->loop);
     alloc_free(old);

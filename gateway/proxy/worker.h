@@ -90,6 +90,7 @@ struct worker {
     struct route_scratch *scratch;
     struct rng rng;
     struct slab sessions; /* of struct session */
+    struct slab tunnels;  /* of struct tunnel */
     struct slab chunks;   /* of ARENA_CHUNK bytes: exchanges and all that belongs to them */
     struct list ports;    /* of struct port */
     struct list all;      /* of struct session: every connection, oldest first */

@@ -24,6 +24,8 @@ static const struct row endpoint_rows[] = {
     {"sluice_upstream_connections", "Connections to an endpoint that are open.", PAGE_GAUGE,
      "state", "active", AT(active)},
     {"sluice_upstream_connections", NULL, PAGE_GAUGE, "state", "idle", AT(idle)},
+    {"sluice_upstream_tunnels", "Tunnels (WebSocket) to an endpoint, of the active connections.",
+     PAGE_GAUGE, NULL, NULL, AT(tunnels)},
     {"sluice_upstream_connects_total", "Connections begun to an endpoint.", PAGE_COUNTER, NULL,
      NULL, AT(connects)},
     {"sluice_upstream_connections_expired_total",

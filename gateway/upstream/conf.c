@@ -144,7 +144,8 @@ static const struct field times_fields[] = {
      .shape = &shape_duration,
      .offset = offsetof(struct upstream_times, tunnel_max_ms),
      .preset = "0s",
-     .help = "Age at which a tunnel is cut. 0: no limit."},
+     .help = "Age at which a tunnel is cut, or up to a tenth before it, so that not all go "
+             "together. 0: no limit."},
     {.name = "drain_tunnel",
      .shape = &shape_duration,
      .offset = offsetof(struct upstream_times, drain_tunnel_ms),

@@ -7,6 +7,7 @@
 #include "upstream/mux.h"
 #include "upstream/pool.h"
 #include "upstream/requests.h"
+#include "upstream/tenancy.h"
 #include "upstream/upstream.h"
 
 static const struct conn_ops idle_ops;
@@ -36,63 +37,6 @@ struct lease *lease_of(struct conn *conn)
 
 /* -- life ------------------------------------------------------------- */
 
-/* -- tunnels ----------------------------------------------------------- */
-
-/* A tunnel may end, and free the endpoint with it, while the others' turn is still to come. */
-static void on_grace(struct alarm *alarm)
-{
-    struct endpoint *endpoint = list_entry(alarm, struct endpoint, grace);
-    struct list ending;
-
-    list_init(&ending);
-    while (!list_is_empty(&endpoint->tunnels)) {
-        struct list *link = endpoint->tunnels.next;
-
-        list_remove(link);
-        list_append(&ending, link);
-    }
-    while (!list_is_empty(&ending)) {
-        struct lease *lease = list_entry(ending.next, struct lease, link);
-
-        list_remove(&lease->link);
-        lease->end_tunnel(lease);
-    }
-}
-
-/* No new requests, by the word of its source; a failing one may be well again. */
-static bool is_leaving(const struct endpoint *endpoint)
-{
-    return endpoint->retired ||
-           (endpoint->resting && endpoint->member.facts->state != FOUND_FAILING);
-}
-
-/* Tunnels have their time from when the endpoint begins to leave. */
-static void set_grace(struct endpoint *endpoint)
-{
-    uint64_t ms = endpoint->upstream->drain_tunnel_ms;
-
-    if (!is_leaving(endpoint)) {
-        endpoint->leaving_us = 0;
-        alarm_disarm(&endpoint->grace);
-        return;
-    }
-    if (endpoint->leaving_us == 0)
-        endpoint->leaving_us = loop_now_us(endpoint->upstream->loop);
-    if (ms > 0 && !list_is_empty(&endpoint->tunnels)) {
-        uint64_t age_ms = (loop_now_us(endpoint->upstream->loop) - endpoint->leaving_us) / 1000;
-
-        alarm_arm(endpoint->upstream->loop, &endpoint->grace, age_ms < ms ? ms - age_ms : 1);
-    }
-}
-
-void endpoint_add_tunnel(struct endpoint *endpoint, struct list *link)
-{
-    list_append(&endpoint->tunnels, link);
-    set_grace(endpoint);
-}
-
-/* -- life, of endpoints -------------------------------------------------- */
-
 struct endpoint *endpoint_new(struct upstream *upstream, const struct member *member)
 {
     struct endpoint *endpoint = alloc_new(sizeof(*endpoint));
@@ -104,7 +48,8 @@ struct endpoint *endpoint_new(struct upstream *upstream, const struct member *me
     list_init(&endpoint->idle);
     list_init(&endpoint->muxes);
     list_init(&endpoint->tunnels);
-    alarm_init(&endpoint->grace, on_grace);
+    list_init(&endpoint->tenancies);
+    alarm_init(&endpoint->grace, tenancy_on_grace);
     endpoint_update(endpoint, member);
     return endpoint;
 }
@@ -319,7 +264,7 @@ void endpoint_set_rotation(struct endpoint *endpoint, bool in)
     bool was_resting = endpoint->resting;
 
     endpoint->resting = !in;
-    set_grace(endpoint); /* it may also have begun to drain after it failed */
+    tenancy_set_grace(endpoint); /* it may also have begun to drain after it failed */
     if (was_resting == !in)
         return;
     if (in) {
@@ -342,7 +287,7 @@ void endpoint_retire(struct endpoint **endpoint, struct members *members)
     endpoint_say_waiting(old, false);
     old->upstream->n_retired++;
     old->upstream->n_active -= old->active;
-    set_grace(old);
+    tenancy_set_grace(old);
     drop_all_idle(old);
     old->active++; /* what ends now must not free it under our feet */
     mux_drain_all(old);
@@ -363,7 +308,7 @@ void endpoint_unhold(struct endpoint *endpoint, struct lease *lease)
     if (lease->slots != 0)
         requests_give(lease, endpoint);
     if (!list_is_empty(&lease->link))
-        list_remove(&lease->link);
+        tenancy_forget(endpoint, &lease->link);
     lease->endpoint = NULL;
     endpoint->active--;
     if (!endpoint->retired)

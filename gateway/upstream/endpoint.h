@@ -58,6 +58,7 @@ const char *endpoint_reset_text(enum endpoint_reset reset);
 /* One worker's numbers of one address. */
 struct endpoint_counters {
     struct counter requests, connects, active, idle;
+    struct counter tunnels;       /* of those active */
     struct counter aged, used_up; /* connections closed for max_age, and for requests */
     struct counter h2_connections, streams, goaways, unanswered_pings;
     struct counter resets[ENDPOINT_RESET_COUNT]; /* of streams */
@@ -77,6 +78,7 @@ struct endpoint {
     struct list idle;                   /* owned, of struct pooled, freshest first */
     struct list muxes;                  /* owned, of struct mux: connections that are shared */
     struct list tunnels;                /* of struct lease: may last long */
+    struct list tenancies;              /* of struct pooled: the same, without a lease */
     struct alarm grace;                 /* theirs, once we are out of service */
     uint32_t n_idle;
     uint32_t active;          /* leases */
@@ -105,9 +107,6 @@ void endpoint_update(struct endpoint *endpoint, const struct member *member);
  * their end.
  */
 void endpoint_set_rotation(struct endpoint *endpoint, bool in);
-
-/* A lease (its link) carries a tunnel. */
-void endpoint_add_tunnel(struct endpoint *endpoint, struct list *link);
 
 /* From now on connections must be made otherwise: those there are end with their lease. */
 void endpoint_renew(struct endpoint *endpoint);

@@ -15,23 +15,28 @@ struct h2_bench;
 struct lease;
 struct mux;
 struct preface;
+struct tenancy;
 struct upstream;
 
 /* One upstream connection. */
 struct pooled {
     struct conn conn;
-    struct list link;          /* in endpoint->idle */
+    struct list link;          /* in endpoint->idle, or ->tenancies */
     struct endpoint *endpoint; /* borrowed; NULL once closed */
-    struct lease *lease;       /* borrowed; NULL while idle, and when it is shared */
-    struct mux *mux;           /* owns us when it is shared, or may come to be; else NULL */
-    struct slab *slab;         /* borrowed: where we came from */
-    struct preface *preface;   /* owned: what it began with; NULL: nothing */
-    uint64_t born_us;          /* when it was dialled */
-    uint32_t requests;         /* served so far */
-    uint8_t jitter;            /* how much earlier than others it ends */
-    uint32_t era;              /* endpoint->era when it was dialled */
-    bool capped;               /* counted in share->used */
-    bool ages;                 /* while idle: its alarm is the end of its age */
+    union {
+        struct lease *lease;     /* borrowed; NULL while idle, and when it is shared */
+        struct tenancy *tenancy; /* borrowed; instead, in endpoint->tenancies */
+    };
+    struct mux *mux;         /* owns us when it is shared, or may come to be; else NULL */
+    struct slab *slab;       /* borrowed: where we came from */
+    struct preface *preface; /* owned: what it began with; NULL: nothing */
+    uint64_t born_us;        /* when it was dialled */
+    uint32_t requests;       /* served so far */
+    uint32_t era;            /* endpoint->era when it was dialled */
+    uint8_t jitter;          /* how much earlier than others it ends */
+    uint8_t slots;           /* lease->slots of the lease that has become a tenancy */
+    bool capped;             /* counted in share->used */
+    bool ages;               /* while idle: its alarm is the end of its age */
 };
 
 /* -- of all upstreams of a worker ---------------------------------------- */

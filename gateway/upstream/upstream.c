@@ -8,6 +8,7 @@
 #include "upstream/mux.h"
 #include "upstream/pool.h"
 #include "upstream/requests.h"
+#include "upstream/tenancy.h"
 
 enum {
     LOOK_MS = 10,     /* how often to look whether another worker freed a capped connection */
@@ -269,6 +270,29 @@ static void set_levels(struct upstream *upstream, const struct upstream_conf *co
     upstream->version--; /* the next pick makes its candidates anew */
 }
 
+/* Tunnels to an upstream that is not configured any more have the time of a drain. */
+static void set_abandoned(struct upstream *upstream, bool abandoned)
+{
+    if (upstream->abandoned == abandoned)
+        return;
+    upstream->abandoned = abandoned;
+    for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
+        tenancy_set_grace(upstream->endpoint[i]);
+    }
+}
+
+void upstreams_leave_others(struct upstreams *upstreams, uint64_t generation)
+{
+    struct sluice_span name;
+    void *upstream;
+    size_t at = 0;
+
+    while (map_each(upstreams->by_name, &at, &name, &upstream)) {
+        if (((struct upstream *)upstream)->generation < generation)
+            set_abandoned(upstream, true);
+    }
+}
+
 struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted)
 {
     const struct upstream_conf *conf = wanted->conf;
@@ -294,6 +318,8 @@ struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream
     set_proxying(upstream, conf->proxying.version);
     set_levels(upstream, conf);
     upstream->drain_tunnel_ms = conf->timeout.drain_tunnel_ms;
+    upstream->generation = wanted->generation;
+    set_abandoned(upstream, false);
     upstream_set_members(upstream, wanted->members);
     return upstream;
 }
@@ -409,7 +435,7 @@ bool lease_may_try(const struct lease *lease, const struct endpoint *endpoint)
 void lease_note_tunnel(struct lease *lease, void (*end_tunnel)(struct lease *lease))
 {
     lease->end_tunnel = end_tunnel;
-    endpoint_add_tunnel(lease->endpoint, &lease->link);
+    tenancy_note(lease->endpoint, &lease->link);
 }
 
 void lease_mark_tried(struct lease *lease)

@@ -122,6 +122,8 @@ struct upstream {
     struct list selections;   /* of struct selection, besides everything */
     uint32_t version;         /* of the share group, as the candidates know it */
     uint64_t drain_tunnel_ms; /* 0: none */
+    bool abandoned;           /* the newest configuration has no such upstream */
+    uint64_t generation;      /* of the newest that has it */
     struct levels_rule levels;
     char *zone;                /* owned; ours, when it is to be preferred; else NULL */
     uint64_t zone_min;         /* endpoints of a level that are well, for zones to count */
@@ -169,11 +171,18 @@ void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
 
 /* How an upstream is to be from now on; borrowed for the call. */
 struct upstream_wanted {
+    uint64_t generation; /* of the configuration that wants it; newer ones have higher numbers */
     const struct upstream_conf *conf;
     struct members *members;
     struct tls_client *tls; /* NULL: plain */
     const struct tally_block *tally;
 };
+
+/*
+ * The configuration of this generation is in force: upstreams that it did not ask for have been
+ * left, though older exchanges and tunnels may still hold them.
+ */
+void upstreams_leave_others(struct upstreams *upstreams, uint64_t generation);
 
 /* The upstream of conf's name, made when new; counts a reference. Takes over what is wanted. */
 struct upstream *upstream_get(struct upstreams *upstreams, const struct upstream_wanted *wanted);

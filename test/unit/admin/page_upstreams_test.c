@@ -47,6 +47,7 @@ START_TEST(upstreams_add_up_the_workers)
         counter_add(&counters->connects, 4 + i);
         counter_add(&counters->active, 2 + i);
         counter_add(&counters->idle, 7 + i);
+        counter_add(&counters->tunnels, 2);
         counter_add(&counters->failures[ENDPOINT_CONNECT], i);
         counter_add(&counters->failures[ENDPOINT_RESET], 3);
         counter_add(&waiters->waiting, 20 + i);
@@ -78,6 +79,7 @@ START_TEST(upstreams_add_up_the_workers)
     ck_assert_int_eq(number(json_object_get(endpoint, "failures_by_reason"), "upstream_reset"), 6);
     ck_assert_int_eq(number(json_object_get(endpoint, "connections"), "active"), 5);
     ck_assert_int_eq(number(json_object_get(endpoint, "connections"), "idle"), 15);
+    ck_assert_int_eq(number(json_object_get(endpoint, "connections"), "tunnels"), 4);
     json_decref(json);
     sample_free(&sample);
 }

@@ -91,6 +91,7 @@ START_TEST(every_number_has_its_family_and_labels)
     counter_add(&endpoint->requests, 1);
     counter_add(&endpoint->active, 2);
     counter_add(&endpoint->idle, 3);
+    counter_add(&endpoint->tunnels, 1);
     counter_add(&endpoint->connects, 4);
     counter_add(&endpoint->aged, 5);
     counter_add(&endpoint->used_up, 6);
@@ -121,6 +122,8 @@ START_TEST(every_number_has_its_family_and_labels)
                "# TYPE sluice_upstream_connections gauge\n"
                "sluice_upstream_connections" LABELS ",state=\"active\"} 2\n"
                "sluice_upstream_connections" LABELS ",state=\"idle\"} 3\n"
+               "# TYPE sluice_upstream_tunnels gauge\n"
+               "sluice_upstream_tunnels" LABELS "} 1\n"
                "# TYPE sluice_upstream_connects_total counter\n"
                "sluice_upstream_connects_total" LABELS "} 4\n"
                "# TYPE sluice_upstream_connections_expired_total counter\n"

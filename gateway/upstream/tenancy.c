@@ -1,0 +1,126 @@
+#include "upstream/tenancy.h"
+
+#include "upstream/endpoint.h"
+#include "upstream/pool.h"
+#include "upstream/upstream.h"
+
+struct tenancy *tenancy_of(struct conn *conn)
+{
+    return pooled_of(conn)->tenancy;
+}
+
+struct endpoint *tenancy_endpoint(const struct tenancy *tenancy)
+{
+    return pooled_of(tenancy->conn)->endpoint;
+}
+
+/* -- life ------------------------------------------------------------------ */
+
+/* Its link goes to the endpoint's other list. */
+void tenancy_begin(struct tenancy *tenancy, struct lease *lease, const struct conn_ops *ops)
+{
+    struct pooled *pooled = pooled_of(lease->conn);
+
+    tenancy->conn = lease->conn;
+    pooled->tenancy = tenancy;
+    pooled->slots = lease->slots;
+    conn_set_ops(tenancy->conn, ops);
+    list_remove(&lease->link);
+    list_append(&lease->endpoint->tenancies, &pooled->link);
+    lease->conn = NULL;
+    lease->endpoint = NULL;
+    lease->slots = 0;
+}
+
+/* Its place at the endpoint is a lease's: one for as long as giving it back takes. */
+void tenancy_end(struct tenancy *tenancy)
+{
+    struct pooled *pooled = pooled_of(tenancy->conn);
+    struct lease lease = {.upstream = pooled->endpoint->upstream,
+                          .endpoint = pooled->endpoint,
+                          .conn = tenancy->conn,
+                          .slots = pooled->slots};
+
+    list_init(&lease.link);
+    if (!list_is_empty(&pooled->link))
+        tenancy_forget(pooled->endpoint, &pooled->link);
+    pooled->lease = &lease;
+    tenancy->conn = NULL;
+    lease_discard(&lease);
+}
+
+void tenancy_note(struct endpoint *endpoint, struct list *link)
+{
+    list_append(&endpoint->tunnels, link);
+    counter_add(&endpoint->counters->tunnels, 1);
+    tenancy_set_grace(endpoint);
+}
+
+void tenancy_forget(struct endpoint *endpoint, struct list *link)
+{
+    list_remove(link);
+    counter_sub(&endpoint->counters->tunnels, 1);
+}
+
+/* -- grace ------------------------------------------------------------------- */
+
+static void move_all(struct list *from, struct list *to)
+{
+    while (!list_is_empty(from)) {
+        struct list *link = from->next;
+
+        list_remove(link);
+        list_append(to, link);
+    }
+}
+
+/* One may end, and free the endpoint with it, while the others' turn is still to come. */
+void tenancy_on_grace(struct alarm *alarm)
+{
+    struct endpoint *endpoint = list_entry(alarm, struct endpoint, grace);
+    struct list leases, tenancies;
+
+    list_init(&leases);
+    list_init(&tenancies);
+    move_all(&endpoint->tunnels, &leases);
+    move_all(&endpoint->tenancies, &tenancies);
+    while (!list_is_empty(&leases)) {
+        struct lease *lease = list_entry(leases.next, struct lease, link);
+
+        tenancy_forget(lease->endpoint, &lease->link);
+        lease->end_tunnel(lease);
+    }
+    while (!list_is_empty(&tenancies)) {
+        struct pooled *pooled = list_entry(tenancies.next, struct pooled, link);
+
+        tenancy_forget(pooled->endpoint, &pooled->link);
+        pooled->tenancy->expire(pooled->tenancy);
+    }
+}
+
+/* No new requests, by the word of its source; a failing one may be well again. */
+static bool is_leaving(const struct endpoint *endpoint)
+{
+    return endpoint->retired || endpoint->upstream->abandoned ||
+           (endpoint->resting && endpoint->member.facts->state != FOUND_FAILING);
+}
+
+/* Tunnels have their time from when the endpoint begins to leave. */
+void tenancy_set_grace(struct endpoint *endpoint)
+{
+    uint64_t ms = endpoint->upstream->drain_tunnel_ms;
+    bool has_tunnels = !list_is_empty(&endpoint->tunnels) || !list_is_empty(&endpoint->tenancies);
+
+    if (!is_leaving(endpoint)) {
+        endpoint->leaving_us = 0;
+        alarm_disarm(&endpoint->grace);
+        return;
+    }
+    if (endpoint->leaving_us == 0)
+        endpoint->leaving_us = loop_now_us(endpoint->upstream->loop);
+    if (ms > 0 && has_tunnels) {
+        uint64_t age_ms = (loop_now_us(endpoint->upstream->loop) - endpoint->leaving_us) / 1000;
+
+        alarm_arm(endpoint->upstream->loop, &endpoint->grace, age_ms < ms ? ms - age_ms : 1);
+    }
+}

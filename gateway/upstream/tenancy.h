@@ -27,9 +27,9 @@ struct tenancy {
 };
 
 /*
- * Take over the connection of a held lease that carries a tunnel (lease_note_tunnel()), with its place at the endpoint;
- * the lease is as after lease_discard(). ops: what its events do from now on; expire is set by the
- * caller.
+ * Take over the connection of a held lease that carries a tunnel (lease_note_tunnel()), with its
+ * place at the endpoint; the lease is as after lease_discard(). ops: what its events do from now
+ * on; expire is set by the caller.
  */
 void tenancy_begin(struct tenancy *tenancy, struct lease *lease, const struct conn_ops *ops);
 

@@ -38,10 +38,13 @@ PR_SET_THP_DISABLE = 41
 SAME_EVERYWHERE = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-RTM"
 
 
-def ask(port, count, token):
+def request_of(contender, path="/1k"):
+    fields = f"Authorization: Bearer {contenders.token()}\r\n" if contender.name == "sluice-plugins" else ""
+    return f"GET {path} HTTP/1.1\r\nHost: bench.example\r\n{fields}\r\n".encode()
+
+
+def ask(port, count, request):
     connection = contenders.socket.create_connection((contenders.HOST, port), timeout=PATIENCE_S)
-    fields = f"Authorization: Bearer {token}\r\n" if token else ""
-    request = f"GET /1k HTTP/1.1\r\nHost: bench.example\r\n{fields}\r\n".encode()
     for _ in range(count):
         connection.sendall(request)
         if not contenders.read_answer(connection):
@@ -49,22 +52,24 @@ def ask(port, count, token):
     connection.close()
 
 
-def by_thread(contender, folder, origin, count):
+def by_thread(contender, folder, origin, count, request):
     """Instructions of each thread of the gateway from its start to its end."""
     pattern = os.path.join(folder, f"{contender.name}.{count}")
     contender.start(folder, bench.gateway_cpu(), origin.port, before=[
         "valgrind", "--quiet", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={pattern}"])
     try:
-        ask(contender.port, count, contenders.token() if contender.name == "sluice-plugins" else "")
+        ask(contender.port, count, request)
     finally:
         contender.stop(PATIENCE_S)
     return {file[len(pattern):]: sum(int(n) for n in re.findall(r"^totals: (\d+)", machine.read(file), re.M))
             for file in glob.glob(pattern + "*")}
 
 
-def instructions(contender, folder, origin):
-    """Of one request: those of the thread that a longer run kept busiest, which is the worker."""
-    short, long = (by_thread(contender, folder, origin, count) for count in (SHORT, LONG))
+def instructions(contender, folder, origin, path="/1k", warm=0):
+    """Of one request: those of the thread that a longer run kept busiest, which is the worker. warm: first requests
+    that do not count."""
+    short, long = (by_thread(contender, folder, origin, warm + count, request_of(contender, path))
+                   for count in (SHORT, LONG))
     grown = [long[thread] - short[thread] for thread in long if thread in short]
     return round(max(grown) / (LONG - SHORT))
 

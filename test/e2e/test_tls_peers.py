@@ -1,0 +1,163 @@
+"""TLS with peers that are not ours: what sslscan finds, openssl's client and server. (testssl.sh takes minutes: see
+soak/testssl.py.)"""
+
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+import raw
+from gateway import plain
+from pki import Pki
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    made = Pki(str(tmp_path_factory.mktemp("pki")))
+    made.make("www", "www.test", "127.0.0.1")
+    made.make("rsa", "www.test", "127.0.0.1", kind="rsa")
+    made.make("gateway", "gateway.test")
+    return made
+
+
+def pair(pki, name):
+    return {"cert": pki.path(f"{name}.pem"), "key": pki.path(f"{name}.key")}
+
+
+def secured(pki, **tls):
+    return {"listeners": [{"name": "main", "bind": "127.0.0.1:0", "tls": {
+        "certificates": [pair(pki, "www"), pair(pki, "rsa")], **tls}}], "routes": [{"name": "echo", "echo": True}]}
+
+
+def handshakes(gateway, result):
+    return gateway.metric("sluice_tls_handshakes_total", listener="main", result=result)
+
+
+# --- sslscan
+
+
+def scan(gateway, tmp_path):
+    subprocess.run(["sslscan", f"--xml={tmp_path}/scan.xml", "--no-colour", "--show-sigs", gateway.address], check=True,
+                   stdout=subprocess.DEVNULL, timeout=120)
+    return ElementTree.parse(f"{tmp_path}/scan.xml").getroot().find("ssltest")
+
+
+def test_sslscan_finds_nothing_old_or_weak(start, pki, tmp_path):
+    found = scan(start(secured(pki)), tmp_path)
+    assert {(p.get("type") + p.get("version")) for p in found.findall("protocol") if p.get("enabled") == "1"} == {"tls1.2", "tls1.3"}
+    ciphers = {(c.get("sslversion"), c.get("cipher")) for c in found.findall("cipher")}
+    kinds = ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    assert ciphers == {("TLSv1.2", f"ECDHE-{key}-{kind}") for key in ("ECDSA", "RSA") for kind in kinds} | {
+        ("TLSv1.3", name) for name in ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")}
+    assert {c.get("strength") for c in found.findall("cipher")} <= {"acceptable", "strong"}
+    assert {g.get("name") for g in found.findall("group")} == {"secp256r1 (NIST P-256)", "secp384r1 (NIST P-384)", "x25519"}
+    assert all(int(g.get("bits")) >= 112 for g in found.findall("group"))
+    assert found.find("renegotiation").get("supported") == "0"
+    assert all(h.get("vulnerable") == "0" for h in found.findall("heartbleed"))
+    signatures = {s.get("name") for s in found.findall("connection-signature-algorithm")}
+    assert signatures and not [name for name in signatures if "sha1" in name.lower() or "md5" in name.lower() or "any" in name.lower()]
+
+
+def test_sslscan_sees_the_version_that_is_configured(start, pki, tmp_path):
+    found = scan(start(secured(pki, min_version="1.3")), tmp_path)
+    assert {(p.get("type") + p.get("version")) for p in found.findall("protocol") if p.get("enabled") == "1"} == {"tls1.3"}
+
+
+# --- openssl's client
+
+
+def s_client(gateway, pki, *args, request=b"GET / HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n"):
+    """Ask; the whole of what it prints, once the gateway has closed."""
+    told = subprocess.run(["openssl", "s_client", "-connect", gateway.address, "-servername", "www.test", "-CAfile", pki.ca,
+                           "-verify_return_error", "-ign_eof", *args], input=request, capture_output=True, timeout=60, check=False)
+    return told.stdout.decode("latin-1") + told.stderr.decode("latin-1")
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_asks_and_resumes(start, pki, tmp_path, version):
+    gateway = start(secured(pki))
+    session = str(tmp_path / "session")
+    for option, how, counted in (("-sess_out", "New, TLSv1", "full"), ("-sess_in", "Reused, TLSv1", "resumed")):
+        told = s_client(gateway, pki, version, option, session)
+        assert how in told and "HTTP/1.1 200 " in told, told
+        assert "Verify return code: 0 (ok)" in told
+        assert handshakes(gateway, counted) == 1
+
+
+@pytest.mark.parametrize("group", ["X25519", "P-256", "P-384"])
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_openssl_with_each_suite_and_group(start, pki, suite, group):
+    gateway = start(secured(pki))
+    told = s_client(gateway, pki, "-tls1_3", "-ciphersuites", suite, "-groups", group)
+    assert f"Cipher is {suite}" in told and "HTTP/1.1 200 " in told, told
+
+
+def test_openssl_cannot_make_us_weaker(start, pki):
+    gateway = start(secured(pki))
+    for args in (("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), ("-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"),
+                 ("-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"), ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256"),
+                 ("-tls1_3", "-groups", "ffdhe2048"), ("-alpn", "smtp")):
+        told = s_client(gateway, pki, *args)
+        assert "HTTP/1.1" not in told, (args, told)
+    assert handshakes(gateway, "failed") == 6
+    # To renegotiate is refused, and not by hanging.
+    told = s_client(gateway, pki, "-tls1_2", request=b"R\n")
+    assert "no renegotiation" in told or "HTTP/1.1 400" in told or "alert" in told, told
+
+
+def test_openssl_updates_its_keys(start, pki):
+    gateway = start(secured(pki))
+    # "K" on a line of its own: new keys for both sides. -ign_eof would send it as it is.
+    told = subprocess.run(["openssl", "s_client", "-connect", gateway.address, "-servername", "www.test", "-CAfile", pki.ca, "-tls1_3",
+                           "-no_ign_eof"], input=b"K\nGET / HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n",
+                          capture_output=True, timeout=60, check=False)
+    assert b"KEYUPDATE" in told.stderr + told.stdout, told
+
+
+# --- openssl's server
+
+
+class Server:
+    """openssl s_server on a free port: it answers each request with a page that says what was agreed on."""
+
+    def __init__(self, pki, *args):
+        self.process = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", pki.path("www.pem"), "-key",
+                                         pki.path("www.key"), "-www", *args], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in self.process.stdout:
+            if line.startswith("ACCEPT "):
+                self.address = line.split()[1]
+                return
+        raise AssertionError("openssl s_server has ended")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_as_the_upstream(start, pki, version):
+    server = Server(pki, version, "-Verify", "1", "-CAfile", pki.ca, "-verify_return_error")
+    try:
+        config = plain(server)
+        config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test", **pair(pki, "gateway")}
+        gateway = start(config)
+        for how in ("New, TLSv1", "Reused, TLSv1"):
+            answer = raw.ask(gateway.address)
+            assert answer.status == 200 and how in answer.body.decode("latin-1"), answer.body
+        assert b"subject=CN = gateway" in answer.body or b"Client certificate" in answer.body, answer.body
+    finally:
+        server.stop()
+
+
+def test_an_old_server_is_not_spoken_to(start, pki):
+    server = Server(pki, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+    try:
+        config = plain(server)
+        config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test"}
+        gateway = start(config)
+        assert raw.ask(gateway.address).status == 502
+        gateway.expect_end("connect_failed", path="/")
+    finally:
+        server.stop()

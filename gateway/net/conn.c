@@ -76,6 +76,7 @@ struct cork {
 };
 
 static void on_event(evutil_socket_t fd, short what, void *conn_);
+static void shake_on(struct conn *conn);
 
 /* -- life ------------------------------------------------------------- */
 
@@ -90,6 +91,8 @@ static void run_soon(struct soon *soon)
 
     if (!(conn->state & OPEN)) {
         conn->ops->on_closed(conn);
+    } else if ((conn->state & (CONNECTING | SHAKING)) == SHAKING) {
+        shake_on(conn);
     } else if (conn->holds == 0 && !(conn->state & (CONNECTING | SHAKING))) {
         conn->ops->on_readable(conn);
     }
@@ -676,6 +679,13 @@ static bool note_edges(struct conn *conn, short what)
     if ((what & (EV_READ | EV_CLOSED)) || (conn->state & CROSSED))
         conn->state = (uint16_t)((conn->state | READABLE) & ~(SHORT | CROSSED));
     return may_write && !bytes_is_empty(&conn->out);
+}
+
+/* The handshake had put itself off. */
+static void shake_on(struct conn *conn)
+{
+    if (set_up(conn, 0) && (conn->state & OPEN) && (conn->state & READABLE) && conn->holds == 0)
+        conn->ops->on_readable(conn);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *conn_)

@@ -12,6 +12,7 @@
 
 enum {
     TLS_RECORD_BYTES = 16 * 1024,
+    TLS_STEPS_MAX = 8,           /* of handshakes in a turn: 2 ms with keys of RSA-2048 */
     TLS_SMALL_RECORD = 4 * 1024, /* three segments: read before a round trip more */
     TLS_SMALL_AFTER_MS = 1000,   /* of silence: the path's window has shrunk again */
 };
@@ -93,6 +94,8 @@ struct tls_bench {
     struct tls *tls;    /* whose turn it is; borrowed, for the length of a call */
     struct conn *conn;  /* the same */
     int error;          /* errno of the last call that failed; 0: none */
+    uint64_t turn;      /* of the loop, in which ... */
+    unsigned steps;     /* ... so many steps of handshakes were made */
     bool was_short;     /* the last recv() did not fill its buffer */
     bool at_end;
     char record[TLS_RECORD_BYTES]; /* small pieces become one record here */

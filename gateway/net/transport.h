@@ -28,7 +28,10 @@ struct transfer {
 
 struct transport {
     const char *name;
-    /* Before the first byte: OK when bytes may move. NULL: they may at once. */
+    /*
+     * Before the first byte: OK when bytes may move; ERR_AGAIN after conn_yield(): it goes on in
+     * the next turn. NULL: bytes may move at once.
+     */
     enum err (*handshake)(struct conn *conn);
     enum err (*read)(struct conn *conn, char *into, size_t room, struct transfer *moved);
     /*

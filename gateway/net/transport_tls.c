@@ -239,12 +239,31 @@ static enum err judge_reading(struct tls *tls, const struct tls_bench *bench, in
     return err;
 }
 
+/*
+ * A step may sign with our key, which takes as long as dozens of requests. Of many clients that
+ * come at once, some wait for the next turn, and those who have shaken hands get theirs.
+ */
+static bool may_step(struct tls_bench *bench, struct loop *loop)
+{
+    uint64_t turn = counter_get(&loop->turns);
+
+    if (bench->turn != turn)
+        bench->steps = 0;
+    bench->turn = turn;
+    return bench->steps++ < TLS_STEPS_MAX;
+}
+
 static enum err handshake(struct conn *conn)
 {
     struct tls *tls = state_of(conn);
-    const struct tls_bench *bench = take_turn(conn, tls);
+    const struct tls_bench *bench;
     int wanted;
 
+    if (!may_step(bench_of(conn->loop), conn->loop)) {
+        conn_yield(conn);
+        return ERR_AGAIN;
+    }
+    bench = take_turn(conn, tls);
     if (SSL_do_handshake(tls->ssl) == 1)
         return OK;
     return judge_reading(tls, bench, &wanted);

@@ -63,7 +63,7 @@ def main():
     known = {f["id"]: f["finding"] for f in ours}
     for finding in weak:
         print(f"{finding['severity']:8} {finding['id']}: {finding['finding']}")
-    missing = [name for name in ("TLS1_2", "TLS1_3", "FS", "heartbleed", "ROBOT", "LUCKY13", "secure_renego") if name not in known]
+    missing = [name for name in ("TLS1_2", "TLS1_3", "PFS_ciphers", "heartbleed", "ROBOT", "LUCKY13", "secure_renego") if name not in known]
     print(f"{len(ours)} findings, {len(weak)} weak; not looked at: {missing or 'nothing'}")
     return 1 if weak or missing else 0
 

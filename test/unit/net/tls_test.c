@@ -518,6 +518,54 @@ START_TEST(tickets_are_opened_for_two_rotations)
 }
 END_TEST
 
+enum { CROWD = 3 * TLS_STEPS_MAX };
+
+static unsigned n_failed;
+
+static void on_crowd_failed(struct conn *conn, enum err err)
+{
+    (void)err;
+    n_failed++;
+    loop_stop(conn->loop); /* after this turn */
+}
+
+static const struct conn_ops crowd_ops = {.on_readable = on_readable,
+                                          .on_hangup = on_hangup,
+                                          .on_drained = on_drained,
+                                          .on_progress = on_progress,
+                                          .on_failed = on_crowd_failed,
+                                          .on_alarm = on_nothing,
+                                          .on_closed = on_closed};
+
+START_TEST(of_many_handshakes_at_once_a_turn_takes_some)
+{
+    struct made made = make_ec("DNS:www.test");
+    struct end *crowd = alloc_new(CROWD * sizeof(*crowd));
+    int fds[CROWD][2];
+
+    scene_init(scene, &made, 1);
+    for (unsigned i = 0; i < CROWD; i++) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds[i]), 0);
+        ck_assert_int_eq(write(fds[i][1], "no handshake", 12), 12);
+        ck_assert_int_eq(conn_open(&crowd[i].conn, scene->loop, fds[i][0], &crowd_ops), OK);
+        ck_assert_int_eq(tls_accept(&crowd[i].conn, scene->server), OK);
+    }
+    for (unsigned before = 0; n_failed < CROWD; before = n_failed) {
+        loop_run(scene->loop);
+        ck_assert_uint_gt(n_failed, before);
+        ck_assert_uint_le(n_failed - before, TLS_STEPS_MAX);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        conn_close(&crowd[i].conn);
+        loop_until(scene->loop, is_closed, &crowd[i]);
+        close(fds[i][1]);
+    }
+    alloc_free(crowd);
+    scene_fini(scene);
+    unmake(&made);
+}
+END_TEST
+
 static int run(void)
 {
     const TTest *const tests[] = {hands_are_shaken_and_both_sides_agree,
@@ -530,7 +578,8 @@ static int run(void)
                                   plain_http_is_recognised,
                                   the_key_of_another_certificate_is_refused_with_its_place,
                                   the_same_again_is_the_same_client,
-                                  tickets_are_opened_for_two_rotations};
+                                  tickets_are_opened_for_two_rotations,
+                                  of_many_handshakes_at_once_a_turn_takes_some};
     int failed;
 
     scene = alloc_new(sizeof(*scene));

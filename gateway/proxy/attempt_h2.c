@@ -62,8 +62,11 @@ static void send_body(struct leg *leg, struct sluice_span piece)
 {
     struct attempt *attempt = attempt_of_leg(leg);
 
-    if (piece.len > 0 && attempt->lease.stream)
+    if (piece.len > 0 && attempt->lease.stream) {
         h2_send_body(attempt->lease.stream, piece);
+        /* The cork sends what is in it before those bytes go; what is not framed is copied. */
+        (void)!h2_flush(attempt->lease.stream);
+    }
     set_alarm(attempt, attempt->ex->times.idle_ms);
 }
 

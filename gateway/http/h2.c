@@ -612,6 +612,11 @@ uint64_t h2_framed(const struct h2_stream *stream)
     return stream->framed;
 }
 
+int64_t h2_left(const struct h2_stream *stream)
+{
+    return stream->left;
+}
+
 bool h2_is_stuck(const struct h2_stream *stream)
 {
     if (stream->flags & (H2_GONE | H2_RESET))

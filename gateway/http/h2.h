@@ -43,6 +43,7 @@ enum h2_code {
     H2_CANCEL = 8,
     H2_ENHANCE_YOUR_CALM = 11,
     H2_HTTP_1_1_REQUIRED = 13,
+    H2_CODES = 15 /* that have a name, and one for all others */
 };
 
 /* "CANCEL"; "UNKNOWN" for a number that has no name. */
@@ -333,6 +334,9 @@ bool h2_is_over(const struct h2 *h2);
 
 /* Has GOAWAY been said by us (the final one), or by the peer? */
 bool h2_is_leaving(const struct h2 *h2);
+
+/* So much of what Content-Length announced has not come yet; BODY_UNKNOWN: it announced nothing. */
+int64_t h2_left(const struct h2_stream *stream);
 
 /* How much content of ours has been framed: shows a slow peer's progress. */
 uint64_t h2_framed(const struct h2_stream *stream);

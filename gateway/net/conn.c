@@ -15,6 +15,8 @@
  *
  *   CONNECTING > SHAKING > bytes; on_drained tells when both are over, on_failed when one failed
  *   ENDING    our side is to be shut as soon as nothing is unsent
+ *   LATER     what is unsent has not been tried yet: that is put off until the turn's end
+ *   YIELDED   the owner is to look at what is unread at the turn's end
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
@@ -52,12 +54,15 @@ enum state {
     SHAKING = 64,
     CROSSED = 128,
     ENDING = 256,
+    LATER = 512,
+    YIELDED = 1024,
 };
 
 enum {
     CORK_PIECES = 64,
     CORK_HEAD = 80 * 1024, /* a head of 64 KiB and what is added to it */
     CORK_BYTES = 96 * 1024,
+    LATER_BYTES = 8 * 1024, /* more is sent at once: copying it costs more than a call */
     SMALL_PIECE =
         2048, /* copied: one send() of joined bytes is cheaper than a gathering sendmsg() */
 };
@@ -85,15 +90,41 @@ static struct conn *conn_of_soon(struct soon *soon)
     return list_entry(soon, struct conn, soon);
 }
 
+static enum err send_queue(struct conn *conn, bool *progress);
+static void end_if_sent(struct conn *conn);
+static enum err broken(struct conn *conn, enum err err);
+
+/* Send what was put off. */
+static enum err send_later(struct conn *conn)
+{
+    bool progress;
+    enum err err;
+
+    conn->state &= (uint16_t)~LATER;
+    err = send_queue(conn, &progress);
+    if (err == OK)
+        end_if_sent(conn);
+    return err == OK || err == ERR_AGAIN ? err : broken(conn, err);
+}
+
 static void run_soon(struct soon *soon)
 {
     struct conn *conn = conn_of_soon(soon);
+    enum err err = OK;
 
     if (!(conn->state & OPEN)) {
         conn->ops->on_closed(conn);
+        return;
+    }
+    if (conn->state & LATER)
+        err = send_later(conn);
+    if (err && err != ERR_AGAIN) {
+        conn->ops->on_failed(conn, err);
     } else if ((conn->state & (CONNECTING | SHAKING)) == SHAKING) {
         shake_on(conn);
-    } else if (conn->holds == 0 && !(conn->state & (CONNECTING | SHAKING))) {
+    } else if ((conn->state & YIELDED) && conn->holds == 0 &&
+               !(conn->state & (CONNECTING | SHAKING))) {
+        conn->state &= (uint16_t)~YIELDED;
         conn->ops->on_readable(conn);
     }
 }
@@ -346,6 +377,7 @@ enum err conn_settle(struct conn *conn, bool awaits_more)
 
 void conn_yield(struct conn *conn)
 {
+    conn->state |= YIELDED;
     loop_soon(conn->loop, &conn->soon);
 }
 
@@ -373,7 +405,7 @@ void conn_release(struct conn *conn, enum conn_hold why)
         return;
     conn->holds &= (uint8_t)~why;
     if (conn->holds == 0 && ((conn->state & READABLE) || conn_peek(conn).len > 0))
-        loop_soon(conn->loop, &conn->soon);
+        conn_yield(conn);
 }
 
 bool conn_is_spoilt(const struct conn *conn)
@@ -556,9 +588,16 @@ enum err conn_flush(struct conn *conn)
         return ERR_CLOSED;
     if (conn->state & BROKEN)
         return ERR_RESET;
-    if (cork->conn != conn || cork->n == 0)
+    if (cork->conn != conn || cork->n == 0) {
+        if (conn->state & LATER)
+            return send_later(conn);
         return bytes_is_empty(&conn->out) ? OK : ERR_AGAIN;
+    }
     cork->conn = NULL;
+    if (conn->state & LATER) {
+        err = queue_rest(conn, cork, 0);
+        return err == ERR_AGAIN ? send_later(conn) : err;
+    }
     if (bytes_is_empty(&conn->out) && !(conn->state & (CONNECTING | SHAKING)))
         err = write_out(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
@@ -566,6 +605,25 @@ enum err conn_flush(struct conn *conn)
     if (n != cork->total)
         return queue_rest(conn, cork, n);
     end_if_sent(conn);
+    return OK;
+}
+
+enum err conn_flush_later(struct conn *conn)
+{
+    struct cork *cork = conn->loop->cork;
+    enum err err;
+
+    if (cork->conn != conn || cork->n == 0)
+        return conn->state & LATER ? OK : conn_flush(conn);
+    if (cork->total > LATER_BYTES || (conn->state & (BROKEN | CONNECTING | SHAKING)) ||
+        (!bytes_is_empty(&conn->out) && !(conn->state & LATER)))
+        return conn_flush(conn);
+    cork->conn = NULL;
+    err = queue_rest(conn, cork, 0);
+    if (err != ERR_AGAIN)
+        return err;
+    conn->state |= LATER;
+    loop_soon(conn->loop, &conn->soon);
     return OK;
 }
 

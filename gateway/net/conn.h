@@ -190,6 +190,12 @@ void conn_lend(struct conn *conn, struct sluice_span bytes);
  * else the connection cannot send any more (nothing is called back). */
 CHECKED enum err conn_flush(struct conn *conn);
 
+/*
+ * The same, but a few bytes are copied and leave at the end of this turn, in one piece with what
+ * else is added until then. OK: they are on their way.
+ */
+CHECKED enum err conn_flush_later(struct conn *conn);
+
 bool conn_has_unsent(const struct conn *conn);
 
 /*

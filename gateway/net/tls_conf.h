@@ -34,6 +34,12 @@ struct tls_asking_conf {
     bool forward; /* Client-Cert to upstreams, RFC 9440 */
 };
 
+/* What may be agreed on by ALPN, in the form of the wire: the best first. */
+struct tls_protocols {
+    unsigned len;
+    unsigned char wire[16];
+};
+
 struct tls_server_conf {
     struct mark at;
     bool is_on;                /* the map was written */
@@ -48,6 +54,7 @@ struct tls_server_conf {
     uint64_t small_bytes;        /* at first, in small records */
     uint64_t handshakes;         /* at a time; 0: no limit */
     uint64_t handshake_ms;
+    struct tls_protocols alpn; /* no option of its own: what the listener speaks */
 };
 
 /* What is offered to an endpoint (ALPN). */

@@ -78,18 +78,19 @@ static int on_server_name(SSL *ssl, int *alert, void *server)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* What we speak, the best first, in the form of the wire. */
-static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+/* Of a server whose owner has not said what it speaks. */
+static const struct tls_protocols default_protocols = {9,
+                                                       {8, 'h', 't', 't', 'p', '/', '1', '.', '1'}};
 
 static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-                        const unsigned char *in, unsigned in_len, void *arg)
+                        const unsigned char *in, unsigned in_len, void *server_)
 {
+    const struct tls_protocols *alpn = &((const struct tls_server *)server_)->alpn;
     unsigned char *chosen;
 
     (void)ssl;
-    (void)arg;
     /* Speaking something else than what was asked for lets protocols be mixed up (RFC 7301 3.2). */
-    if (SSL_select_next_proto(&chosen, out_len, protocols, sizeof(protocols), in, in_len) !=
+    if (SSL_select_next_proto(&chosen, out_len, alpn->wire, alpn->len, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
@@ -163,7 +164,7 @@ static SSL_CTX *context_new(const struct build *build)
     tls_prepare(context);
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(context, build->server);
-    SSL_CTX_set_alpn_select_cb(context, on_protocols, NULL);
+    SSL_CTX_set_alpn_select_cb(context, on_protocols, build->server);
     SSL_CTX_set_tlsext_status_cb(context, tls_on_status);
     SSL_CTX_set_tlsext_status_arg(context, build->server);
     if (build->server->key_log >= 0)
@@ -336,6 +337,7 @@ struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct slu
     bool is_bad = false;
 
     server->refs = 1;
+    server->alpn = conf->alpn.len > 0 ? conf->alpn : default_protocols;
     server->by_name = map_new();
     server->identity = alloc_new((conf->certificates.n + 1) * sizeof(*server->identity));
     server->staple = alloc_new((conf->certificates.n + 1) * sizeof(*server->staple));

@@ -59,6 +59,7 @@ struct tls_server {
     unsigned refs; /* atomic */
     struct tls_identity *identity;
     size_t n_identities;
+    struct tls_protocols alpn;
     struct map *by_name;                 /* owned, of borrowed SSL_CTX */
     struct tls_tickets *tickets;         /* borrowed: the process's; NULL: nothing will be served */
     struct tls_ticket_file *ticket_file; /* owned; NULL: none */

@@ -42,6 +42,7 @@
     X("worker", UINT32, worker)                                                                    \
     X("connection", UINT, connection)                                                              \
     X("connection_requests", UINT, connection_requests)                                            \
+    X("stream", UINT32, stream)                                                                    \
     X("generation", UINT, generation)                                                              \
     X("notes", SPAN, notes)
 
@@ -80,7 +81,7 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
     "status, grpc_status, reason, bytes_in, bytes_out, duration_ms, upstream_ms, connect_reused, " \
     "route, "                                                                                      \
     "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
-    "connection_requests, generation, notes, tls_version, tls_cipher, tls_sni, "                   \
+    "connection_requests, stream, generation, notes, tls_version, tls_cipher, tls_sni, "           \
     "tls_alpn, tls_session, tls_client_subject, tls_client_fingerprint, proxy, proxy_unique_id, "  \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME, attr.NAME"
 

@@ -45,6 +45,7 @@ struct access_record {
     struct sluice_span retry_reasons; /* "reset,503" */
     struct sluice_span notes;         /* words of plugins, separated by commas */
     uint32_t client_port, worker, tries;
+    uint32_t stream; /* of HTTP/2; 0: none */
     uint64_t connection, connection_requests, generation;
     bool has_query, reused;
 

@@ -306,10 +306,15 @@ static void begin_interim(struct attempt *attempt, struct response *response)
 
 void attempt_on_head(struct attempt *attempt, struct response *response)
 {
-    if (response->status == 101 && upgrade_is_granted(response, attempt->ex->request.upgrade)) {
+    const struct exchange *ex = attempt->ex;
+
+    if (response->status == 101 && upgrade_is_open(ex, response)) {
         begin_tunnel(attempt, response);
     } else if (response->status == 101) {
         attempt_fail(attempt, ENDPOINT_PROTOCOL, ATTEMPT_SENT, "101 without being asked to switch");
+    } else if (response->status / 100 == 2 && ex->request.protocol.len > 0) {
+        /* The client would take it for a tunnel (RFC 8441 4). */
+        attempt_fail(attempt, ENDPOINT_PROTOCOL, ATTEMPT_SENT, "no switch to the protocol wanted");
     } else if (response->status < 200) {
         begin_interim(attempt, response);
     } else {

@@ -74,10 +74,13 @@ static enum err send_head(struct leg *leg, const struct leg_head *head)
     struct attempt *attempt = attempt_of_leg(leg);
     struct conn *conn = attempt->lease.conn;
     char *out;
-    size_t room = conn_reserve(conn, &out);
-    size_t n = h1_write_request(out, room, head->request, head->target, head->host, head->framing,
-                                head->body_bytes, H1_CONNECTION_NONE);
+    size_t room, n;
 
+    if (head->request->protocol.len > 0 && upgrade_ask(attempt->ex) != OK)
+        return ERR_MEMORY;
+    room = conn_reserve(conn, &out);
+    n = h1_write_request(out, room, head->request, head->target, head->host, head->framing,
+                         head->body_bytes, H1_CONNECTION_NONE);
     if (n == 0)
         return ERR_LIMIT;
     conn_wrote(conn, n);

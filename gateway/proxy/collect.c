@@ -126,6 +126,35 @@ static void say_ends(const struct crew *crew, struct page *page)
 
 #define AT(member) offsetof(struct port_counters, member)
 
+#define CAUSE_ROW(symbol, name, text)                                                              \
+    {"sluice_http2_ended_total",                                                                   \
+     H2_CAUSE_##symbol == 0 ? "HTTP/2 connections and streams ended for what clients did." : NULL, \
+     PAGE_COUNTER,                                                                                 \
+     "cause",                                                                                      \
+     (name),                                                                                       \
+     AT(h2_causes[H2_CAUSE_##symbol])},
+
+/* "sluice_http2_resets_received_total" and its sister: a row each code. */
+#define NTH(at, n) ((at) + (n) * sizeof(struct counter))
+#define RESET_ROWS(family, help, at)                                                               \
+    {(family), (help), PAGE_COUNTER, "code", "no_error", NTH(at, 0)},                              \
+        {(family), NULL, PAGE_COUNTER, "code", "protocol_error", NTH(at, 1)},                      \
+        {(family), NULL, PAGE_COUNTER, "code", "internal_error", NTH(at, 2)},                      \
+        {(family), NULL, PAGE_COUNTER, "code", "flow_control_error", NTH(at, 3)},                  \
+        {(family), NULL, PAGE_COUNTER, "code", "settings_timeout", NTH(at, 4)},                    \
+        {(family), NULL, PAGE_COUNTER, "code", "stream_closed", NTH(at, 5)},                       \
+        {(family), NULL, PAGE_COUNTER, "code", "frame_size_error", NTH(at, 6)},                    \
+        {(family), NULL, PAGE_COUNTER, "code", "refused_stream", NTH(at, 7)},                      \
+        {(family), NULL, PAGE_COUNTER, "code", "cancel", NTH(at, 8)},                              \
+        {(family), NULL, PAGE_COUNTER, "code", "compression_error", NTH(at, 9)},                   \
+        {(family), NULL, PAGE_COUNTER, "code", "connect_error", NTH(at, 10)},                      \
+        {(family), NULL, PAGE_COUNTER, "code", "enhance_your_calm", NTH(at, 11)},                  \
+        {(family), NULL, PAGE_COUNTER, "code", "inadequate_security", NTH(at, 12)},                \
+        {(family), NULL, PAGE_COUNTER, "code", "http_1_1_required", NTH(at, 13)},                  \
+    {                                                                                              \
+        (family), NULL, PAGE_COUNTER, "code", "other", NTH(at, 14)                                 \
+    }
+
 static const struct row port_rows[] = {
     {"sluice_downstream_connections", "Open connections of a listener.", PAGE_GAUGE, NULL, NULL,
      AT(open)},
@@ -172,6 +201,18 @@ static const struct row port_rows[] = {
     {"sluice_tls_client_certificates_total",
      "TLS connections of a listener whose client showed a good certificate.", PAGE_COUNTER, NULL,
      NULL, AT(tls_client_certs)},
+    {"sluice_http2_connections", "Open HTTP/2 connections of a listener.", PAGE_GAUGE, NULL, NULL,
+     AT(h2_open)},
+    {"sluice_http2_connections_total", "Connections that began to speak HTTP/2.", PAGE_COUNTER,
+     NULL, NULL, AT(h2_accepted)},
+    {"sluice_http2_dead_total", "HTTP/2 connections that answered no PING.", PAGE_COUNTER, NULL,
+     NULL, AT(h2_dead)},
+    {"sluice_http2_streams_total", "Requests that came by HTTP/2.", PAGE_COUNTER, NULL, NULL,
+     AT(h2_streams)},
+    H2_CAUSES(CAUSE_ROW) RESET_ROWS("sluice_http2_resets_received_total",
+                                    "Streams that clients reset.", AT(h2_resets_in)),
+    RESET_ROWS("sluice_http2_resets_sent_total", "Streams that the gateway reset.",
+               AT(h2_resets_out)),
 };
 
 #undef AT

@@ -6,6 +6,7 @@
 
 #include "base/count.h"
 #include "http/grpc_status.h"
+#include "http/h2.h"
 #include "proxy/reason.h"
 
 #define ROUTE_TALLY "route" /* kinds of tally blocks; their keys are the names */
@@ -41,6 +42,10 @@ struct port_counters {
     /* Handshakes under way; and what those that went well agreed on. */
     struct counter tls_shaking, tls_1_2, tls_1_3, tls_client_certs;
     struct counter tls_ciphers[PORT_TLS_CIPHERS], tls_protocols[PORT_TLS_PROTOCOLS];
+    /* HTTP/2: connections, those that answered no PING, streams. */
+    struct counter h2_accepted, h2_open, h2_dead, h2_streams;
+    struct counter h2_causes[H2_CAUSE_COUNT];
+    struct counter h2_resets_in[H2_CODES], h2_resets_out[H2_CODES]; /* by code */
 };
 
 struct worker_counters {

@@ -419,6 +419,8 @@ static enum err aim_first(struct exchange *ex)
         retry_begin(ex);
     }
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
+    if (ex->request.protocol.len > 0 && ex->request.upgrade.len == 0)
+        return ERR_REFUSED;
     if (conf->hedge.after_ms > 0)
         hedge_begin(ex);
     return forwarded_apply(ex);
@@ -448,7 +450,10 @@ static enum progress step_aim(struct exchange *ex)
         if (err)
             return err == ERR_AGAIN ? NEXT : refuse(ex, REASON_OVERLOAD, NULL);
     }
-    if (!ex->attempt && aim_first(ex) != OK)
+    err = ex->attempt ? OK : aim_first(ex);
+    if (err == ERR_REFUSED)
+        return refuse(ex, REASON_TUNNEL_UNSUPPORTED, NULL);
+    if (err)
         return refuse(ex, ex->detail ? REASON_BAD_REQUEST : REASON_OVERLOAD, ex->detail);
     err = attempt_start(ex->attempt, ex->view->upstreams[ex->target->index], &reason);
     if (err && err != ERR_AGAIN) {

@@ -54,11 +54,13 @@ struct exchange_from {
     struct port *port;             /* borrowed */
     const struct addr *peer;       /* borrowed, outlives the exchange */
     const char *protocol;          /* "HTTP/1.1" */
+    struct sluice_span via;        /* "1.1 sluice": what Via says of it */
     const char *scheme;            /* "http" */
     const struct conn *conn;       /* borrowed: what TLS may be asked about */
     const struct proxied *proxied; /* borrowed, as peer; NULL: no PROXY header was read */
     uint64_t connection;           /* id */
     uint32_t requests;             /* of this connection, this one included */
+    uint32_t stream;               /* its number on the connection; 0: it has none */
 };
 
 /* What an exchange needs in a tunnel only. */
@@ -272,8 +274,15 @@ CHECKED enum err echo_body(struct exchange *ex, struct text *out);
 /* The first protocol that the client asks for and the route allows; empty: none (upgrade.c). */
 struct sluice_span upgrade_wanted(const struct request *request, const struct route *route);
 
-/* Does a 101 open the tunnel that was asked for? Its hop-by-hop fields are still there. */
-bool upgrade_is_granted(const struct response *response, struct sluice_span wanted);
+/*
+ * Does a 101 of HTTP/1 open the tunnel that was asked for? Its hop-by-hop fields are still there.
+ */
+bool upgrade_is_open(const struct exchange *ex, const struct response *response);
+
+/*
+ * Before an extended CONNECT (request.protocol) is asked for in HTTP/1: add what that wants to see.
+ */
+CHECKED enum err upgrade_ask(struct exchange *ex);
 
 /* Rewrite the request's fields for the upstream: hop-by-hop, Forwarded, Via (forwarded.c). */
 CHECKED enum err forwarded_apply(struct exchange *ex);

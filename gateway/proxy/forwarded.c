@@ -256,10 +256,8 @@ enum err forwarded_apply(struct exchange *ex)
     err = tell_client(ex, &listener->forwarded);
     if (err == OK)
         err = tell_client_cert(ex);
-    if (err == OK && listener->via) {
-        err = fields_put(fields, FIELD_VIA,
-                         ex->request.minor == 0 ? SPAN("1.0 sluice") : SPAN("1.1 sluice"));
-    }
+    if (err == OK && listener->via)
+        err = fields_put(fields, FIELD_VIA, ex->from.via);
     if (err == OK && ex->route->request_edits.n > 0)
         err = route_edit_fields(&ex->route->request_edits, fields);
     while ((line = fields_find(fields, FIELD_HOST)) != NULL) {

@@ -2,7 +2,7 @@
  * leg.h - one side of an exchange: its stream on a downstream or an upstream connection.
  *
  * The exchange knows neither sockets nor protocol versions: it sends heads, pieces
- * of content and ends to a leg, and the leg's owner (session.c for HTTP/1 downstream,
+ * of content and ends to a leg, and the leg's owner (session_h1.c for HTTP/1 downstream,
  * attempt_h1.c for HTTP/1 upstream) calls the exchange_on_ functions with what arrives.
  *
  * Pieces are borrowed until flush(). Everything is accepted whole: what cannot be

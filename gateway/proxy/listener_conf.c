@@ -4,6 +4,7 @@
 #include "route/route.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* -- forwarded -------------------------------------------------------------- */
 
@@ -144,7 +145,7 @@ static const struct shape backlog_shape = {.kind = SHAPE_UINT,
 
 static const struct choice protocol_choices[] = {
     {"http/1.1", PROTOCOL_HTTP_1_1, "HTTP/1.1 and HTTP/1.0."},
-    {"h2", PROTOCOL_H2, "HTTP/2, which is not there yet."},
+    {"h2", PROTOCOL_H2, "HTTP/2."},
     {NULL, 0, NULL},
 };
 
@@ -157,21 +158,21 @@ static const struct shape protocols_shape = {.kind = SHAPE_LIST,
                                              .min = 1,
                                              .what = "a list of protocols"};
 
-static void check_protocols(struct bind *bind, const struct listener_conf *conf)
+/* What is agreed on by ALPN (RFC 7301): lengths and names, the best first. */
+static void settle_protocols(struct listener_conf *conf)
 {
     const int *protocol = conf->protocols.first;
-    bool has_h1 = false;
+    struct tls_protocols *alpn = &conf->tls.alpn;
 
     for (size_t i = 0; i < conf->protocols.n; i++) {
-        has_h1 |= protocol[i] == PROTOCOL_HTTP_1_1;
-        if (protocol[i] == PROTOCOL_H2) {
-            notes_warn(bind->notes, conf->at, "http/1.1 is spoken; leave h2 out to be rid of this",
-                       "protocols of listener '%s': h2 is not there yet", conf->name.ptr);
-        }
-    }
-    if (!has_h1) {
-        notes_error(bind->notes, conf->at, "write protocols: [ http/1.1 ]",
-                    "listener '%s' would speak no protocol that is there", conf->name.ptr);
+        bool *speaks = protocol[i] == PROTOCOL_H2 ? &conf->speaks_h2 : &conf->speaks_h1;
+        struct sluice_span name = protocol[i] == PROTOCOL_H2 ? SPAN("\2h2") : SPAN("\10http/1.1");
+
+        if (*speaks)
+            continue;
+        *speaks = true;
+        memcpy(alpn->wire + alpn->len, name.ptr, name.len);
+        alpn->len += (unsigned)name.len;
     }
 }
 
@@ -224,7 +225,8 @@ static void listener_check(struct bind *bind, const struct tree *node, void *out
     /* The start line is a part of the head. */
     if (conf->limits.line_bytes > conf->limits.head_bytes)
         conf->limits.line_bytes = conf->limits.head_bytes;
-    check_protocols(bind, conf);
+    settle_protocols(conf);
+    http2_conf_settle(&conf->http2, &conf->limits);
     check_redirect(bind, conf);
 }
 
@@ -296,8 +298,14 @@ static const struct field listener_fields[] = {
     {.name = "protocols",
      .shape = &protocols_shape,
      .offset = AT(protocols),
-     .preset = "[ http/1.1 ]",
-     .help = "What may be spoken; with TLS, what is agreed on (ALPN)."},
+     .preset = "[ h2, http/1.1 ]",
+     .help = "What may be spoken, the best first: with TLS what is agreed on (ALPN); else a client "
+             "that begins with HTTP/2 is understood (prior knowledge)."},
+    {.name = "http2",
+     .shape = &http2_shape,
+     .offset = AT(http2),
+     .help = "How HTTP/2 is spoken here, and what its clients may do.",
+     .example = "{ max_concurrent_streams: 250 }"},
     {.name = "tls",
      .shape = &tls_server_shape,
      .offset = AT(tls),

@@ -7,6 +7,7 @@
 #include "config/shape.h"
 #include "net/addr.h"
 #include "net/tls_conf.h"
+#include "proxy/http2_conf.h"
 #include "proxy/proxied_conf.h"
 
 enum forwarded_send { FORWARDED_X, FORWARDED_STANDARD, FORWARDED_BOTH, FORWARDED_NONE };
@@ -51,7 +52,9 @@ struct listener_conf {
     bool via;
     bool merge_slashes;
     int half_close;         /* enum half_close */
-    struct items protocols; /* of int: enum listener_protocol */
+    struct items protocols; /* of int: enum listener_protocol, the best first */
+    bool speaks_h1, speaks_h2;
+    struct http2_conf http2;
     struct tls_server_conf tls;
     const struct tree *plugins; /* as written; NULL: none */
     struct tls_server *server;  /* shared; NULL: no TLS. Made and freed by the snapshot */

@@ -181,6 +181,7 @@ static struct access_record record_of(struct exchange *ex, uint64_t duration_us)
         .tries = ex->tries,
         .connection = ex->from.connection,
         .connection_requests = ex->from.requests,
+        .stream = ex->from.stream,
         .generation = ex->view->snapshot->generation,
         .has_query = request->has_query,
         .reused = ex->reused,

@@ -1,24 +1,27 @@
 /*
- * session.h - one downstream connection that speaks HTTP/1.1.
+ * session.h - one downstream connection, by whatever version of HTTP it speaks.
  *
- *   SHAKING > IDLE > HEAD > EXCHANGE > IDLE ...
- *         \______\______\_______\______> LINGER > closed
+ *   SHAKING > IDLE > HEAD > EXCHANGE > IDLE ...        HTTP/1
+ *         \    \______\_______\____> LINGER > closed
+ *          \> MULTIPLEX _________________/            HTTP/2
  *
  *   from       to         by
- *   SHAKING    IDLE       on_shaken, when the TLS handshake is over; without TLS it begins here
+ *   SHAKING    IDLE       session.c, when PROXY header and TLS handshake are over, or not asked for
+ *   SHAKING    MULTIPLEX  session.c, when ALPN says h2, or nothing else is spoken here
  *   SHAKING    LINGER     refuse_plain, when the client speaks HTTP without TLS
- *   IDLE       HEAD       take_head, with the first bytes of a request
- *   HEAD       EXCHANGE   begin, once the head is whole (or refused: the exchange answers)
- *   EXCHANGE   IDLE       leg_end, when the connection is kept
+ *   IDLE       HEAD       session_h1.c, with the first bytes of a request
+ *   HEAD       MULTIPLEX  session_h1.c, when they are the preface of HTTP/2
+ *   HEAD       EXCHANGE   session_h1.c, once the head is whole (or refused: the exchange answers)
+ *   EXCHANGE   IDLE       session_h1.c, when the connection is kept
  *   EXCHANGE   TUNNEL     hand_over: the exchange is over, the connection a tunnel's (tunnel.h)
- *   EXCHANGE   LINGER     leg_end, when it is not and the client may still be sending
- *   any        closed     conn_close
+ *   EXCHANGE   LINGER     session_h1.c, when it is not and the client may still be sending
+ *   MULTIPLEX  LINGER     session_h2.c, after GOAWAY and the last stream, or for what the client
+ *   did any        closed     conn_close
  *
- * A session never looks at what a request means: it hands heads and content to its
- * exchange and sends what it is given. While an exchange has its whole request,
- * pipelined bytes wait unread; when it becomes a tunnel, they and all that follow are content.
+ * A session never looks at what a request means: it hands heads and content to its exchanges and
+ * sends what it is given.
  *
- * Owns:    its connection, and the exchange in progress.
+ * Owns:    its connection, and the exchanges in progress.
  * Threads: the worker's.
  */
 #ifndef PROXY_SESSION_H

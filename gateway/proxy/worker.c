@@ -138,6 +138,7 @@ static void port_follow(struct port *port, struct worker *worker)
             continue;
         port->view = view_use(worker->view);
         port->conf = &snapshot->listeners[i];
+        port->h2_settings = port->conf->http2.settings;
         port->index = (unsigned)i;
         view_unuse(&old);
         return;
@@ -616,6 +617,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     worker->chain = chain_worker_new(worker, worker->loop, &worker->rng, &exchange_chain_ops, index,
                                      crew->n_workers);
     worker->scratch = route_scratch_new();
+    worker->h2 = h2_bench_new();
     slab_init(&worker->sessions, session_bytes(), 0);
     slab_init(&worker->tunnels, tunnel_bytes(), 0);
     slab_init(&worker->chunks, ARENA_CHUNK, 0);
@@ -643,6 +645,7 @@ void worker_free(struct worker **worker)
     upstreams_free(&old->upstreams);
     chain_worker_free(&old->chain);
     route_scratch_free(&old->scratch);
+    h2_bench_free(&old->h2);
     alloc_free(old->request_lines);
     alloc_free(old->response_lines);
     text_fini(&old->line);

@@ -14,6 +14,7 @@
 #include "base/slab.h"
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "http/h2.h"
 #include "http/message.h"
 #include "net/redis.h"
 #include "proxy/counters.h"
@@ -70,6 +71,7 @@ struct port {
     struct listener *listener;        /* owned; NULL: no longer accepting */
     const struct listener_conf *conf; /* borrowed from the newest view that names it; never NULL */
     struct view *view;                /* the view conf comes from; a user of it */
+    struct h2_settings h2_settings;   /* conf's, at an address that stays */
     unsigned index;                   /* of conf in that view's snapshot */
     const struct tally_block *tally;  /* borrowed: struct port_counters of all workers */
     struct port_counters *counters;   /* borrowed, this worker's slot */
@@ -88,6 +90,7 @@ struct worker {
     struct redis_counters redis_counters;
     struct chain_worker *chain; /* owned */
     struct route_scratch *scratch;
+    struct h2_bench *h2; /* owned: what HTTP/2 connections share */
     struct rng rng;
     struct slab sessions; /* of struct session */
     struct slab tunnels;  /* of struct tunnel */

@@ -119,7 +119,7 @@ def test_a_bent_answer_never_makes_a_bent_one_for_the_client(start, upstreams, s
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n" * 5000, b"\0" * 5000, b"\xff" * 5000, b"GET", b"A" * 100000, b" " * 5000,
-                                  b"\n" * 5000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"0\r\n\r\n" * 1000],
+                                  b"\n" * 5000, b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", b"0\r\n\r\n" * 1000],
                          ids=["nothing", "empty-line", "empty-lines", "nul", "high", "one-word", "one-long-word", "spaces",
                               "line-feeds", "h2-preface", "last-chunks"])
 def test_garbage_is_answered_or_dropped_and_never_forwarded(start, upstream, data):

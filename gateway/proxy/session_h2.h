@@ -1,0 +1,65 @@
+/*
+ * session_h2.h - what the two files of a downstream HTTP/2 connection share; private to proxy.
+ *
+ * session_h2.c is the connection: bytes, its alarm, its end. session_stream.c is the streams: each
+ * is the leg of an exchange.
+ */
+#ifndef PROXY_SESSION_H2_H
+#define PROXY_SESSION_H2_H
+
+#include "base/list.h"
+#include "core/loop.h"
+#include "http/h2.h"
+#include "proxy/session_state.h"
+
+/*
+ * How far its end has come (RFC 9113 6.8): NOTICE says that it will end, and streams that are on
+ * their way are still taken; FINAL, a round trip later, names the last one.
+ */
+enum multiplex_drain { DRAIN_NONE, DRAIN_NOTICE, DRAIN_FINAL };
+
+struct multiplex {
+    struct session *session; /* borrowed: owns us */
+    struct h2 *h2;           /* owned */
+    struct soon soon;        /* h2_run() is due */
+    struct list streams;     /* of struct stream */
+    struct stream *entered;  /* whose exchange has been entered; left with the next one */
+    uint64_t begun_us;
+    uint32_t untaken_bytes; /* by the client when the alarm last rang; 0: not since it took some */
+    uint32_t n_streams;
+    uint8_t drain; /* enum multiplex_drain */
+    bool heard;    /* bytes have come since the alarm was set */
+    bool asked;    /* a PING is not answered yet */
+    bool pinged;   /* after the first GOAWAY */
+    bool blocked;  /* the connection takes no more */
+    bool ending;   /* nothing more is to be read or said: close it */
+};
+
+extern const struct h2_ops session_h2_ops;
+
+/* -- session_h2.c ------------------------------------------------------------------ */
+
+/*
+ * Send what was framed. OK; ERR_AGAIN: it is queued, and nothing more is framed until that is gone;
+ * else the connection cannot send.
+ */
+enum err multiplex_send(struct multiplex *multiplex);
+
+/* Begin to end, or go on doing so. */
+void multiplex_drain(struct multiplex *multiplex);
+
+/* The number of streams has changed. */
+void multiplex_set_alarm(struct multiplex *multiplex);
+
+/* Go on in the loop's next breath. */
+void multiplex_wake(struct multiplex *multiplex);
+
+/* -- session_stream.c ---------------------------------------------------------------- */
+
+/* Leave the exchange that was entered, if any: what was read for it goes upstream in one piece. */
+void stream_leave(struct multiplex *multiplex);
+
+/* End all exchanges: nobody is there to be answered. */
+void stream_cut_all(struct multiplex *multiplex, enum reason reason);
+
+#endif /* PROXY_SESSION_H2_H */

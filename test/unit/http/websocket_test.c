@@ -19,12 +19,11 @@ START_TEST(websocket_accept_takes_keys_of_any_length)
     static const struct {
         size_t len;
         const char *accept;
-    } known[] = {
-        {19, "yzaGyu0mcUukN7CdsSwa30tnCpc="},
-        {20, "dUYRM7bOMwDmbriNIPr11x+r3E0="},
-        {27, "NCEiOv6lMC9mC8oEZnneqRdJ4DU="},
-        {28, "xMWmCBqYJY4uXzUs8PNU1t+Pzro="},
-        {60, "tcgN0NU24HLnPXrs4KLF3gkeQB0="}};
+    } known[] = {{19, "yzaGyu0mcUukN7CdsSwa30tnCpc="},
+                 {20, "dUYRM7bOMwDmbriNIPr11x+r3E0="},
+                 {27, "NCEiOv6lMC9mC8oEZnneqRdJ4DU="},
+                 {28, "xMWmCBqYJY4uXzUs8PNU1t+Pzro="},
+                 {60, "tcgN0NU24HLnPXrs4KLF3gkeQB0="}};
     char key[60], accept[WEBSOCKET_ACCEPT];
 
     memset(key, 'a', sizeof(key));

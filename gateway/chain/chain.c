@@ -329,6 +329,7 @@ static struct chain_set *set_new(const struct chain_wanted *wanted, unsigned n)
     for (size_t i = 0; i < wanted->n_upstreams; i++)
         upstreams[i] = (struct sluice_upstream){wanted->upstreams[i].name, (unsigned)i};
     set->upstreams = upstreams;
+    set->is_used = arena_new(arena, wanted->n_upstreams + 1);
     return set;
 }
 
@@ -382,6 +383,11 @@ void chain_set_free(struct chain_set **set)
 const struct chain *chain_front(const struct chain_set *set, unsigned listener, unsigned route)
 {
     return set->front[listener * (set->n_routes + 1) + route];
+}
+
+bool chain_names_upstream(const struct chain_set *set, size_t upstream)
+{
+    return set->is_used[upstream];
 }
 
 const struct chain *chain_back(const struct chain_set *set, unsigned upstream)

@@ -57,6 +57,9 @@ void chain_set_free(struct chain_set **set);
  */
 const struct chain *chain_front(const struct chain_set *set, unsigned listener, unsigned route);
 
+/* Does an option of a plugin name this upstream, by its index among those that were given? */
+bool chain_names_upstream(const struct chain_set *set, size_t upstream);
+
 /* The plugins of an upstream; NULL: none. */
 const struct chain *chain_back(const struct chain_set *set, unsigned upstream);
 

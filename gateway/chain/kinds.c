@@ -102,8 +102,10 @@ static const struct sluice_upstream *find_upstream(const struct chain_build *bui
                                                    struct sluice_span name)
 {
     for (size_t i = 0; i < build->set->n_upstreams; i++) {
-        if (span_equal(build->set->upstreams[i].name, name))
-            return &build->set->upstreams[i];
+        if (!span_equal(build->set->upstreams[i].name, name))
+            continue;
+        build->set->is_used[i] = true;
+        return &build->set->upstreams[i];
     }
     return NULL;
 }

@@ -43,6 +43,7 @@ struct chain_set {
     unsigned max_back; /* entries of the longest */
     struct attributes attributes;
     const struct sluice_upstream *upstreams;
+    bool *is_used;                   /* by upstream: an option names it */
     struct set_url *urls, *last_url; /* in the order of their indexes */
     size_t n_urls;
     struct set_file *files;

@@ -166,17 +166,15 @@ static void cannot_dial(struct attempt *attempt, enum err err)
 }
 
 /* The chosen endpoint could not be dialled: may another one be? */
-static bool may_dial_on(struct attempt *attempt, struct upstream *upstream, enum reason reason)
+static bool may_dial_on(struct attempt *attempt, enum reason reason)
 {
     struct exchange *ex = attempt->ex;
     bool may = attempt == ex->attempt && retry_may_dial_on(ex);
 
     if (attempt == ex->attempt)
         ex->reason = reason;
-    if (ex->chain) {
-        exchange_chain_attempt_done(ex, attempt, 0, reason,
-                                    may && upstream_has_untried(upstream, &attempt->lease));
-    }
+    if (ex->chain)
+        exchange_chain_attempt_done(ex, attempt, 0, reason, may);
     return may;
 }
 
@@ -205,7 +203,7 @@ enum err attempt_start(struct attempt *attempt, struct upstream *upstream, enum 
         if (err == ERR_LIMIT || err == ERR_MISSING || err == ERR_MEMORY)
             return err;
         cannot_dial(attempt, err);
-        if (!may_dial_on(attempt, upstream, *reason))
+        if (!may_dial_on(attempt, *reason))
             return err;
     }
 }

@@ -773,15 +773,6 @@ void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
     }
 }
 
-/* What could not be dialled is not tried again: is anybody left? */
-static bool finds_another(const struct exchange *ex, enum attempt_loss loss)
-{
-    const struct lease *lease = &ex->attempt->lease;
-
-    return loss != ATTEMPT_UNSENT ||
-           upstream_has_untried(ex->view->upstreams[ex->target->index], lease);
-}
-
 bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, enum reason reason,
                                 const char *detail, enum attempt_loss loss)
 {
@@ -799,7 +790,7 @@ bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, en
         return true;
     repeats = retry_on_failure(ex, reason, loss);
     if (ex->chain)
-        exchange_chain_attempt_done(ex, attempt, 0, reason, repeats && finds_another(ex, loss));
+        exchange_chain_attempt_done(ex, attempt, 0, reason, repeats);
     if (!repeats)
         exchange_refuse(ex, reason, detail);
     return repeats;

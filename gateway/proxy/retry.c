@@ -287,6 +287,12 @@ static bool cause_of(enum reason reason, enum retry_cause *cause)
     }
 }
 
+/* What could not be dialled is not tried again: is anybody left? */
+static bool has_another(const struct exchange *ex)
+{
+    return upstream_has_untried(upstream_of(ex), &ex->attempt->lease);
+}
+
 bool retry_on_failure(struct exchange *ex, enum reason reason, enum attempt_loss loss)
 {
     enum retry_cause cause;
@@ -302,6 +308,8 @@ bool retry_on_failure(struct exchange *ex, enum reason reason, enum attempt_loss
     if (loss == ATTEMPT_REFUSED)
         cause = RETRY_REFUSED;
     if (!decide(ex, cause, 0, loss == ATTEMPT_UNSENT))
+        return false;
+    if (loss == ATTEMPT_UNSENT && !has_another(ex))
         return false;
     if (loss == ATTEMPT_UNSENT) {
         hold_client(ex);
@@ -365,7 +373,7 @@ bool retry_on_response(struct exchange *ex, const struct response *response)
 
 bool retry_may_dial_on(struct exchange *ex)
 {
-    if (!decide(ex, RETRY_CONNECT, 0, true))
+    if (!decide(ex, RETRY_CONNECT, 0, true) || !has_another(ex))
         return false;
     note_end(ex, RETRY_CONNECT);
     count_retry(ex, RETRY_CONNECT);

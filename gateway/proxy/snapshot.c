@@ -126,8 +126,8 @@ static void settle_retry(struct snapshot *snapshot, const struct route *route)
     }
 }
 
-static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf,
-                       const struct snapshot_parts *parts, struct notes *notes)
+/* What routes may refer to, in the snapshot's arena. */
+static struct route_names names_of(struct snapshot *snapshot)
 {
     struct sluice_span *listeners =
         arena_new(&snapshot->arena, (snapshot->n_listeners + 1) * sizeof(*listeners));
@@ -138,7 +138,8 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
                                 .n_listeners = snapshot->n_listeners,
                                 .upstreams = upstreams,
                                 .n_upstreams = snapshot->n_upstreams,
-                                .upstream_marks = marks};
+                                .upstream_marks = marks,
+                                .is_used = arena_new(&snapshot->arena, snapshot->n_upstreams + 1)};
 
     for (size_t i = 0; i < snapshot->n_listeners; i++) {
         listeners[i] = snapshot->listeners[i].name;
@@ -147,9 +148,16 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
         upstreams[i] = snapshot->upstreams[i].conf->named.name;
         marks[i] = snapshot->upstreams[i].conf->named.at;
     }
+    return names;
+}
+
+static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *conf,
+                       const struct snapshot_parts *parts, const struct route_names *names,
+                       struct notes *notes)
+{
     snapshot->unrouted_tally =
         tally_get(parts->tally, ROUTE_TALLY, SPAN(""), sizeof(struct route_counters));
-    snapshot->routes = route_table_new(&conf->routes, &names, &snapshot->arena, notes);
+    snapshot->routes = route_table_new(&conf->routes, names, &snapshot->arena, notes);
     if (!snapshot->routes)
         return;
     snapshot->route_tally = arena_new(&snapshot->arena, (route_table_count(snapshot->routes) + 1) *
@@ -259,6 +267,17 @@ static void add_chains(struct snapshot *snapshot, const struct snapshot_conf *co
         snapshot->files_stamp = snapshot_files(snapshot);
 }
 
+/* Plugins may name upstreams that no route does. */
+static void warn_of_unused(const struct snapshot *snapshot, const struct route_names *names,
+                           struct notes *notes)
+{
+    for (size_t i = 0; snapshot->chains && i < names->n_upstreams; i++) {
+        if (chain_names_upstream(snapshot->chains, i))
+            names->is_used[i] = true;
+    }
+    route_warn_unused(names, notes);
+}
+
 static void add_access_log(struct snapshot *snapshot, const struct snapshot_conf *conf,
                            struct notes *notes, bool check_only)
 {
@@ -279,6 +298,7 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
                               bool check_only)
 {
     struct snapshot *snapshot = alloc_new(sizeof(*snapshot));
+    struct route_names names;
 
     snapshot->arena = *arena;
     arena_init(arena, NULL, 0);
@@ -290,10 +310,13 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     add_listeners(snapshot, conf, notes);
     add_upstreams(snapshot, conf, parts, notes);
     add_secrets(snapshot, parts, notes);
-    add_routes(snapshot, conf, parts, notes);
+    names = names_of(snapshot);
+    add_routes(snapshot, conf, parts, &names, notes);
     snapshot->redis = redis_peer_new(&conf->redis, notes);
-    if (snapshot->routes)
+    if (snapshot->routes) {
         add_chains(snapshot, conf, parts, notes, check_only);
+        warn_of_unused(snapshot, &names, notes);
+    }
     if (notes_errors(notes) == 0)
         add_access_log(snapshot, conf, notes, check_only);
     if (notes_errors(notes) > 0) {

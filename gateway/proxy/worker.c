@@ -497,6 +497,27 @@ static void on_starved(void *worker_, struct sluice_span upstream)
     }
 }
 
+static void on_wake(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
+    struct name_letter *wake = (struct name_letter *)(void *)letter;
+
+    upstreams_wake(worker->upstreams, span_make(wake->name, wake->name_len));
+    alloc_free(wake);
+}
+
+static void on_freed(void *worker_, struct sluice_span upstream, unsigned index)
+{
+    const struct worker *worker = worker_;
+    const struct crew *crew = worker->crew;
+
+    for (unsigned i = index; i < crew->n_workers; i += 64) {
+        if (i != worker->index) {
+            mailbox_post(crew->worker[i]->mailbox, &name_letter_new(upstream, -1)->letter, on_wake);
+        }
+    }
+}
+
 struct beat_letter {
     struct letter letter;
     uint64_t number;
@@ -612,6 +633,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     rng_init(&worker->rng);
     worker->upstreams = upstreams_new(worker->loop, &worker->rng, index);
     upstreams_on_starved(worker->upstreams, on_starved, worker);
+    upstreams_on_freed(worker->upstreams, on_freed, worker);
     upstreams_on_unshaken(worker->upstreams, on_unshaken, worker);
     worker->redis = redis_new(worker->loop, &worker->rng, &worker->redis_counters);
     worker->chain = chain_worker_new(worker, worker->loop, &worker->rng, &exchange_chain_ops, index,

@@ -18,7 +18,6 @@ struct build {
     struct arena *arena;
     struct notes *notes;
     struct route_table *table;
-    bool *is_used; /* one an upstream */
 };
 
 static const char **texts_of(const struct build *build, const struct sluice_span *spans, size_t n)
@@ -81,23 +80,21 @@ static void name_targets(const struct build *build, struct route *route)
         target->index = (unsigned)at;
         if (subset_is_set(&target->subset))
             target->selection = ++build->table->n_selections;
-        if (at < n)
-            build->is_used[at] = true;
+        if (at < n && build->names->is_used)
+            build->names->is_used[at] = true;
     }
 }
 
-static void warn_of_unused(const struct build *build)
+void route_warn_unused(const struct route_names *names, struct notes *notes)
 {
-    const struct route_names *names = build->names;
-
     for (size_t i = 0; i < names->n_upstreams; i++) {
         struct mark at = {0, 0, 0, 0};
 
-        if (build->is_used[i])
+        if (names->is_used[i])
             continue;
         if (names->upstream_marks)
             at = names->upstream_marks[i];
-        notes_warn(build->notes, at, "name it in a route, or remove it",
+        notes_warn(notes, at, "name it in a route, or remove it",
                    "upstream '%.*s' is not used by any route", DRAFT_SPAN(names->upstreams[i]));
     }
 }
@@ -176,12 +173,9 @@ const struct tree *route_list_plugins(const struct items *bound, size_t i)
 struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
                                     struct arena *arena, struct notes *notes)
 {
-    struct build build = {names, arena, notes, arena_new(arena, sizeof(struct route_table)), NULL};
+    struct build build = {names, arena, notes, arena_new(arena, sizeof(struct route_table))};
 
-    build.is_used = arena_new(arena, names->n_upstreams + 1);
     take_routes(&build, bound);
-    if (build.table->n == bound->n)
-        warn_of_unused(&build);
     if (notes_errors(notes) > 0)
         return NULL;
     index_routes(build.table, arena);

@@ -23,6 +23,7 @@ struct route_names {
     const struct sluice_span *upstreams;
     size_t n_upstreams;
     const struct mark *upstream_marks; /* where each was written, for warnings; may be NULL */
+    bool *is_used; /* by upstream: route_table_new() sets those that routes name; may be NULL */
 };
 
 /* The "routes:" list, to be bound before route_table_new(): a SHAPE_LIST. */
@@ -35,11 +36,16 @@ const struct tree *route_list_plugins(const struct items *bound, size_t i);
  * Make a table of bound routes in the arena. What they were bound to (bind.arena) must live as
  * long as the table; compiled patterns are released with it. A route by itself was checked
  * when it was bound; here undefined names and names given twice are errors, unreachable routes
- * and unused upstreams warnings, in notes. NULL when notes has an error; routes that were wrong by
+ * warnings, in notes. NULL when notes has an error; routes that were wrong by
  * themselves (and noted) are passed over, so that the others' names are checked all the same.
  */
 struct route_table *route_table_new(const struct items *bound, const struct route_names *names,
                                     struct arena *arena, struct notes *notes);
+
+/*
+ * Warn of upstreams that nobody uses, by names->is_used: routes are not all who may name one.
+ */
+void route_warn_unused(const struct route_names *names, struct notes *notes);
 
 size_t route_table_count(const struct route_table *table);
 const struct route *route_table_get(const struct route_table *table, size_t index);

@@ -12,7 +12,7 @@ static void note_names(const struct snapshot_conf *conf, struct arena *arena, st
     struct sluice_span *listeners = arena_new(arena, (n_listeners + 1) * sizeof(*listeners));
     struct sluice_span *upstreams = arena_new(arena, (n_upstreams + 1) * sizeof(*upstreams));
     struct mark *marks = arena_new(arena, (n_upstreams + 1) * sizeof(*marks));
-    const struct route_names names = {listeners, n_listeners, upstreams, n_upstreams, marks};
+    const struct route_names names = {listeners, n_listeners, upstreams, n_upstreams, marks, NULL};
 
     for (size_t i = 0; i < n_listeners; i++)
         listeners[i] = listener[i].name.ptr ? listener[i].name : SPAN("");

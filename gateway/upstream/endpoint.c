@@ -306,7 +306,7 @@ void endpoint_hold(struct endpoint *endpoint, struct lease *lease)
 void endpoint_unhold(struct endpoint *endpoint, struct lease *lease)
 {
     if (lease->slots != 0)
-        requests_give(lease, endpoint);
+        requests_end(lease, endpoint);
     if (!list_is_empty(&lease->link))
         tenancy_forget(endpoint, &lease->link);
     lease->endpoint = NULL;

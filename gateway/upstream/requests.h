@@ -13,6 +13,7 @@
 
 struct endpoint;
 struct lease;
+struct upstream;
 
 /* Is there a slot at the endpoint? */
 bool requests_has_room(const struct endpoint *endpoint);
@@ -22,5 +23,11 @@ bool requests_take(struct lease *lease, const struct endpoint *endpoint);
 
 /* Give back what the lease took. */
 void requests_give(struct lease *lease, const struct endpoint *endpoint);
+
+/* The same of a request that is over: another worker that waits for a slot is woken. */
+void requests_end(struct lease *lease, const struct endpoint *endpoint);
+
+/* Does this worker wait for a slot? Say so before looking once more whether there is one. */
+void requests_say_waiting(const struct upstream *upstream, bool waiting);
 
 #endif /* UPSTREAM_REQUESTS_H */

@@ -57,6 +57,7 @@ struct share_group {
 
     struct pace retries; /* spent of the retry budget */
     struct share_active active;
+    uint64_t waiting; /* atomic: a bit per worker (index modulo 64) that waits for a slot */
 };
 
 /* Failures in a row, over all workers. */

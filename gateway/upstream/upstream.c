@@ -24,6 +24,8 @@ struct upstreams {
     unsigned worker;
     upstreams_starved_fn *starved;   /* may be NULL */
     void *starved_arg;               /* borrowed, outlives us */
+    upstreams_freed_fn *freed;       /* may be NULL */
+    void *freed_arg;                 /* borrowed, outlives us */
     upstreams_unshaken_fn *unshaken; /* may be NULL */
     void *unshaken_arg;              /* borrowed, outlives us */
 };
@@ -76,6 +78,28 @@ void upstream_say_unshaken(struct upstream *upstream, const struct endpoint *end
 
     if (cause.len > 0 && all->unshaken)
         all->unshaken(all->unshaken_arg, upstream, endpoint, cause);
+}
+
+void upstreams_on_freed(struct upstreams *upstreams, upstreams_freed_fn *freed, void *arg)
+{
+    upstreams->freed = freed;
+    upstreams->freed_arg = arg;
+}
+
+void upstream_say_freed(const struct upstream *upstream, unsigned worker)
+{
+    const struct upstreams *all = upstream->all;
+
+    if (all->freed)
+        all->freed(all->freed_arg, span_of(upstream->name), worker);
+}
+
+void upstreams_wake(struct upstreams *upstreams, struct sluice_span name)
+{
+    struct upstream *upstream = map_find(upstreams->by_name, name);
+
+    if (upstream)
+        upstream_wake(upstream);
 }
 
 void upstreams_free(struct upstreams **upstreams)
@@ -548,6 +572,7 @@ static void leave_queue(struct lease *lease)
     if (upstream->n_waiting == 0) {
         alarm_disarm(&upstream->look);
         say_waiting(upstream, false);
+        requests_say_waiting(upstream, false);
     }
 }
 
@@ -566,6 +591,10 @@ static enum err join_queue(struct upstream *upstream, struct lease *lease)
         alarm_arm(upstream->loop, &upstream->look, LOOK_MS);
         say_waiting(upstream, true);
         call_for_room(upstream);
+        if (upstream->caps_requests) {
+            requests_say_waiting(upstream, true);
+            loop_soon(upstream->loop, &upstream->serve); /* given back before we had said so */
+        }
     }
     return ERR_AGAIN;
 }
@@ -626,6 +655,8 @@ static void serve(struct soon *soon)
         if (err || !lease->dialling)
             lease->ready(lease, err);
     }
+    if (upstream->n_waiting > 0 && upstream->caps_requests)
+        requests_say_waiting(upstream, true);
     upstream_unref(&upstream);
 }
 

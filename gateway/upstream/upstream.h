@@ -157,6 +157,17 @@ typedef void upstreams_starved_fn(void *arg, struct sluice_span upstream);
 void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg);
 
 /*
+ * A slot under a cap of requests is free, for which workers with this index modulo 64 wait. freed
+ * should bring upstreams_wake() to their threads.
+ */
+typedef void upstreams_freed_fn(void *arg, struct sluice_span upstream, unsigned worker);
+void upstreams_on_freed(struct upstreams *upstreams, upstreams_freed_fn *freed, void *arg);
+void upstream_say_freed(const struct upstream *upstream, unsigned worker);
+
+/* Whoever waits for that upstream looks once more. */
+void upstreams_wake(struct upstreams *upstreams, struct sluice_span name);
+
+/*
  * The handshake with an endpoint has failed: nothing that a client is to be told, and a person has
  * to know. cause: empty: that was not it.
  */

@@ -68,3 +68,19 @@ def test_what_is_switched_off_does_not_start(start, upstream):
     gateway.must_reload({**plain(upstream), "plugins": ["request_id", off]})
     assert gateway.ask().status == 200
     gateway.must_reload({**plain(upstream), "plugins": ["request_id"]})
+
+
+def test_an_upstream_that_only_a_plugin_names_is_used(sluice, tmp_path):
+    (tmp_path / "c.yaml").write_text("""\
+upstreams:
+  app: { endpoints: [ "127.0.0.1:9000" ] }
+  spare: { endpoints: [ "127.0.0.1:9001" ] }
+  auth: { endpoints: [ "127.0.0.1:9002" ] }
+  idle: { endpoints: [ "127.0.0.1:9003" ] }
+routes:
+  - upstream: app
+    plugins: [ { ext_auth: { target: auth/check } }, { circuit_breaker: { fallback: { upstream: spare } } } ]
+""")
+    run = sluice("check", "--json", str(tmp_path / "c.yaml"))
+    told = [one["message"] for one in json.loads(run.stdout)["notes"]]
+    assert told == ["upstream 'idle' is not used by any route"], (run.stdout, run.stderr)

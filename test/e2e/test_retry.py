@@ -340,3 +340,13 @@ def test_a_connection_that_cannot_be_made_costs_no_budget(start, upstreams):
     gateway = start(retrying(dead, fine, budget={"share": "0%", "min_per_second": 0}))
     assert [gateway.ask("POST", body=b"once").status for _ in range(10)] == [200] * 10
     assert len(fine.requests) == 10 and retries(gateway, cause="connect") == 10
+
+
+def test_a_connection_that_cannot_be_made_is_no_retry_when_nobody_else_is_there(start, upstreams):
+    dead = upstreams()
+    dead.stop_listening()
+    gateway = start(retrying(dead))
+    expect_problem(gateway.ask(), 502, "connect_failed")
+    line = gateway.expect_end("connect_failed")
+    assert line["tries"] == 1 and line["retry_reasons"] is None
+    assert retries(gateway) == 0

@@ -31,7 +31,8 @@ static inline void case_open(struct route_case *it, const char *yaml)
 {
     static const struct sluice_span listeners[] = {SPAN("edge"), SPAN("inner")};
     static const struct sluice_span upstreams[] = {SPAN("app"), SPAN("canary"), SPAN("spare")};
-    const struct route_names names = {listeners, 2, upstreams, 3, NULL};
+    bool is_used[3] = {false, false, false};
+    const struct route_names names = {listeners, 2, upstreams, 3, NULL, is_used};
     struct items bound = {NULL, 0};
     struct tree *tree = NULL;
     struct bind bind = {.arena = &it->arena};
@@ -44,6 +45,8 @@ static inline void case_open(struct route_case *it, const char *yaml)
     if (!tree_parse(span_of(yaml), "routes.yaml", &it->arena, it->notes, &tree) &&
         !shape_bind(&bind, &route_list_shape, tree_find(tree, SPAN("routes")), &bound))
         it->table = route_table_new(&bound, &names, &it->arena, it->notes);
+    if (it->table)
+        route_warn_unused(&names, it->notes);
     text_init(&it->told, 1 << 20);
     notes_print(it->notes, &it->told);
 }

@@ -435,6 +435,45 @@ START_TEST(the_cap_holds_over_all_workers)
 }
 END_TEST
 
+struct freed {
+    struct upstreams *worker;
+    unsigned n, index;
+};
+
+static void on_freed(void *freed_, struct sluice_span upstream, unsigned worker)
+{
+    struct freed *freed = freed_;
+
+    freed->n++;
+    freed->index = worker;
+    ck_assert(span_equal(upstream, SPAN("app")));
+    upstreams_wake(freed->worker, upstream);
+}
+
+START_TEST(a_free_slot_wakes_a_worker_that_waits_for_one)
+{
+    struct scene *it = scene_open("a1", "requests: 1");
+    struct freed freed = {.worker = it->workers[1]};
+    struct trial first, second, third;
+
+    upstreams_on_freed(it->workers[0], on_freed, &freed);
+    take(it, 0, &first);
+    trial_init(&second);
+    ck_assert_int_eq(lease(it, 1, &second), ERR_AGAIN);
+    loop_turns(it->loop, 3);
+    ck_assert_uint_eq(second.ready, 0);
+    lease_return(&first.lease);
+    ck_assert_uint_eq(freed.n, 1);
+    ck_assert_uint_eq(freed.index, 1);
+    loop_until(it->loop, is_ready, &second);
+    lease_discard(&second.lease);
+    take(it, 0, &third);
+    lease_discard(&third.lease);
+    ck_assert_uint_eq(freed.n, 1); /* nobody waits any more */
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(a_full_endpoint_leaves_the_request_to_another)
 {
     struct scene *it = scene_open("a1 b1", "connections: { max: 1 }");
@@ -604,6 +643,7 @@ UNIT_MAIN("upstream/upstream", weights_are_served_smoothly, equal_weights_take_t
           a_connection_that_was_spoilt_while_idle_is_not_used_again,
           no_more_than_the_idle_limit_are_kept, a_connection_ends_after_its_number_of_requests,
           an_idle_connection_is_closed_after_its_time, the_cap_holds_over_all_workers,
+          a_free_slot_wakes_a_worker_that_waits_for_one,
           a_full_endpoint_leaves_the_request_to_another,
           who_waited_first_gets_the_returned_connection, the_queue_is_bounded,
           waiting_ends_with_its_time, an_endpoint_that_is_still_named_keeps_its_connections,

@@ -19,6 +19,7 @@
 
 enum {
     LANE_BYTES = 1024 * 1024, /* of access log lines that the writer has not written yet */
+    LAST_TURNS_MAX = 4,       /* that connections get to end in */
     SWEEP_MS = 200,           /* how often a draining worker looks for idle connections */
     WALL_US = 1000 * 1000,    /* the wall clock is asked again after this long: it may be set */
     HAND_OVER_SLACK = 4,      /* connections above the average before new ones go elsewhere ... */
@@ -591,7 +592,12 @@ static void on_last_turn(struct soon *soon)
 {
     struct worker *worker = list_entry(soon, struct worker, last_turn);
 
-    loop_stop(worker->loop);
+    /* A shared connection says its end in one turn, and goes in the next. */
+    if (upstreams_has_connections(worker->upstreams) && worker->last_turns++ < LAST_TURNS_MAX) {
+        loop_soon(worker->loop, &worker->last_turn);
+    } else {
+        loop_stop(worker->loop);
+    }
 }
 
 static void on_stop(void *worker_, struct letter *letter)

@@ -107,6 +107,7 @@ struct worker {
     uint64_t beat;            /* atomic: the number of the last question that was answered */
     uint64_t beat_asked, beat_asked_us; /* the control thread's: the last one, and when */
     bool draining, said_drained;
+    unsigned last_turns;
     struct soon last_turn;
     struct alarm sweep; /* while draining: closes what has become idle */
     /* The wall clock moves with the loop's; the difference is renewed now and then. */

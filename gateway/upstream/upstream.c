@@ -113,6 +113,11 @@ void upstreams_free(struct upstreams **upstreams)
     *upstreams = NULL;
 }
 
+bool upstreams_has_connections(const struct upstreams *upstreams)
+{
+    return upstreams->conns.used > 0;
+}
+
 /* -- members ------------------------------------------------------------ */
 
 static void say_waiting(struct upstream *upstream, bool waiting)

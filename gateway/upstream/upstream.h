@@ -148,6 +148,9 @@ struct upstreams;
 struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned worker);
 void upstreams_free(struct upstreams **upstreams);
 
+/* Is a connection left, open or about to be closed? */
+bool upstreams_has_connections(const struct upstreams *upstreams);
+
 /*
  * Who waits at a cap cannot see what other workers keep idle. starved is called when a request
  * begins to wait at a cap and every few milliseconds while one does; it should bring

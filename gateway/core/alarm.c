@@ -206,7 +206,7 @@ void alarm_arm(struct loop *loop, struct alarm *alarm, uint64_t ms)
     uint64_t moment_us = loop_now_us(loop) + (ms < MAX_MS ? ms : MAX_MS) * 1000;
 
     /* A wheel that slept has a hand far behind. */
-    if (is_empty(wheel))
+    if (list_is_empty(&alarm->link) && is_empty(wheel))
         wheel->hand = tick_now(loop);
     /* The first tick that begins at or after the moment, so never early. */
     alarm->deadline = (uint32_t)((moment_us + TICK_US - 1) / TICK_US);

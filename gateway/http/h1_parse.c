@@ -108,8 +108,9 @@ static enum h1_rule control_rule(const struct h1_scan *scan, const struct readin
     return memchr(line, ' ', len) != NULL ? H1_RULE_TARGET : H1_RULE_METHOD;
 }
 
-/* No CR LF at stop: is the line wrong, too long, or only not complete? */
-static enum h1_result line_open(struct h1_scan *scan, const struct reading *in, const char *stop)
+/* No CR LF at stop: is the line wrong, too long, or only not complete? Apart from good lines. */
+__attribute__((noinline)) static enum h1_result
+line_open(struct h1_scan *scan, const struct reading *in, const char *stop)
 {
     bool in_start = (scan->seen & SEEN_START) == 0;
 
@@ -124,7 +125,8 @@ static enum h1_result line_open(struct h1_scan *scan, const struct reading *in, 
 }
 
 /* The CR LF that ends the line at in->begin + scan->line; NULL: *result says why there is none. */
-static const char *line_find(struct h1_scan *scan, const struct reading *in, enum h1_result *result)
+__attribute__((always_inline)) static inline const char *
+line_find(struct h1_scan *scan, const struct reading *in, enum h1_result *result)
 {
     const char *stop = in->find->line_end(in->begin + scan->at, in->end, in->begin);
 

@@ -124,6 +124,17 @@ static void put_length(struct out *out, int64_t bytes)
     PUT(out, "\r\n");
 }
 
+/* A status has three digits. */
+static void put_status(struct out *out, unsigned status)
+{
+    char line[] = "HTTP/1.1 200 ";
+
+    line[9] = (char)('0' + status / 100 % 10);
+    line[10] = (char)('0' + status / 10 % 10);
+    line[11] = (char)('0' + status % 10);
+    put(out, line, sizeof(line) - 1);
+}
+
 static void put_framing(struct out *out, enum framing framing, int64_t body_bytes)
 {
     if (framing == FRAMING_LENGTH)
@@ -207,9 +218,7 @@ size_t h1_write_response(char *out, size_t room, const struct response *response
 
     if (reason.len == 0)
         reason = span_of(status_reason(response->status));
-    PUT(&to, "HTTP/1.1 ");
-    put_number(&to, response->status);
-    PUT(&to, " ");
+    put_status(&to, response->status);
     put_span(&to, reason);
     PUT(&to, "\r\n");
     put_fields(&to, &response->fields, FRAMING_FIELDS);

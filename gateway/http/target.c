@@ -77,7 +77,11 @@ static enum shape path_shape(struct sluice_span path, enum target_slashes slashe
     if (path.len == 0 || *at != '/')
         return SHAPE_MALFORMED;
     while (at < end) {
-        here = octet_is(*at, OCTET_PATH) ? SHAPE_NORMAL : SHAPE_MALFORMED;
+        if (octet_is(*at, OCTET_PATH) && *at != '/') {
+            at++;
+            continue;
+        }
+        here = SHAPE_MALFORMED;
         if (*at == '/')
             here = slash_shape(at, end, slashes);
         if (*at == '%')

@@ -461,7 +461,7 @@ static struct iovec iovec_of(const char *ptr, size_t len)
     return piece;
 }
 
-static void cork_add(struct cork *cork, const char *ptr, size_t len)
+static inline void cork_add(struct cork *cork, const char *ptr, size_t len)
 {
     struct iovec *last = cork->n > 0 ? &cork->piece[cork->n - 1] : NULL;
 

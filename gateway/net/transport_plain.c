@@ -5,7 +5,36 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
+
+/*
+ * In a process with threads, recv() and send() of the C library are points of cancellation, which
+ * costs two locked instructions a call. Nobody is ever cancelled here. Sanitizers want to see the
+ * calls that they know, and where a system has no such numbers the library's do.
+ */
+#if defined(SYS_recvfrom) && defined(SYS_sendto) && !defined(SLUICE_DEBUG)
+static inline ssize_t receive(int fd, char *into, size_t room)
+{
+    return syscall(SYS_recvfrom, fd, into, room, 0, NULL, NULL);
+}
+
+static inline ssize_t transmit(int fd, const void *from, size_t n)
+{
+    return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0);
+}
+#else
+static inline ssize_t receive(int fd, char *into, size_t room)
+{
+    return recv(fd, into, room, 0);
+}
+
+static inline ssize_t transmit(int fd, const void *from, size_t n)
+{
+    return send(fd, from, n, MSG_NOSIGNAL);
+}
+#endif
 
 static enum err plain_read(struct conn *conn, char *into, size_t room, struct transfer *moved)
 {
@@ -16,7 +45,7 @@ static enum err plain_read(struct conn *conn, char *into, size_t room, struct tr
     if (err)
         return err;
     do {
-        got = recv(conn_fd(conn), into, room, 0);
+        got = receive(conn_fd(conn), into, room);
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
         moved->n = (size_t)got;
@@ -41,7 +70,7 @@ static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_piece
         return err;
     do {
         if (n_pieces == 1) {
-            put = send(conn_fd(conn), pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+            put = transmit(conn_fd(conn), pieces->iov_base, pieces->iov_len);
         } else {
             struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)n_pieces};
 

@@ -253,6 +253,7 @@ struct h2 *h2_new(struct h2_bench *bench, enum h2_role role, const struct h2_set
     h2->ops = ops;
     h2->owner = owner;
     h2->said_magic = role == H2_SERVER;
+    h2->walk.left = role == H2_SERVER ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
     list_init(&h2->streams);
     list_init(&h2->ready);
     list_init(&h2->waiting);
@@ -487,6 +488,10 @@ enum err h2_feed(struct h2 *h2, struct sluice_span bytes, uint64_t now_us)
     if (h2->over)
         return h2->over;
     h2_budget_turn(h2, now_us);
+    if (h2_budget_walk(h2, bytes)) {
+        h2_settle(h2);
+        return h2->over;
+    }
     if (h2->head.kind == H2_SECTION_NONE && !h2->head.bytes) {
         h2->head = h2->bench->spare;
         h2->bench->spare = (struct h2_head){0};

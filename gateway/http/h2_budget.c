@@ -3,6 +3,8 @@
  */
 #include "http/h2_state.h"
 
+enum { FRAME_TYPES = 10 /* of RFC 9113: 0 to 9 */ };
+
 void h2_tell_cause(struct h2 *h2, enum h2_cause cause)
 {
     if (h2->causes & (1U << cause))
@@ -24,4 +26,44 @@ enum err h2_budget_spend(struct h2 *h2, uint32_t *spent, uint32_t limit, enum h2
         return OK;
     h2_end(h2, cause);
     return ERR_LIMIT;
+}
+
+/* A frame has begun. */
+static enum err on_frame(struct h2 *h2)
+{
+    const struct h2_limits *limits = &h2->settings->limits;
+    const uint8_t *head = h2->walk.head;
+    unsigned type = head[3];
+
+    h2->walk.left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+    h2->walk.n = 0;
+    if (type == NGHTTP2_PRIORITY || type == NGHTTP2_PRIORITY_UPDATE) {
+        return h2_budget_spend(h2, &h2->budget.priorities, limits->priorities, H2_CAUSE_PRIORITIES);
+    }
+    if (type >= FRAME_TYPES)
+        return h2_budget_spend(h2, &h2->budget.empty, limits->empty_frames, H2_CAUSE_EMPTY_FRAMES);
+    return OK;
+}
+
+enum err h2_budget_walk(struct h2 *h2, struct sluice_span bytes)
+{
+    struct h2_walk *walk = &h2->walk;
+    size_t at = 0;
+    enum err err = OK;
+
+    while (at < bytes.len && err == OK) {
+        size_t rest = bytes.len - at;
+
+        if (walk->left > 0) {
+            size_t n = walk->left < rest ? walk->left : rest;
+
+            walk->left -= (uint32_t)n;
+            at += n;
+            continue;
+        }
+        walk->head[walk->n++] = (uint8_t)bytes.ptr[at++];
+        if (walk->n == sizeof(walk->head))
+            err = on_frame(h2);
+    }
+    return err;
 }

@@ -439,29 +439,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_WINDOW_UPDATE:
         err = on_window(h2, frame);
         break;
-    case NGHTTP2_PRIORITY:
-    case NGHTTP2_PRIORITY_UPDATE:
-        err = h2_budget_spend(h2, &h2->budget.priorities, h2->settings->limits.priorities,
-                              H2_CAUSE_PRIORITIES);
-        break;
     default:
         break;
     }
     (void)err; /* the connection is over then, and nghttp2 takes nothing more */
-    return 0;
-}
-
-/* Frames of unknown types are passed over, but they are work. */
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *h2_)
-{
-    struct h2 *h2 = h2_;
-
-    (void)session;
-    if (hd->type < FRAME_TYPES || hd->type == NGHTTP2_PRIORITY_UPDATE || h2->over)
-        return 0;
-    if (h2_budget_spend(h2, &h2->budget.empty, h2->settings->limits.empty_frames,
-                        H2_CAUSE_EMPTY_FRAMES))
-        return 0;
     return 0;
 }
 
@@ -494,6 +475,5 @@ void h2_receive_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
 }

@@ -51,6 +51,13 @@ struct h2_bench {
     bool frame_wanted; /* a session is being made that has not got it yet */
 };
 
+/* Where in the bytes of the peer the next frame begins. */
+struct h2_walk {
+    uint32_t left; /* of the preface, or of a frame's payload */
+    uint8_t n;     /* bytes of a frame's header that have come */
+    uint8_t head[9];
+};
+
 /* What was counted in this interval. */
 struct h2_budget {
     uint64_t began_us;
@@ -73,6 +80,7 @@ struct h2 {
     struct h2_stream *told; /* whose owner is being called; NULL: it was freed meanwhile */
     uint64_t now_us;
     struct h2_budget budget;
+    struct h2_walk walk;
     uint32_t n_streams;
     uint32_t pull_left; /* bytes of content that this h2_pull() may still frame */
     uint32_t causes;    /* a bit each: told */
@@ -136,6 +144,12 @@ struct h2_section *h2_section_new(const struct fields *fields);
 /* -- h2_budget.c ------------------------------------------------------------------ */
 
 void h2_budget_turn(struct h2 *h2, uint64_t now_us);
+
+/*
+ * Look at the headers of the frames in these bytes: those that nghttp2 passes over without telling
+ * are work too. ERR_LIMIT: the connection is over.
+ */
+CHECKED enum err h2_budget_walk(struct h2 *h2, struct sluice_span bytes);
 
 /* Count one; beyond limit (0: none) the connection is over and ERR_LIMIT says so. */
 CHECKED enum err h2_budget_spend(struct h2 *h2, uint32_t *spent, uint32_t limit,

@@ -50,6 +50,8 @@ struct admin_host {
     const char *(*source)(void *owner); /* the file's path, or "built in" */
     uint64_t (*loaded_wall_us)(void *owner);
     void (*last_reload)(void *owner, struct admin_reload *reload);
+    /* Generations that are still held, the newest included, and what they take. NULL: not known. */
+    void (*generations)(void *owner, uint64_t *n, uint64_t *bytes);
     /* Read, check and publish now; true when applied. last_reload() then has the notes. */
     bool (*reload)(void *owner);
     /* Begin to drain. The loop must turn at least once more: the answer is still to go out. */

@@ -22,6 +22,7 @@ const struct admin_page admin_pages[] = {
      "?upstream=NAME&limit=N&offset=N: upstreams and their endpoints, 1000 rows if not told", NULL},
     {"/certificates", ADMIN_GET, JSON, page_certificates, "what clients of listeners are shown",
      NULL},
+    {"/memory", ADMIN_GET, JSON, page_memory, "where the bytes of the process are, by kind", NULL},
     {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one", NULL},
     {"/plugins", ADMIN_GET, JSON, page_plugins, "plugins, their places, and what these report",
      finish_plugins},

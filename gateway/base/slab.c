@@ -48,6 +48,13 @@ void slab_fini(struct slab *slab)
     slab->used = slab->carved = 0;
 }
 
+/* By the one thread that writes it, so that others may read it. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the builtin writes */
+static void add(size_t *number, size_t n)
+{
+    __atomic_store_n(number, *number + n, __ATOMIC_RELAXED);
+}
+
 static bool grow(struct slab *slab)
 {
     struct slab_region *region;
@@ -75,7 +82,7 @@ static void *carve(struct slab *slab)
         return NULL;
     object = slab->fresh;
     slab->fresh += slab->object_bytes;
-    slab->carved++;
+    add(&slab->carved, 1);
     UNPOISON(object, slab->object_bytes);
     return object;
 }
@@ -94,7 +101,7 @@ void *slab_take(struct slab *slab)
         if (!object)
             return NULL;
     }
-    slab->used++;
+    add(&slab->used, 1);
     return object;
 }
 
@@ -105,7 +112,7 @@ void slab_give(struct slab *slab, void *object)
     CHECK(slab->used > 0);
     memcpy(object, &slab->head, sizeof(slab->head));
     slab->head = object;
-    slab->used--;
+    add(&slab->used, (size_t)-1);
     POISON(object, slab->object_bytes);
 }
 
@@ -117,4 +124,15 @@ size_t slab_bytes(const struct slab *slab)
     for (; region; region = region->next)
         bytes += region->bytes;
     return bytes;
+}
+
+struct slab_look slab_look(const struct slab *slab)
+{
+    size_t used = __atomic_load_n(&slab->used, __ATOMIC_RELAXED);
+    size_t carved = __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
+
+    return (struct slab_look){.object_bytes = slab->object_bytes,
+                              .used = used,
+                              .free = carved > used ? carved - used : 0,
+                              .bytes = slab_bytes(slab)};
 }

@@ -5,7 +5,7 @@
  * hot objects stay in the cache. Regions are not returned to the system before
  * slab_fini(): what was needed once will be needed again.
  *
- * Threads: one; slab_bytes() is for any, while the slab lives. No locks.
+ * Threads: one; slab_bytes() and slab_look() are for any, while the slab lives. No locks.
  * Invariant: slab_used() + free objects = objects carved.
  */
 #ifndef BASE_SLAB_H
@@ -38,5 +38,12 @@ void slab_give(struct slab *slab, void *object);
 
 /* Bytes held from the system. */
 size_t slab_bytes(const struct slab *slab);
+
+/* What is in a slab; read by another thread, its parts may be of different moments. */
+struct slab_look {
+    size_t object_bytes, used, free; /* objects of so many bytes; free: carved and not in use */
+    size_t bytes;                    /* slab_bytes() */
+};
+struct slab_look slab_look(const struct slab *slab);
 
 #endif /* BASE_SLAB_H */

@@ -131,3 +131,31 @@ void process_collect(void *arg, struct page *page)
     page_family(page, "process_start_time_seconds", PAGE_GAUGE, "Start, seconds since 1970.");
     page_sample(page, NULL, 0, process->started_at);
 }
+
+/* -- memory ------------------------------------------------------------- */
+
+/* The number behind "Name:" in a file of lines such as "Pss:     123 kB". */
+static uint64_t kib_of(struct sluice_span text, struct sluice_span name)
+{
+    struct sluice_span line, word;
+    uint64_t kib;
+
+    while (span_split(&text, '\n', &line)) {
+        if (!span_starts(line, name))
+            continue;
+        line = span_trim(span_make(line.ptr + name.len, line.len - name.len));
+        if (span_split(&line, ' ', &word) && span_number(word, UINT64_MAX >> 10, &kib) == OK)
+            return kib * 1024;
+    }
+    return 0;
+}
+
+void process_memory(struct process_memory *memory)
+{
+    char room[PROC_BYTES];
+    struct sluice_span text = read_proc("/proc/self/smaps_rollup", room);
+
+    memory->pss = kib_of(text, SPAN("Pss:"));
+    memory->rss = kib_of(text, SPAN("Rss:"));
+    memory->anonymous = kib_of(text, SPAN("Anonymous:"));
+}

@@ -19,4 +19,10 @@ void process_init(struct process *process);
 /* A metrics_collect_fn; arg is a struct process. What cannot be read is left out. */
 void process_collect(void *arg, struct page *page);
 
+/* Bytes, as the kernel counts them; 0: not told. Takes milliseconds where there are gigabytes. */
+struct process_memory {
+    uint64_t pss, rss, anonymous;
+};
+void process_memory(struct process_memory *memory);
+
 #endif /* OBSERVE_PROCESS_H */

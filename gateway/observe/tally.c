@@ -28,6 +28,7 @@ struct kind {
 struct tally {
     unsigned n_workers;
     size_t n_blocks;
+    size_t bytes;       /* of all blocks */
     struct kind *kinds; /* owned */
 };
 
@@ -55,6 +56,11 @@ static void kind_free(struct kind *kind)
     }
     map_free(&kind->keys);
     alloc_free(kind);
+}
+
+size_t tally_bytes(const struct tally *tally)
+{
+    return tally->bytes;
 }
 
 void tally_free(struct tally **tally)
@@ -103,6 +109,7 @@ static struct entry *entry_new(struct tally *tally, const struct kind *kind, str
     char *text;
 
     entry->memory = alloc_new(SLOT_ALIGN + slots + key.len);
+    tally->bytes += sizeof(*entry) + SLOT_ALIGN + slots + key.len;
     entry->block.slots = entry->memory + (SLOT_ALIGN - (uintptr_t)entry->memory % SLOT_ALIGN);
     entry->block.stride = stride;
     entry->block.n = tally->n_workers;

@@ -38,6 +38,9 @@ const struct tally_block *tally_get(struct tally *tally, const char *kind, struc
 typedef void tally_each_fn(void *arg, const struct tally_block *block);
 void tally_each(const struct tally *tally, const char *kind, tally_each_fn *each, void *arg);
 
+/* What all blocks take. */
+size_t tally_bytes(const struct tally *tally);
+
 /* The slot of a worker. */
 static inline void *tally_slot(const struct tally_block *block, unsigned worker)
 {

@@ -18,12 +18,11 @@
 #include <unistd.h>
 
 enum {
-    LANE_BYTES = 1024 * 1024, /* of access log lines that the writer has not written yet */
-    LAST_TURNS_MAX = 4,       /* that connections get to end in */
-    SWEEP_MS = 200,           /* how often a draining worker looks for idle connections */
-    WALL_US = 1000 * 1000,    /* the wall clock is asked again after this long: it may be set */
-    HAND_OVER_SLACK = 4,      /* connections above the average before new ones go elsewhere ... */
-    HAND_OVER_SHARE = 32,     /* ... and this part of the average more: a hop is not worth less */
+    LAST_TURNS_MAX = 4,    /* that connections get to end in */
+    SWEEP_MS = 200,        /* how often a draining worker looks for idle connections */
+    WALL_US = 1000 * 1000, /* the wall clock is asked again after this long: it may be set */
+    HAND_OVER_SLACK = 4,   /* connections above the average before new ones go elsewhere ... */
+    HAND_OVER_SHARE = 32,  /* ... and this part of the average more: a hop is not worth less */
 };
 
 static const struct listener_ops port_ops;

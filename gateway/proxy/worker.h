@@ -118,7 +118,8 @@ struct worker {
 };
 
 enum {
-    WORKER_LINES = 1000 + 64 /* the most field lines a listener may allow, and some of our own */
+    LANE_BYTES = 1024 * 1024, /* of access log lines that the writer has not written yet */
+    WORKER_LINES = 1000 + 64  /* the most field lines a listener may allow, and some of our own */
 };
 
 /* -- for the control thread ---------------------------------------------- */

@@ -99,6 +99,7 @@ int command_run(const struct args *args);
 int command_check(const struct args *args);
 int command_reload(const struct args *args);
 int command_upstreams(const struct args *args);
+int command_mem(const struct args *args);
 int command_explain(const struct args *args);
 int command_plugin(const struct args *args);
 int command_schema(const struct args *args);

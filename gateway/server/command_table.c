@@ -62,6 +62,12 @@ const struct command command_table[] = {
              "blank and b by a page, g goes to the top. With --watch and --json each look is a\n"
              "line.\n",
      .run = command_upstreams},
+    {.name = "mem",
+     .operands = "",
+     .options = TAKES(CONFIG) | TAKES(ADMIN) | TAKES(JSON),
+     .help = "Show where the memory of the running gateway is, by kind.",
+     .more = "Asks the admin listener.\n",
+     .run = command_mem},
     {.name = "explain",
      .operands = "METHOD URL",
      .min_operands = 2,

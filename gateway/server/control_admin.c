@@ -47,6 +47,14 @@ static void host_last(void *control, struct admin_reload *last)
     *last = ((struct control *)control)->last;
 }
 
+static void host_generations(void *control_, uint64_t *n, uint64_t *bytes)
+{
+    const struct control *control = control_;
+
+    *n = control->n_snapshots;
+    *bytes = control->snapshot_bytes;
+}
+
 void control_fill_host(struct control *control)
 {
     control->host = (struct admin_host){
@@ -64,6 +72,7 @@ void control_fill_host(struct control *control)
         .source = control_source,
         .loaded_wall_us = host_loaded,
         .last_reload = host_last,
+        .generations = host_generations,
         .reload = control_reload,
         .drain = control_begin_drain,
     };

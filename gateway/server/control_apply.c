@@ -132,6 +132,8 @@ static enum err apply(struct control *control, struct gateway_loaded *loaded, st
         log_files_close(&files, control->writer);
         return notes_errors(notes) == errors ? err : ERR_CONFIG;
     }
+    control->n_snapshots++;
+    control->snapshot_bytes += snapshot->arena.bytes;
     snapshot->generation = control->generation + 1;
     control->files_stamp = snapshot->files_stamp;
     if (ports_prepare(control->ports, snapshot, notes, &change)) {

@@ -12,11 +12,13 @@ struct retire_letter {
     struct snapshot *snapshot;
 };
 
-static void on_retire(void *control, struct letter *letter)
+static void on_retire(void *control_, struct letter *letter)
 {
+    struct control *control = control_;
     struct retire_letter *retire = (struct retire_letter *)(void *)letter;
 
-    (void)control;
+    control->n_snapshots--;
+    control->snapshot_bytes -= retire->snapshot->arena.bytes;
     snapshot_free(&retire->snapshot);
     alloc_free(retire);
 }

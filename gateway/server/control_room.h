@@ -55,6 +55,7 @@ struct control {
     const struct tree *tree;   /* in its arena */
     struct gateway_conf conf;  /* spans in its arena */
     uint64_t generation;
+    uint64_t n_snapshots, snapshot_bytes; /* of all that somebody holds */
     uint64_t loaded_wall_us;
     struct admin_reload last; /* the notes of the last try are these two texts */
     struct text notes_json, notes_text;

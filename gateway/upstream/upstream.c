@@ -59,6 +59,11 @@ struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned wor
     return upstreams;
 }
 
+struct slab_look upstreams_look(const struct upstreams *upstreams)
+{
+    return slab_look(&upstreams->conns);
+}
+
 void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg)
 {
     upstreams->starved = starved;

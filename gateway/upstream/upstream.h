@@ -180,6 +180,9 @@ void upstreams_on_unshaken(struct upstreams *upstreams, upstreams_unshaken_fn *u
 void upstream_say_unshaken(struct upstream *upstream, const struct endpoint *endpoint,
                            struct sluice_span cause);
 
+/* What its connections take. Any thread, while it lives. */
+struct slab_look upstreams_look(const struct upstreams *upstreams);
+
 /* Close idle connections of that upstream which others wait for and nobody here does. */
 void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
 

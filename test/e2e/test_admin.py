@@ -10,7 +10,7 @@ import pytest
 from gateway import REASONS, plain
 from raw import Client
 
-PAGES = ["/healthz", "/readyz", "/metrics", "/config", "/upstreams", "/workers"]
+PAGES = ["/healthz", "/readyz", "/metrics", "/config", "/upstreams", "/memory", "/workers"]
 
 
 @pytest.mark.parametrize("page", PAGES + ["/"])

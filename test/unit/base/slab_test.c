@@ -130,6 +130,27 @@ START_TEST(slab_objects_given_back_are_poisoned)
 }
 END_TEST
 
+START_TEST(slab_tells_what_is_in_it)
+{
+    struct slab slab;
+    void *first, *second;
+
+    slab_init(&slab, 100, 0);
+    ck_assert_uint_eq(slab_look(&slab).bytes, 0);
+    first = slab_take(&slab);
+    second = slab_take(&slab);
+    slab_give(&slab, first);
+    ck_assert_uint_eq(slab_look(&slab).object_bytes, 104);
+    ck_assert_uint_eq(slab_look(&slab).used, 1);
+    ck_assert_uint_eq(slab_look(&slab).free, 1);
+    ck_assert_uint_eq(slab_look(&slab).bytes, slab_bytes(&slab));
+    slab_give(&slab, second);
+    ck_assert_uint_eq(slab_look(&slab).used, 0);
+    ck_assert_uint_eq(slab_look(&slab).free, 2);
+    slab_fini(&slab);
+}
+END_TEST
+
 #ifdef SLUICE_FAULTS
 START_TEST(slab_take_can_be_made_to_fail)
 {
@@ -150,6 +171,6 @@ END_TEST
 
 UNIT_MAIN("base/slab", slab_takes_nothing_before_it_is_asked, slab_objects_are_aligned_and_apart,
           slab_gives_the_most_recent_first_and_grows_no_more, slab_refuses_beyond_its_maximum,
-          slab_regions_waste_little_on_large_objects,
+          slab_regions_waste_little_on_large_objects, slab_tells_what_is_in_it,
           slab_aborts_when_more_comes_back_than_went_out,
           slab_objects_given_back_are_poisoned FAULT_TESTS)

@@ -1,0 +1,68 @@
+#include "proxy/memory.h"
+
+#include "proxy/worker.h"
+#include "upstream/upstream.h"
+
+typedef struct slab_look look_fn(const struct worker *worker);
+
+static struct slab_look look_sessions(const struct worker *worker)
+{
+    return slab_look(&worker->sessions);
+}
+
+static struct slab_look look_tunnels(const struct worker *worker)
+{
+    return slab_look(&worker->tunnels);
+}
+
+static struct slab_look look_arenas(const struct worker *worker)
+{
+    return slab_look(&worker->chunks);
+}
+
+static struct slab_look look_pooled(const struct worker *worker)
+{
+    return worker->upstreams ? upstreams_look(worker->upstreams) : (struct slab_look){0};
+}
+
+static struct slab_look look_blocks(const struct worker *worker)
+{
+    return slab_look(&worker->loop->blocks);
+}
+
+static struct slab_look look_large_blocks(const struct worker *worker)
+{
+    return slab_look(&worker->loop->large_blocks);
+}
+
+static const struct {
+    const char *name;
+    look_fn *look;
+} slabs[] = {
+    {"sessions", look_sessions}, {"upstream_connections", look_pooled},
+    {"tunnels", look_tunnels},   {"arenas", look_arenas},
+    {"blocks", look_blocks},     {"large_blocks", look_large_blocks},
+};
+
+void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
+{
+    struct memory_kind buffers = {.name = "worker_buffers"};
+
+    for (size_t i = 0; i < sizeof(slabs) / sizeof(slabs[0]); i++) {
+        struct memory_kind kind = {.name = slabs[i].name};
+
+        for (unsigned j = 0; j < crew->n_workers; j++) {
+            struct slab_look look = slabs[i].look(crew->worker[j]);
+
+            kind.bytes += look.bytes;
+            kind.used += look.used;
+            kind.free += look.free;
+            kind.each = look.object_bytes;
+        }
+        each(arg, &kind);
+    }
+    /* One piece each, and touched only as far as it was ever needed. */
+    buffers.bytes = (uint64_t)crew->n_workers *
+                    (LOOP_LENT_BYTES + LANE_BYTES + sizeof(struct field_line) * 2 * WORKER_LINES);
+    each(arg, &buffers);
+}

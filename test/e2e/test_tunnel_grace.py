@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway import plain
 from raw import Closed, wait_until
 from test_sources import members, routed, wait_members, write
 from test_upgrade import echo, opened, take
@@ -98,3 +99,57 @@ def test_without_a_time_or_for_a_failing_endpoint_tunnels_stay(start, upstreams,
         client.half_close()
         client.expect_close()
     assert scene.gateway.wait_access(target="/ws")["reason"] == "completed"
+
+
+def without(config):
+    """The same without the upstream: its route answers itself."""
+    return {**config, "upstreams": {}, "routes": [{"name": "all", "respond": {"status": 200}}]}
+
+
+def ended(client):
+    with pytest.raises(Closed) as closed:
+        client.read_line("of a cut tunnel")
+    assert closed.value.reset
+
+
+@pytest.mark.parametrize("with_plugin", [False, True])
+def test_tunnels_end_some_time_after_their_upstream_has_left_the_configuration(start, upstream, with_plugin):
+    upstream.on("/ws", echo)
+    config = plain(upstream)
+    config["upstreams"]["app"]["timeout"] = {"drain_tunnel": "1500ms"}
+    if with_plugin:  # one that is told of the end: the tunnel keeps its exchange, and its configuration
+        config["plugins"] = [{"tracing": {"endpoint": "http://127.0.0.1:1/v1/traces"}}]
+    gateway = start(config)
+    with gateway.client() as client, gateway.client() as other:
+        opened(client, "/ws")
+        opened(other, "/ws")
+        assert gateway.metric("sluice_worker_exchanges_active") == (2 if with_plugin else 0)
+        gateway.must_reload(without(config))
+        assert gateway.ask().status == 200 and len(upstream.requests) == 2
+        says(client, b"still here")
+        ended(client)
+        ended(other)
+    lines = gateway.wait_access(2, reason="tunnel_drained")
+    assert {line["endpoint"] for line in lines} == {upstream.address}
+    assert {line["upstream"] for line in lines} == {"app"}
+    gateway.wait_metric(lambda m: m.get("sluice_worker_tunnels") == 0)
+
+
+def test_an_upstream_that_comes_back_keeps_its_tunnels(start, upstream):
+    upstream.on("/ws", echo)
+    config = plain(upstream)
+    config["upstreams"]["app"]["timeout"] = {"drain_tunnel": "1h"}
+    gateway = start(config)
+    with gateway.client() as client:
+        opened(client, "/ws")
+        gateway.must_reload(without(config))
+        says(client, b"without it")
+        gateway.must_reload(config)
+        assert gateway.ask().status == 200 and len(upstream.requests) == 2, "new requests go there again"
+        says(client, b"with it")
+        with gateway.client() as young:
+            opened(young, "/ws")
+            says(young, b"me too")
+        client.half_close()
+        client.expect_close()
+    gateway.wait_access(1, reason="completed")

@@ -360,6 +360,23 @@ def test_a_request_with_content_or_of_http_1_0_is_not_upgraded(gateway, upstream
     assert [e.all("upgrade") for e in upstream.requests] == [[], []]
 
 
+def test_http_2_is_not_begun_by_an_upgrade(gateway, upstream):
+    """RFC 9113 3.1: what RFC 7540 called h2c is a plain request, and its settings are not passed on."""
+    fields = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+    with gateway.client() as client:
+        assert client.ask(fields=fields).status == 200
+        assert client.ask().status == 200
+    assert upstream.requests[0].all("upgrade") == upstream.requests[0].all("http2-settings") == []
+
+
+def test_the_case_of_a_token_does_not_matter(gateway, upstream):
+    upstream.on("/", echo)
+    with gateway.client() as client:
+        client.send(request_bytes(fields={**ASK, "Connection": "keep-alive , UPGRADE", "Upgrade": "h2c,WebSocket"}))
+        assert client.read_head().status == 101
+    assert upstream.last.all("upgrade") == ["WebSocket"]
+
+
 def test_an_empty_list_forbids_every_upgrade(start, upstream):
     config = plain(upstream)
     config["routes"][0]["upgrade"] = []

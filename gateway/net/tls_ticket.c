@@ -115,7 +115,8 @@ int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
         if (!EVP_DecryptInit_ex(cipher, cipher_of(key), NULL, key->cipher, iv) ||
             !start_mac(mac, key))
             return -1;
-        return n == 0 ? 1 : 2; /* 2: and give a new one */
+        /* 2: and give a new one; in TLS 1.3 clients use each but once (RFC 8446 C.4). */
+        return n == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
     }
     return 0; /* unknown: a full handshake */
 }

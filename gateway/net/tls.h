@@ -104,6 +104,12 @@ struct sluice_span tls_cipher(const struct conn *conn);      /* as IANA calls it
 struct sluice_span tls_server_name(const struct conn *conn); /* what a client asked for */
 struct sluice_span tls_protocol(const struct conn *conn);    /* by ALPN; empty: none agreed on */
 
+/*
+ * Is what is read now early data, which somebody may be repeating, because the handshake of a
+ * client is not over? Only where the listener allows it.
+ */
+bool tls_is_early(const struct conn *conn);
+
 /* Why the handshake failed; a static text. */
 struct sluice_span tls_failure(const struct conn *conn);
 

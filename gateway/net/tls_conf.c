@@ -157,6 +157,10 @@ static void warn_of_keys(struct bind *bind, const struct tls_server_conf *conf)
                    "tls.key_log writes the secrets of all connections to '%s'",
                    conf->key_log.path.ptr);
     }
+    if (conf->early_data && !tls_server_conf_takes_early(conf)) {
+        notes_warn(bind->notes, conf->at, "write session_tickets: true, max_version: \"1.3\"",
+                   "tls.early_data does nothing without session tickets and TLS 1.3");
+    }
     if (!conf->session_tickets && conf->ticket_keys.path.len > 0) {
         notes_warn(bind->notes, conf->ticket_keys.at, "write session_tickets: true",
                    "tls.ticket_keys does nothing while session_tickets is false");
@@ -238,6 +242,15 @@ static const struct field server_fields[] = {
              "they are (as for nginx), or lines of them in Base64 (as for HAProxy). The first "
              "seals, all are opened. Read again when it changes.",
      .example = "tls/tickets.keys"},
+    {.name = "early_data",
+     .shape = &shape_bool,
+     .offset = AT(early_data),
+     .preset = "false",
+     .help = "Take requests that resuming clients send before the handshake is over (0-RTT). "
+             "Whoever saw them can send them again for some seconds: GET, HEAD and OPTIONS without "
+             "content are served, and forwarded with Early-Data: 1, so that an upstream may answer "
+             "425; everything else is answered with 425, and comes again by itself (RFC 8470). "
+             "Only for services that may be asked twice."},
     {.name = "small_records",
      .shape = &small_shape,
      .offset = AT(small_bytes),
@@ -275,6 +288,11 @@ const struct shape tls_server_shape = {.kind = SHAPE_STRUCT,
 const char *tls_version_text(int version)
 {
     return version == TLS_CONF_1_3 ? "1.3" : "1.2";
+}
+
+bool tls_server_conf_takes_early(const struct tls_server_conf *conf)
+{
+    return conf->early_data && conf->session_tickets && conf->max_version == TLS_CONF_1_3;
 }
 
 bool tls_server_conf_is_strict(const struct tls_server_conf *conf)

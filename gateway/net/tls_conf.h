@@ -49,6 +49,7 @@ struct tls_server_conf {
     struct tls_asking_conf client;
     int mismatch; /* enum tls_mismatch */
     bool session_tickets;
+    bool early_data;
     struct tls_file ticket_keys; /* empty: the process has keys of its own */
     struct tls_file key_log;     /* empty: none */
     uint64_t small_bytes;        /* at first, in small records */
@@ -74,6 +75,9 @@ struct tls_client_conf {
 
 /* "1.2"; a static text. */
 const char *tls_version_text(int version);
+
+/* Is data taken before the handshake is over? */
+bool tls_server_conf_takes_early(const struct tls_server_conf *conf);
 
 /* Are such requests refused? */
 bool tls_server_conf_is_strict(const struct tls_server_conf *conf);

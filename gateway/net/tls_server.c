@@ -167,6 +167,11 @@ static SSL_CTX *context_new(const struct build *build)
     SSL_CTX_set_alpn_select_cb(context, on_protocols, build->server);
     SSL_CTX_set_tlsext_status_cb(context, tls_on_status);
     SSL_CTX_set_tlsext_status_arg(context, build->server);
+    if (build->server->takes_early) {
+        SSL_CTX_set_max_early_data(context, TLS_RECORD_BYTES);
+        /* OpenSSL's own guard needs sessions kept at home, and does not see other gateways. */
+        SSL_CTX_set_options(context, SSL_OP_NO_ANTI_REPLAY);
+    }
     if (build->server->key_log >= 0)
         SSL_CTX_set_keylog_callback(context, tls_on_key);
     if (!set_policy(context, build) && !set_sessions(context, build) && !set_asking(context, build))
@@ -344,6 +349,7 @@ struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct slu
     server->certificate = alloc_new((conf->certificates.n + 1) * sizeof(*server->certificate));
     server->tickets = tickets;
     server->small_bytes = (uint32_t)conf->small_bytes;
+    server->takes_early = tls_server_conf_takes_early(conf);
     server->key_log = -1;
     is_bad = open_files(&build) != OK;
     make_scope(&build, name);
@@ -400,7 +406,9 @@ enum err tls_accept(struct conn *conn, struct tls_server *server)
 
     if (!tls)
         return ERR_MEMORY;
-    *tls = (struct tls){.server = tls_server_ref(server), .small_bytes = server->small_bytes};
+    *tls = (struct tls){.server = tls_server_ref(server),
+                        .small_bytes = server->small_bytes,
+                        .may_be_early = server->takes_early};
     return tls_start(conn, server->identity[0].context, &tls);
 }
 

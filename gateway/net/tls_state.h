@@ -69,6 +69,7 @@ struct tls_server {
     size_t n_certificates;
     uint32_t small_bytes; /* at first, and after silence, in small records */
     int key_log;          /* a descriptor; -1: none */
+    bool takes_early;     /* data before the handshake is over */
 };
 
 /* The state of a connection whose transport is transport_tls. */
@@ -77,11 +78,14 @@ struct tls {
     struct tls_server *server; /* shared; NULL: we are the client */
     struct tls_client *client; /* shared; NULL: we are the server */
     struct tls_memory *memory; /* borrowed, as tls_connect() says */
+    char *early;               /* owned: bytes that came before the handshake was over; or NULL */
     const char *why;           /* static: why it failed, or NULL */
     uint32_t small_bytes;      /* to be sent in small records yet */
     uint32_t sent_ms;          /* by the loop's clock, the low bits: when we last sent */
     uint16_t pending;          /* bytes in a record that is waiting to leave */
-    int8_t end;                /* enum err: what reading ended with; OK: not yet */
+    uint16_t early_at, early_end; /* unread bytes in early */
+    bool may_be_early;            /* the client's early data is being read, or may come */
+    int8_t end;                   /* enum err: what reading ended with; OK: not yet */
     bool is_plain_http;
 };
 
@@ -148,6 +152,21 @@ CHECKED enum err tls_staple_read(struct tls_staple *staple, X509 *cert, const st
 void tls_staple_fini(struct tls_staple *staple);
 
 CHECKED enum err tls_key_log_open(const struct tls_file *file, struct notes *notes, int *fd);
+
+/*
+ * Early data (RFC 8446 2.3), while tls->may_be_early. Reading: the result of SSL_read_ex(), and 0
+ * bytes with *is_over when there is no more of it: the handshake goes on as any.
+ */
+int tls_early_read(struct tls *tls, char *into, size_t room, size_t *got, bool *is_over);
+
+/* Keep bytes for who reads next. ERR_MEMORY. */
+CHECKED enum err tls_early_keep(struct tls *tls, const char *bytes, size_t n);
+
+/* Take up to room of what was kept. */
+size_t tls_early_take(struct tls *tls, char *into, size_t room);
+
+/* Has the handshake not ended, though bytes may move already? */
+bool tls_early_is_on(const struct tls *tls);
 
 /* For SSL_CTX_set_tlsext_status_cb(), arg: the struct tls_server. */
 int tls_on_status(SSL *ssl, void *server);

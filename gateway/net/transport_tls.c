@@ -166,6 +166,7 @@ static void tls_free(struct tls **tls_)
     if (!tls)
         return;
     SSL_free(tls->ssl);
+    alloc_free(tls->early);
     tls_server_unref(&tls->server);
     tls_client_unref(&tls->client);
     alloc_free(tls);
@@ -253,10 +254,29 @@ static bool may_step(struct tls_bench *bench, struct loop *loop)
     return bench->steps++ < TLS_STEPS_MAX;
 }
 
+/*
+ * Begin the handshake of a client that may send early data. OK: it has, and the first of it is
+ * kept; or there is none, and the handshake goes on.
+ */
+static enum err gather_early(struct tls *tls, struct tls_bench *bench)
+{
+    size_t got;
+    bool is_over;
+    int wanted;
+
+    if (!tls_early_read(tls, bench->record, sizeof(bench->record), &got, &is_over))
+        return judge_reading(tls, bench, &wanted);
+    if (is_over)
+        return OK;
+    if (got == 0)
+        return ERR_AGAIN;
+    return tls_early_keep(tls, bench->record, got);
+}
+
 static enum err handshake(struct conn *conn)
 {
     struct tls *tls = state_of(conn);
-    const struct tls_bench *bench;
+    struct tls_bench *bench;
     int wanted;
 
     if (!may_step(bench_of(conn->loop), conn->loop)) {
@@ -264,12 +284,32 @@ static enum err handshake(struct conn *conn)
         return ERR_AGAIN;
     }
     bench = take_turn(conn, tls);
+    if (tls->may_be_early) {
+        enum err err = gather_early(tls, bench);
+
+        if (err || tls->early)
+            return err;
+    }
     if (SSL_do_handshake(tls->ssl) == 1)
         return OK;
     return judge_reading(tls, bench, &wanted);
 }
 
 /* -- reading -------------------------------------------------------------------- */
+
+/* The next bytes, early or not; the result of SSL_read_ex(). */
+static int read_some(struct tls *tls, char *into, size_t room, size_t *got)
+{
+    bool is_over = false;
+
+    if (tls->may_be_early) {
+        if (!tls_early_read(tls, into, room, got, &is_over))
+            return 0;
+        if (!is_over)
+            return 1;
+    }
+    return SSL_read_ex(tls->ssl, into, room, got);
+}
 
 static enum err read_bytes(struct conn *conn, char *into, size_t room, struct transfer *moved)
 {
@@ -278,18 +318,20 @@ static enum err read_bytes(struct conn *conn, char *into, size_t room, struct tr
     int wanted;
     enum err err = OK;
 
+    if (tls->early)
+        moved->n = tls_early_take(tls, into, room);
     if (tls->end)
-        return (enum err)tls->end;
+        return moved->n > 0 ? OK : (enum err)tls->end;
     bench = take_turn(conn, tls);
     while (moved->n < room && !moved->drained) {
         size_t got;
 
-        if (!SSL_read_ex(tls->ssl, into + moved->n, room - moved->n, &got)) {
+        if (!read_some(tls, into + moved->n, room - moved->n, &got)) {
             err = judge_reading(tls, bench, &wanted);
             break;
         }
         moved->n += got;
-        moved->drained = bench->was_short && !SSL_has_pending(tls->ssl);
+        moved->drained = bench->was_short && !tls->may_be_early && !SSL_has_pending(tls->ssl);
     }
     if (err == ERR_AGAIN && wanted == SSL_ERROR_WANT_READ)
         moved->drained = true;
@@ -302,14 +344,22 @@ static enum err read_bytes(struct conn *conn, char *into, size_t room, struct tr
 static enum err peek(struct conn *conn)
 {
     struct tls *tls = state_of(conn);
-    const struct tls_bench *bench;
+    struct tls_bench *bench;
     char byte;
     size_t n;
     int wanted;
 
+    if (tls->early)
+        return OK;
     if (tls->end)
         return (enum err)tls->end;
     bench = take_turn(conn, tls);
+    if (tls->may_be_early) {
+        enum err err = gather_early(tls, bench);
+
+        if (err || tls->early)
+            return err;
+    }
     if (SSL_peek_ex(tls->ssl, &byte, 1, &n))
         return OK;
     return judge_reading(tls, bench, &wanted);
@@ -380,6 +430,14 @@ static void note_sent(struct tls *tls, size_t n)
     tls->small_bytes -= n < tls->small_bytes ? (uint32_t)n : tls->small_bytes;
 }
 
+/* Before the handshake is over, who reads it is not known better than the ticket says. */
+static int write_some(struct tls *tls, struct sluice_span record, size_t *put)
+{
+    if (tls_early_is_on(tls))
+        return SSL_write_early_data(tls->ssl, record.ptr, record.len, put);
+    return SSL_write_ex(tls->ssl, record.ptr, record.len, put);
+}
+
 static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_pieces,
                             struct transfer *moved)
 {
@@ -399,7 +457,7 @@ static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_piece
 
         if (record.len == 0)
             break;
-        if (!SSL_write_ex(tls->ssl, record.ptr, record.len, &put)) {
+        if (!write_some(tls, record, &put)) {
             err = judge(tls, bench, &wanted);
             tls->pending = (uint16_t)(err == ERR_AGAIN ? record.len : 0);
             moved->crossed = err == ERR_AGAIN && wanted == SSL_ERROR_WANT_READ;

@@ -21,6 +21,7 @@ enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a
     X(TLS_SNI, "tls_sni")                                                                          \
     X(TLS_ALPN, "tls_alpn")                                                                        \
     X(TLS_SESSION, "tls_session") /* "new" or "resumed" */                                         \
+    X(TLS_EARLY, "tls_early")     /* "1": the request came before the handshake was over */        \
     X(TLS_CLIENT_SUBJECT, "tls_client_subject")                                                    \
     X(TLS_CLIENT_FINGERPRINT, "tls_client_fingerprint")                                            \
     X(PROXY, "proxy") /* who sent the PROXY header */                                              \

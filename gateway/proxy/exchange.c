@@ -313,6 +313,16 @@ static enum progress normalise(struct exchange *ex)
     return WAIT;
 }
 
+/* Does it change nothing when it comes twice? */
+static bool may_be_early(const struct request *request)
+{
+    bool is_safe = request->method == METHOD_GET || request->method == METHOD_HEAD ||
+                   request->method == METHOD_OPTIONS;
+
+    return is_safe && !request_has_content(request) &&
+           !fields_find(&request->fields, FIELD_UPGRADE);
+}
+
 /* Was this connection made for that host, and is it to carry requests at all? */
 static enum progress look_at_connection(struct exchange *ex)
 {
@@ -324,6 +334,11 @@ static enum progress look_at_connection(struct exchange *ex)
         ex->reason = REASON_REDIRECTED;
         ex->state = EX_REPLY;
         return NEXT;
+    }
+    if (conf->tls.early_data && tls_is_early(ex->from.conn)) {
+        ex->from.is_early = true;
+        if (!may_be_early(&ex->request))
+            return refuse(ex, REASON_TOO_EARLY, NULL);
     }
     if (!tls_server_conf_is_strict(&conf->tls) ||
         target_authority(ex->request.authority, &host, &port) || tls_is_for(ex->from.conn, host))

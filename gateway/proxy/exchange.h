@@ -61,6 +61,8 @@ struct exchange_from {
     uint64_t connection;           /* id */
     uint32_t requests;             /* of this connection, this one included */
     uint32_t stream;               /* its number on the connection; 0: it has none */
+    /* Found out by the exchange: it came before the handshake was over, and may come again. */
+    bool is_early;
 };
 
 /* What an exchange needs in a tunnel only. */

@@ -224,6 +224,18 @@ static enum err tell_client_cert(struct exchange *ex)
     return fields_add(&ex->request.fields, SPAN("client-cert"), value);
 }
 
+/* The endpoint may answer 425 to what somebody may be repeating (RFC 8470 5.1). */
+static enum err tell_early(struct exchange *ex)
+{
+    struct fields *fields = &ex->request.fields;
+
+    for (unsigned i = 0; i < fields->n; i++) {
+        if (span_equal_nocase(field_name(&fields->line[i]), SPAN("early-data")))
+            fields->line[i].mark |= FIELD_DROPPED; /* there is to be one */
+    }
+    return fields_add(fields, SPAN("early-data"), SPAN("1"));
+}
+
 static enum err tell_client(struct exchange *ex, const struct forwarded_conf *conf)
 {
     bool trusted = conf->trust.n > 0 && is_trusted(conf, ex->from.peer);
@@ -256,6 +268,8 @@ enum err forwarded_apply(struct exchange *ex)
     err = tell_client(ex, &listener->forwarded);
     if (err == OK)
         err = tell_client_cert(ex);
+    if (err == OK && ex->from.is_early)
+        err = tell_early(ex);
     if (err == OK && listener->via)
         err = fields_put(fields, FIELD_VIA, ex->from.via);
     if (err == OK && ex->route->request_edits.n > 0)

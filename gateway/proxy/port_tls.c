@@ -60,6 +60,8 @@ void port_tls_note(const struct port *port, const struct conn *conn)
     counter_add(is_1_3 ? &counters->tls_1_3 : &counters->tls_1_2, 1);
     counter_add(&counters->tls_ciphers[cipher_of(conn)], 1);
     counter_add(&counters->tls_protocols[protocol_of(conn)], 1);
+    if (tls_is_early(conn))
+        counter_add(&counters->tls_early, 1);
     if (tls_has_client_cert(conn))
         counter_add(&counters->tls_client_certs, 1);
 }

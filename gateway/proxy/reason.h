@@ -19,6 +19,7 @@
     X(BODY_TIMEOUT, "body_timeout", 408, "The content stopped arriving.")                          \
     X(NOT_FOUND, "not_found", 404, "No route matches this request.")                               \
     X(MISDIRECTED, "misdirected", 421, "This connection was not made for that host.")              \
+    X(TOO_EARLY, "too_early", 425, "Not before the handshake is over.")                            \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This method is not allowed here.")           \
     X(NO_ENDPOINT, "no_endpoint", 503, "The service has no endpoint that can be used.")            \
     X(UPSTREAM_FULL, "upstream_full", 503, "Too many requests wait for the service.")              \

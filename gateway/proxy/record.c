@@ -117,6 +117,9 @@ static bool fact_of(const struct exchange_from *from, struct arena *arena, enum 
     case ACCESS_FACT_TLS_SESSION:
         *value = tls_is_resumed(conn) ? SPAN("resumed") : SPAN("new");
         return tls_is_on(conn);
+    case ACCESS_FACT_TLS_EARLY:
+        *value = SPAN("1");
+        return from->is_early;
     case ACCESS_FACT_TLS_CLIENT_SUBJECT:
         return tls_client_subject(conn, arena, value) == OK && value->len > 0;
     case ACCESS_FACT_TLS_CLIENT_FINGERPRINT:

@@ -2,7 +2,7 @@
  * tls_sign_bench.c - what a handshake's private key costs a worker, and what it would cost to have
  * a helper do it: a signature with each kind of key, and a job handed over and taken back.
  *
- * The figures behind decisions/0021. Started by "make bench-parts".
+ * The figures behind decisions/0022. Started by "make bench-parts".
  */
 #include "base/check.h"
 #include "core/helpers.h"

@@ -24,7 +24,7 @@ FIELDS = ["time", "request_id", "client", "client_port", "method", "scheme", "ho
 # How an exchange may end: the closed list.
 REASONS = {
     "completed", "responded", "redirected", "bad_request", "target_too_long", "head_too_large",
-    "version_unsupported", "misdirected", "body_too_large", "head_timeout", "body_timeout", "not_found", "method_not_allowed",
+    "version_unsupported", "misdirected", "too_early", "body_too_large", "head_timeout", "body_timeout", "not_found", "method_not_allowed",
     "no_endpoint", "upstream_full", "queue_timeout", "connect_failed", "connect_timeout", "upstream_reset",
     "upstream_closed", "upstream_protocol", "response_timeout", "upstream_idle_timeout", "total_timeout", "tunnel_timeout",
     "tunnel_drained",

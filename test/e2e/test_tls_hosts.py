@@ -2,6 +2,8 @@
 admin listener tell of certificates."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
@@ -147,3 +149,33 @@ def test_the_admin_listener_shows_certificates(start, pki):
 def test_a_plain_gateway_has_no_certificates(start, upstream):
     gateway = start(plain(upstream))
     assert gateway.admin.json("/certificates") == {"listeners": []}
+
+
+# --- the same over HTTP/2
+
+
+def curl(gateway, pki, *args, host="www.test"):
+    """curl over HTTP/2: what it wrote, as told by -w."""
+    port = gateway.address.rsplit(":", 1)[1]
+    told = subprocess.run(["curl", "-sS", "--max-time", "30", "--http2", "--cacert", pki.ca, "--connect-to", f"::{gateway.address}", "-o",
+                           os.devnull, "-w", "%{http_version} %{http_code} %{local_port}", *args, f"https://{host}:{port}/x"],
+                          capture_output=True, text=True, check=True, timeout=60)
+    return told.stdout.split()
+
+
+def test_another_hosts_connection_over_http2(start, pki):
+    config = secured(pki, host_mismatch="refuse")
+    config["listeners"][0]["protocols"] = ["h2", "http/1.1"]
+    gateway = start(config)
+    assert curl(gateway, pki)[:2] == ["2", "200"]
+    assert curl(gateway, pki, "-H", "Host: other.test")[:2] == ["2", "421"]
+    assert gateway.metric("sluice_tls_protocols_total", listener="main", protocol="h2") == 2
+
+
+def test_a_proxy_header_before_http2(start, pki, upstream):
+    listener = {**secured(pki)["listeners"][0], "protocols": ["h2"], "proxy_protocol": {"from": ["127.0.0.1"]}}
+    gateway = start(plain(upstream, listeners=[listener]))
+    version, status, port = curl(gateway, pki, "--haproxy-protocol")
+    assert (version, status) == ("2", "200")
+    assert gateway.wait_access(path="/x")["client_port"] == int(port)
+    assert gateway.metric("sluice_proxy_protocol_total", listener="main", result="v1") == 1

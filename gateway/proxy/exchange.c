@@ -436,7 +436,7 @@ static enum err aim_first(struct exchange *ex)
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
     if (ex->request.protocol.len > 0 && ex->request.upgrade.len == 0)
         return ERR_REFUSED;
-    if (conf->hedge.after_ms > 0)
+    if (hedge_rule_is_on(ex->target->hedge))
         hedge_begin(ex);
     return forwarded_apply(ex);
 }
@@ -782,7 +782,7 @@ void exchange_on_down_drained(struct exchange *ex)
 void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
 {
     if (attempt != ex->attempt) {
-        hedge_on_connected(ex);
+        hedge_on_connected(ex, attempt);
     } else if (ex->state == EX_LEASE) {
         ex->state = EX_SEND_HEAD;
     }
@@ -791,7 +791,7 @@ void exchange_on_connected(struct exchange *ex, const struct attempt *attempt)
 bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, enum reason reason,
                                 const char *detail, enum attempt_loss loss)
 {
-    bool has_rival = ex->hedge && ex->hedge->rival;
+    bool has_rival = ex->hedge && ex->hedge->n_running > 0;
     bool repeats;
 
     if (ex->state == EX_DONE || is_answered(ex))

@@ -109,14 +109,17 @@ static void add_upstreams(struct snapshot *snapshot, const struct snapshot_conf 
     }
 }
 
-/* Say for each target which retry rule holds: the route's over the upstream's. */
-static void settle_retry(struct snapshot *snapshot, const struct route *route)
+/* Say for each target which rules hold: the route's over the upstream's. */
+static void settle_rules(struct snapshot *snapshot, const struct route *route)
 {
     for (size_t i = 0; i < route->n_targets; i++) {
         struct route_target *target = &route->targets[i];
         const struct retry_rule *base = &snapshot->upstreams[target->index].conf->retry;
         struct retry_rule *merged;
 
+        target->hedge = route->hedge && route->hedge->is_written
+                            ? route->hedge
+                            : &snapshot->upstreams[target->index].conf->hedge;
         target->retry = base;
         if (route->retry && route->retry->written != 0) {
             merged = arena_new(&snapshot->arena, sizeof(*merged));
@@ -167,7 +170,7 @@ static void add_routes(struct snapshot *snapshot, const struct snapshot_conf *co
 
         snapshot->route_tally[route->index] =
             tally_get(parts->tally, ROUTE_TALLY, route->name, sizeof(struct route_counters));
-        settle_retry(snapshot, route);
+        settle_rules(snapshot, route);
     }
 }
 

@@ -96,6 +96,7 @@ struct draft_route {
     struct draft_edits request_fields, response_fields;
     struct route_times timeout;
     struct retry_rule retry;
+    struct hedge_rule hedge;
     struct items upgrade; /* of draft_text */
     uint64_t body_bytes;
     const struct tree *plugins; /* as written; NULL: none */

@@ -9,6 +9,7 @@
 
 #include "config/shape.h"
 #include "http/message.h"
+#include "policy/hedge.h"
 #include "policy/retry.h"
 #include "policy/subset.h"
 
@@ -59,6 +60,7 @@ struct route_target {
     uint64_t weight;
     unsigned index; /* of the upstream in the snapshot, by the names given to route_table_new() */
     const struct retry_rule *retry; /* in force: set by the snapshot, NULL before */
+    const struct hedge_rule *hedge; /* the same */
     struct subset subset;           /* of the upstream's endpoints; not set: all */
     unsigned selection;             /* number of the subset within the table, from 1 on; 0: none */
 };
@@ -97,6 +99,7 @@ struct route {
     struct route_edits request_edits, response_edits;
     struct route_times times;
     const struct retry_rule *retry; /* what of the upstream's rule is otherwise here */
+    const struct hedge_rule *hedge; /* in place of the upstream's, if it is written */
     struct sluice_span *upgrades;   /* protocols that a client may switch to */
     size_t n_upgrades;
     uint64_t body_bytes;                   /* limits.body; 0: the listener's holds */

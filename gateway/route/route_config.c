@@ -439,6 +439,7 @@ static void check_route(struct bind *bind, const struct tree *node, void *out)
     written->route->bound_times = &written->timeout;
     written->route->bound_body = &written->body_bytes;
     written->route->retry = &written->retry;
+    written->route->hedge = &written->hedge;
     written->route->node = node;
     written->route->plugins = written->plugins;
 }
@@ -502,6 +503,12 @@ static const struct field route_fields[] = {
      .help = "When a failed request is sent again; what is not written here holds as the upstream "
              "says.",
      .example = "{ attempts: 0 }"},
+    {.name = "hedge",
+     .shape = &hedge_shape,
+     .offset = offsetof(struct draft_route, hedge),
+     .help = "When a request that takes long is also sent to another endpoint, in place of what "
+             "the upstream says; 0: never.",
+     .example = "{ percentile: 95%, after: 10ms }"},
     {.name = "upgrade",
      .shape = &protocols_shape,
      .offset = offsetof(struct draft_route, upgrade),

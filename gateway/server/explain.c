@@ -359,7 +359,10 @@ static size_t add_retry(const struct explanation *it, const struct upstream_conf
     values[n++] = over_rule(it, value, own ? &own->backoff.max_ms : NULL, &base->backoff.max_ms);
     value.name = "hedge after";
     value.zero = "never";
-    values[n++] = value_of(it, value, &conf->hedge.after_ms);
+    values[n++] =
+        value_of(it, value,
+                 it->route->hedge && it->route->hedge->is_written ? &it->route->hedge->after_ms
+                                                                  : &conf->hedge.after_ms);
     value.unit = EXPLAIN_BYTES;
     value.zero = "none";
     value.name = "retry body limit";

@@ -87,25 +87,6 @@ static const struct shape requests_shape = {.kind = SHAPE_STRUCT,
                                             .scalar = "max",
                                             .title = "requests"};
 
-/* -- hedging ---------------------------------------------------------------- */
-
-static const struct field hedge_fields[] = {
-    {.name = "after",
-     .shape = &shape_duration,
-     .offset = offsetof(struct upstream_hedge, after_ms),
-     .preset = "0s",
-     .help = "When no head of a response has come by then, the request is also sent to another "
-             "endpoint, and the first head wins. 0: never.",
-     .example = "50ms"},
-    {0},
-};
-
-static const struct shape hedge_shape = {.kind = SHAPE_STRUCT,
-                                         .size = sizeof(struct upstream_hedge),
-                                         .fields = hedge_fields,
-                                         .scalar = "after",
-                                         .title = "hedge"};
-
 /* -- timeouts ------------------------------------------------------------- */
 
 static const struct shape wait_shape = {.kind = SHAPE_DURATION,

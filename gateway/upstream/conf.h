@@ -7,6 +7,7 @@
 #include "config/shape.h"
 #include "discovery/conf.h"
 #include "net/tls_conf.h"
+#include "policy/hedge.h"
 #include "policy/retry.h"
 #include "policy/subset.h"
 #include "upstream/budget.h"
@@ -32,11 +33,6 @@ struct upstream_connections {
 /* Under way, over all workers; 0: no limit. */
 struct upstream_requests {
     uint64_t max, per_endpoint;
-};
-
-/* A second attempt beside the first. */
-struct upstream_hedge {
-    uint64_t after_ms; /* 0: none */
 };
 
 struct upstream_times {
@@ -84,7 +80,7 @@ struct upstream_conf {
     struct deadline_conf deadline;
     struct retry_rule retry;
     struct budget_rule retry_budget;
-    struct upstream_hedge hedge;
+    struct hedge_rule hedge;
     struct tls_client_conf tls;
     struct proxying_conf proxying;
     int protocol; /* enum upstream_protocol */

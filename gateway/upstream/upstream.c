@@ -7,6 +7,7 @@
 #include "upstream/balance.h"
 #include "upstream/mux.h"
 #include "upstream/pool.h"
+#include "upstream/quantile.h"
 #include "upstream/requests.h"
 #include "upstream/tenancy.h"
 
@@ -260,6 +261,7 @@ static void end_if_unused(struct upstream *upstream)
     members_unref(&upstream->members);
     tls_client_unref(&upstream->tls);
     candidates_fini(&upstream->everything.candidates);
+    alloc_free(upstream->times);
     alloc_free(upstream->zone);
     alloc_free(upstream->endpoint);
     alloc_free(upstream->name);
@@ -393,6 +395,19 @@ uint64_t upstream_begun(const struct tally_block *tally, uint64_t now_us, uint64
         sum += pace_sum(&counters->requests, now_us, seconds);
     }
     return sum;
+}
+
+uint64_t upstream_time_of(struct upstream *upstream, double share)
+{
+    if (!upstream->times)
+        upstream->times = alloc_new(sizeof(*upstream->times));
+    return quantile_at(upstream->times, share);
+}
+
+void upstream_note_time(struct upstream *upstream, uint64_t us)
+{
+    if (upstream->times)
+        quantile_add(upstream->times, us);
 }
 
 bool upstream_take_retry(struct upstream *upstream)

@@ -139,6 +139,7 @@ struct upstream {
     struct upstream_counters *counters; /* borrowed, this worker's slot */
     const struct tally_block *tally;    /* borrowed: the counters of all workers */
     struct budget_rule budget;
+    struct quantile *times;  /* owned: of answers, for hedging; NULL: nobody has asked for it */
     uint64_t *second;        /* borrowed: where the requests of this second are counted ... */
     uint64_t second_ends_us; /* ... until then */
 };
@@ -166,6 +167,13 @@ void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *sta
 typedef void upstreams_freed_fn(void *arg, struct sluice_span upstream, unsigned worker);
 void upstreams_on_freed(struct upstreams *upstreams, upstreams_freed_fn *freed, void *arg);
 void upstream_say_freed(const struct upstream *upstream, unsigned worker);
+
+/*
+ * Within which time that part (0 to 1) of the answers has come, as noted, in microseconds; 0: too
+ * few have. Who asks makes the noting begin.
+ */
+uint64_t upstream_time_of(struct upstream *upstream, double share);
+void upstream_note_time(struct upstream *upstream, uint64_t us);
 
 /* Whoever waits for that upstream looks once more. */
 void upstreams_wake(struct upstreams *upstreams, struct sluice_span name);

@@ -15,9 +15,9 @@ def gate():
     event.set()
 
 
-def hedging(*fakes, after="30ms", budget=None, **app):
+def hedging(*fakes, after="30ms", budget=None, hedge=None, **app):
     config = plain(*fakes)
-    config["upstreams"]["app"].update({"hedge": {"after": after}, **app})
+    config["upstreams"]["app"].update({"hedge": hedge or {"after": after}, **app})
     if budget:
         config["upstreams"]["app"]["retry_budget"] = budget
     return config
@@ -136,3 +136,60 @@ def test_the_total_time_ends_both(start, upstreams):
     expect_problem(gateway.ask(), 504, "total_timeout")
     for fake in fakes:
         fake.wait_idle()
+
+
+def test_more_than_one_may_be_asked_beside_the_first(start, upstreams):
+    first, second = upstreams(never), upstreams(never)
+    third = upstreams()
+    gateway = start(hedging(first, second, third, hedge={"after": "30ms", "max": 2}))
+    assert gateway.ask().body == b"ok"
+    for fake in (first, second):
+        fake.wait_idle()
+        assert len(fake.requests) == 1
+    line = gateway.wait_access()
+    assert (line["hedged"], line["tries"], line["endpoint"]) == ("won", 3, third.address)
+    assert hedges(gateway, "won") == 1 and hedges(gateway, "lost") == 1
+
+
+def test_of_three_two_may_fail(start, upstreams):
+    all_asked = threading.Event()
+    first = upstreams(lambda ex: (all_asked.wait(10), ex.reset()))
+    second = upstreams(lambda ex: (all_asked.wait(10), ex.reset()))
+    third = upstreams(lambda ex: (all_asked.set(), first.wait_idle(), second.wait_idle(), ex.reply(200, b"third")))
+    gateway = start(hedging(first, second, third, hedge={"after": "30ms", "max": 2}, retry=0))
+    assert gateway.ask().body == b"third"
+    assert gateway.wait_access()["hedged"] == "won"
+
+
+def test_no_more_are_asked_than_there_are_endpoints(start, upstreams):
+    fakes = upstreams(never), upstreams(never)
+    gateway = start(hedging(*fakes, hedge={"after": "30ms", "max": 3}, timeout={"total": "1s"}))
+    expect_problem(gateway.ask(), 504, "total_timeout")
+    assert [len(fake.requests) for fake in fakes] == [1, 1]
+
+
+def test_the_wait_is_learnt_from_what_answers_take(start, upstreams):
+    """Nothing is known at first, so nothing is hedged; once it is, who takes longer than usual is."""
+    late = threading.Event()
+    fakes = [upstreams().on("/late", lambda ex: (late.set(), ex.wait_gone()) if not late.is_set() else ex.reply(200, b"2"))
+             for _ in range(2)]
+    budget = {"share": "100%", "min_per_second": 100}
+    gateway = start(hedging(*fakes, hedge={"percentile": "95%"}, budget=budget))
+    with gateway.client() as client:
+        for _ in range(100):
+            assert client.ask().status == 200
+        assert hedges(gateway, "won") + hedges(gateway, "lost") == 0
+        assert client.ask(target="/late").body == b"2"
+    assert gateway.wait_access(path="/late")["hedged"] == "won"
+
+
+def test_a_route_says_it_otherwise(start, upstreams):
+    late, quick = upstreams(never), upstreams()
+    config = hedging(late, quick, after="1s", timeout={"response": "3s"}, retry=0)
+    config["routes"] = [{"match": {"path": "/alone"}, "upstream": "app", "hedge": "0s"}, {"upstream": "app"}]
+    gateway = start(config)
+    expect_problem(gateway.ask(target="/alone"), 504, "response_timeout")
+    assert not quick.requests
+    quick_first = gateway.ask()  # it is the next one's turn
+    assert quick_first.status == 200
+    assert gateway.ask().status == 200 and gateway.wait_access(3)[-1]["hedged"] == "won"

@@ -180,6 +180,8 @@ static void add_endpoint(const struct making *making, const struct members *memb
     json_number(json, "active", ENDPOINT_SUM(member->tally, n_workers, active));
     json_number(json, "idle", ENDPOINT_SUM(member->tally, n_workers, idle));
     json_number(json, "tunnels", ENDPOINT_SUM(member->tally, n_workers, tunnels));
+    json_number(json, "h2", ENDPOINT_SUM(member->tally, n_workers, h2_connections));
+    json_number(json, "streams", ENDPOINT_SUM(member->tally, n_workers, streams));
     json_close(json, '}');
     json_number(json, "connects", ENDPOINT_SUM(member->tally, n_workers, connects));
     json_number(json, "requests", ENDPOINT_SUM(member->tally, n_workers, requests));
@@ -352,6 +354,7 @@ static void add_upstream(struct making *making, const struct snapshot_upstream *
     json_open(making->json, NULL, '{');
     json_string(making->json, "name", conf->named.name);
     json_string(making->json, "balance", span_of(balance_get(conf->balance)->name));
+    json_string(making->json, "protocol", span_of(upstream_protocol_name(conf->protocol)));
     add_traffic(making, upstream);
     if (is_listed)
         add_source(making, &row);

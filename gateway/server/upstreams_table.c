@@ -365,7 +365,8 @@ static void add_head(const struct table *table, const json_t *upstream)
     text_init_fixed(&name, buffer, sizeof(buffer));
     add_shown(&name, text_of(upstream, "name"));
     add_toned(table, TONE_HEAD, text_span(&name));
-    text_format(table->out, "  %s, %lld of %lld endpoints healthy", text_of(upstream, "balance"),
+    text_format(table->out, "  %s, %s, %lld of %lld endpoints healthy",
+                text_of(upstream, "balance"), text_of(upstream, "protocol"),
                 number_of(counts, "healthy"), number_of(counts, "all"));
     if (json_is_true(json_object_get(upstream, "panic"))) {
         text_add(table->out, SPAN("  "));

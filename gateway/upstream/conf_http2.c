@@ -15,6 +15,11 @@ static const struct choice protocols[] = {
 const struct shape upstream_protocol_shape = {
     .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = protocols, .what = "h1, h2, h2c or auto"};
 
+const char *upstream_protocol_name(int protocol)
+{
+    return protocols[protocol].name; /* they stand in the order of their numbers */
+}
+
 static const struct shape streams_shape = {.kind = SHAPE_UINT,
                                            .size = sizeof(uint64_t),
                                            .min = 1,

@@ -24,6 +24,9 @@ struct upstream_http2 {
 
 extern const struct shape upstream_protocol_shape, upstream_http2_shape;
 
+/* "h2c"; a static string. */
+const char *upstream_protocol_name(int protocol);
+
 /* Do protocol and tls fit together? Says to TLS what is to be agreed on. */
 void conf_http2_check(struct bind *bind, struct mark at, int protocol, struct tls_client_conf *tls);
 

@@ -12,10 +12,12 @@ import threading
 
 import h2.settings
 import pytest
+import yaml
 
 import raw
 from gateway import plain
 from h2_upstream import CANCEL, NO_ERROR, REFUSED
+from pki import Pki
 from raw import wait_until
 
 MAX_STREAMS = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
@@ -102,6 +104,65 @@ def test_nghttpd_takes_a_large_request(nghttpd, start):
     answer = gateway.ask("POST", "/x", body=b"q" * 3_000_000)
     assert (answer.status, answer.body) == (200, b"taken")
     assert gateway.wait_access()["bytes_in"] == 3_000_000
+
+
+def test_nginx_speaks_it_without_tls(nginx, start):
+    server = nginx({"a.bin": b"n" * 500_000}, listen="http2")
+    gateway = start(h2c(server))
+    assert b"HTTP/2.0" in gateway.ask(target="/who").body
+    assert gateway.ask(target="/a.bin").body == b"n" * 500_000
+    assert gateway.ask("PUT", "/upload/x", body=b"u" * 300_000).status == 201
+    assert gateway.ask(target="/empty").status == 204
+    assert gateway.ask(target="/auth").body == b"no\n"
+    assert len({c for c, *_ in server.accesses()}) == 1
+
+
+@pytest.fixture
+def tls_nginx(nginx, tmp_path):
+    """A function that starts nginx with TLS, and gives the upstream that speaks this protocol to it."""
+    pki = Pki(str(tmp_path))
+    pair = pki.make("origin", "origin.test")
+
+    def begin(protocol, listen):
+        server = nginx({}, listen="ssl " + listen, server=f"ssl_certificate {pair['cert']}; ssl_certificate_key {pair['key']};")
+        config = plain(server)
+        config["upstreams"]["app"].update({"protocol": protocol, "tls": {"ca": pki.ca, "sni": "origin.test"}})
+        return config
+    return begin
+
+
+@pytest.mark.parametrize("protocol, listen, version", [("h2", "http2", "HTTP/2.0"), ("auto", "http2", "HTTP/2.0"),
+                                                       ("auto", "", "HTTP/1.1"), ("h1", "http2", "HTTP/1.1")])
+def test_alpn_decides_over_tls(tls_nginx, start, protocol, listen, version):
+    gateway = start(tls_nginx(protocol, listen))
+    for _ in range(3):
+        answers = together(gateway, 12, target="/who")
+        assert {(a.status, a.body.split()[2]) for a in answers} == {(200, version.encode())}
+    assert gateway.metric("sluice_upstream_h2_connections", upstream="app") == (version == "HTTP/2.0")
+    assert gateway.ask("POST", "/who", body=b"x" * 100_000).status == 200
+    if version == "HTTP/2.0":
+        assert gateway.metric("sluice_upstream_connects_total", upstream="app") == 1
+
+
+def test_an_endpoint_that_does_not_agree_to_http2_is_not_used(tls_nginx, start):
+    gateway = start(tls_nginx("h2", ""))
+    assert gateway.ask(target="/who").status == 502
+    gateway.expect_end("connect_failed")
+    [told] = gateway.log("TLS handshake with an endpoint failed")
+    assert "application protocol" in told["cause"] or "does not agree" in told["cause"]
+
+
+@pytest.mark.parametrize("upstream, told", [
+    ({"protocol": "h2"}, "protocol h2 is HTTP/2 over TLS, and tls is off"),
+    ({"protocol": "h2c", "tls": True}, "protocol h2c is HTTP/2 without TLS, and tls is on"),
+    ({"protocol": "http2"}, "allowed: h1, h2, h2c, auto"),
+    ({"protocol": "h2c", "http2": {"max_concurrent_streams": 0}}, "0 is too small"),
+])
+def test_what_does_not_fit_together_is_told(sluice, tmp_path, upstream, told):
+    config = {"upstreams": {"app": {"endpoints": ["127.0.0.1:1"], **upstream}}, "routes": [{"upstream": "app"}]}
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(config))
+    answer = sluice("check", "bad.yaml")
+    assert answer.returncode != 0 and told in answer.stdout + answer.stderr, answer
 
 
 # --- what is said upstream
@@ -595,3 +656,18 @@ def test_plugins_call_services_that_speak_http2(h2_upstreams, upstreams, start, 
     service.close_connections()
     wait_until(lambda: not service.open_connections(), what="the service to hang up")
     assert gateway.ask("POST", fields=[("Authorization", "good")], body=b"question").status == 200
+
+
+# --- what an operator sees
+
+
+def test_the_protocol_is_shown(h2_upstreams, start, sluice):
+    up = h2_upstreams()
+    gateway = start(h2c(up))
+    assert gateway.ask().status == 200
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_streams", upstream="app") == 0, "no stream left")
+    [shown] = gateway.admin.json("/upstreams")["upstreams"]
+    assert shown["protocol"] == "h2c"
+    assert shown["endpoints"][0]["connections"] == {"active": 0, "idle": 1, "tunnels": 0, "h2": 1, "streams": 0}
+    told = sluice("upstreams", "--admin", gateway.admin.address)
+    assert "round_robin, h2c, 1 of 1 endpoints healthy" in told.stdout, told

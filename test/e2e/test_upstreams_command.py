@@ -47,7 +47,7 @@ def test_the_table_shows_endpoints_and_their_counts(start, upstreams):
     for _ in range(8):
         gateway.ask()
     text = table(gateway)
-    assert text.splitlines()[0] == "app  round_robin, 2 of 2 endpoints healthy"
+    assert text.splitlines()[0] == "app  round_robin, h1, 2 of 2 endpoints healthy"
     assert "source: static, configuration, fresh\n" in text
     assert "retry budget: 30 of 30 left in 10s" in text
     assert row(text, fakes[1].address) == {

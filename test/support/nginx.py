@@ -34,7 +34,8 @@ http {{
     gzip_http_version 1.0;
     gzip_proxied any;
     server {{
-        listen 127.0.0.1:{port} backlog=4096{proxied};
+        listen 127.0.0.1:{port} backlog=4096{proxied}{listen};
+        {server}
         root {dir}/files;
         location / {{ }}
         location = /who {{
@@ -57,7 +58,7 @@ http {{
 class Nginx:
     """files: {name: bytes} served under /. proxied: connections begin with a PROXY header. stop() it at the end."""
 
-    def __init__(self, directory, files=None, workers=1, log=True, proxied=False):
+    def __init__(self, directory, files=None, workers=1, log=True, proxied=False, listen="", server=""):
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
         self.dir = str(directory)
         os.makedirs(f"{self.dir}/files", exist_ok=True)
@@ -73,7 +74,8 @@ class Nginx:
         access = f"{self.dir}/access.log told" if log else "off"
         with open(f"{self.dir}/nginx.conf", "w", encoding="utf-8") as out:
             out.write(CONF.format(user=user, dir=self.dir, port=self.port, workers=workers, access_log=access,
-                                  proxied=" proxy_protocol" if proxied else ""))
+                                  proxied=" proxy_protocol" if proxied else "",
+                                  listen=listen and " " + listen, server=server))
         os.set_inheritable(listening.fileno(), True)
         self.process = subprocess.Popen(
             [binary, "-c", f"{self.dir}/nginx.conf", "-p", self.dir, "-e", f"{self.dir}/error.log"],

@@ -21,7 +21,8 @@ static const char *table_of(const char *json, bool colour)
 }
 
 #define UPSTREAM(endpoints)                                                                        \
-    "{\"upstreams\": [{\"name\": \"orders\", \"balance\": \"random\", \"waiting\": 2, "            \
+    "{\"upstreams\": [{\"name\": \"orders\", \"balance\": \"random\", "                            \
+    "\"protocol\": \"h2c\", \"waiting\": 2, "                                                      \
     "\"retries\": 9, \"panic\": false, "                                                           \
     "\"retry_budget\": {\"interval_ms\": 10000, \"allowed\": 30, \"left\": 21}, "                  \
     "\"source\": {\"title\": \"consul orders\", \"version\": \"consul index 42\", "                \
@@ -50,7 +51,7 @@ START_TEST(an_upstream_is_told_of_above_its_endpoints)
                  false);
 
     ck_assert_str_eq(table,
-                     "orders  random, 1 of 2 endpoints healthy\n"
+                     "orders  random, h2c, 1 of 2 endpoints healthy\n"
                      "  source: consul orders, consul index 42, stale, confirmed 61s ago: refused\n"
                      "  retry budget: 21 of 30 left in 10s; retries: 9; waiting: 2\n"
                      "  ENDPOINT  STATE    WEIGHT  PRIORITY  ZONE  ACTIVE  IDLE  REQUESTS  FAILURES"

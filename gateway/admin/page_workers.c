@@ -10,6 +10,7 @@ static void add_worker(struct json *json, const struct worker *worker)
     json_number(json, "worker", worker->index);
     json_number(json, "connections", counter_get(&worker->counters.connections));
     json_number(json, "exchanges", counter_get(&worker->counters.exchanges));
+    json_number(json, "tunnels", counter_get(&worker->counters.tunnels));
     json_number(json, "accepted", counter_get(&worker->counters.accepted));
     json_number(json, "handed_off", counter_get(&worker->counters.handed_off));
     json_number(json, "loop_turns", counter_get(&worker->loop->turns));

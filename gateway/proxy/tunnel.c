@@ -70,7 +70,7 @@ uint64_t tunnel_time_left_ms(struct loop *loop, uint64_t idle_ms, uint64_t ends_
         return idle_ms;
     now_us = loop_now_us(loop);
     left_ms = ends_us > now_us ? (ends_us - now_us) / 1000 + 1 : 1;
-    return left_ms < idle_ms ? left_ms : idle_ms;
+    return idle_ms == 0 || left_ms < idle_ms ? left_ms : idle_ms;
 }
 
 /* Bytes have moved: its idle time begins anew. */

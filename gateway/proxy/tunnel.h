@@ -51,7 +51,7 @@ void tunnel_take_upstream(struct tunnel *tunnel, struct lease *lease, bool lost)
 /* End it now: both sides see a reset. */
 void tunnel_cut(struct tunnel *tunnel, enum reason reason);
 
-/* How long it may be quiet from now on, within what its age leaves (ends_us; 0: no limit). */
+/* How long it may be quiet from now on, within what its age leaves (ends_us). 0: no limit. */
 uint64_t tunnel_time_left_ms(struct loop *loop, uint64_t idle_ms, uint64_t ends_us);
 
 /* What a worker's slab must hold. */

@@ -22,9 +22,19 @@ ASK = (b"GET /ws HTTP/1.1\r\nHost: www.test\r\nConnection: Upgrade\r\nUpgrade: w
        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 GRANT = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
          b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-# --- the upstream: grants every upgrade, then sends back what comes
+# --- the upstream: grants every upgrade, then sends back what comes; answers what is plain
+
+def reply(head):
+    """What is left of a head that comes (None: it was an upgrade), and what is said to it."""
+    if b"\r\n\r\n" not in head:
+        return head, b""
+    if b"upgrade: websocket" not in head.lower():
+        return b"", PLAIN
+    return None, GRANT + head.split(b"\r\n\r\n", 1)[1]
+
 
 def serve(listener):
     poll, open_by_fd = select.epoll(), {}
@@ -40,11 +50,8 @@ def serve(listener):
             try:
                 data = held[0].recv(65536)
                 answer = data
-                if held[1] is not None:  # the head is still coming
-                    held[1] += data
-                    whole = b"\r\n\r\n" in held[1]
-                    answer = GRANT + held[1].split(b"\r\n\r\n", 1)[1] if whole else b""
-                    held[1] = None if whole else held[1]
+                if held[1] is not None:  # a head is still coming
+                    held[1], answer = reply(held[1] + data)
                 held[0].sendall(answer)
             except OSError:
                 data = b""

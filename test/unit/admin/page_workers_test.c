@@ -29,6 +29,7 @@ START_TEST(workers_are_told_one_by_one)
     sample->crew.max_connections = 1000;
     counter_add(&sample->workers[1]->counters.connections, 4);
     counter_add(&sample->workers[1]->counters.exchanges, 3);
+    counter_add(&sample->workers[1]->counters.tunnels, 5);
     counter_add(&sample->workers[1]->counters.accepted, 9);
     counter_add(&sample->workers[1]->counters.handed_off, 2);
     counter_add(&sample->worker_loop.turns, 77);
@@ -40,6 +41,7 @@ START_TEST(workers_are_told_one_by_one)
     ck_assert_int_eq(number(second, "worker"), 1);
     ck_assert_int_eq(number(second, "connections"), 4);
     ck_assert_int_eq(number(second, "exchanges"), 3);
+    ck_assert_int_eq(number(second, "tunnels"), 5);
     ck_assert_int_eq(number(second, "accepted"), 9);
     ck_assert_int_eq(number(second, "handed_off"), 2);
     ck_assert_int_eq(number(second, "loop_turns"), 77);

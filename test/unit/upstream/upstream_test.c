@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "net/listener.h"
 #include "upstream/balance.h"
+#include "upstream/tenancy.h"
 
 #include "sets.h"
 #include "unit.h"
@@ -616,6 +617,107 @@ START_TEST(an_upstream_named_no_more_lives_until_its_last_lease)
 }
 END_TEST
 
+/* -- tunnels ------------------------------------------------------------ */
+
+struct stay {
+    struct tenancy tenancy;
+    unsigned expired;
+};
+
+static void on_expire(struct tenancy *tenancy)
+{
+    list_entry(tenancy, struct stay, tenancy)->expired++;
+    tenancy_end(tenancy);
+}
+
+static void end_tunnel(struct lease *lease)
+{
+    list_entry(lease, struct trial, lease)->ready++;
+    lease_discard(lease);
+}
+
+/* A leased connection carries a tunnel, which needs the lease no more. */
+static void settle(struct scene *it, struct stay *stay)
+{
+    struct trial trial;
+
+    *stay = (struct stay){.tenancy.expire = on_expire};
+    take(it, 0, &trial);
+    lease_note_tunnel(&trial.lease, end_tunnel);
+    tenancy_begin(&stay->tenancy, &trial.lease, &ops);
+    ck_assert_ptr_null(trial.lease.conn);
+}
+
+static bool has_expired(void *stay)
+{
+    return ((struct stay *)stay)->expired > 0;
+}
+
+static bool has_ended(void *trial)
+{
+    return ((struct trial *)trial)->lease.conn == NULL;
+}
+
+START_TEST(a_tenancy_holds_its_place_until_it_ends)
+{
+    struct scene *it = scene_open("a1", "connections: { max: 1 }, requests: { max: 1 }");
+    struct endpoint *endpoint = it->upstream[0]->endpoint[0];
+    struct trial waits;
+    struct stay stay;
+
+    settle(it, &stay);
+    ck_assert_ptr_eq(tenancy_endpoint(&stay.tenancy), endpoint);
+    ck_assert_uint_eq(counter_get(&endpoint->counters->tunnels), 1);
+    ck_assert_uint_eq(endpoint->active, 1);
+    trial_init(&waits);
+    ck_assert_int_eq(lease(it, 0, &waits), ERR_AGAIN);
+    tenancy_end(&stay.tenancy);
+    ck_assert_ptr_null(stay.tenancy.conn);
+    ck_assert_uint_eq(counter_get(&endpoint->counters->tunnels), 0);
+    loop_until(it->loop, is_ready, &waits);
+    ck_assert_int_eq(waits.err, OK);
+    lease_discard(&waits.lease);
+    ck_assert_uint_eq(endpoint->active, 0);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(tunnels_expire_some_time_after_their_endpoint_has_left)
+{
+    struct scene *it = scene_open("a1", "timeout: { drain_tunnel: 30ms }");
+    struct trial trial;
+    struct stay first, second;
+
+    settle(it, &first);
+    settle(it, &second);
+    take(it, 0, &trial);
+    lease_note_tunnel(&trial.lease, end_tunnel);
+    set_members(it, "b1");
+    ck_assert_uint_eq(first.expired, 0);
+    loop_until(it->loop, has_expired, &first);
+    loop_until(it->loop, has_expired, &second);
+    loop_until(it->loop, has_ended, &trial);
+    ck_assert_uint_eq(it->upstream[0]->n_retired, 0);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(tunnels_expire_some_time_after_their_upstream_was_left)
+{
+    struct scene *it = scene_open("a1", "timeout: { drain_tunnel: 30ms }");
+    struct stay stay;
+
+    settle(it, &stay);
+    upstreams_leave_others(it->workers[0], 0);
+    loop_turns(it->loop, 20);
+    ck_assert(!alarm_is_armed(&it->upstream[0]->endpoint[0]->grace));
+    upstreams_leave_others(it->workers[0], 1);
+    ck_assert(alarm_is_armed(&it->upstream[0]->endpoint[0]->grace));
+    loop_until(it->loop, has_expired, &stay);
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(who_waits_is_served_by_a_new_endpoint)
 {
     struct scene *it = scene_open("a1", "connections: { max: 1 }");
@@ -649,4 +751,6 @@ UNIT_MAIN("upstream/upstream", weights_are_served_smoothly, equal_weights_take_t
           waiting_ends_with_its_time, an_endpoint_that_is_still_named_keeps_its_connections,
           an_endpoint_named_no_more_serves_its_last_lease,
           an_upstream_named_no_more_lives_until_its_last_lease,
-          who_waits_is_served_by_a_new_endpoint)
+          who_waits_is_served_by_a_new_endpoint, a_tenancy_holds_its_place_until_it_ends,
+          tunnels_expire_some_time_after_their_endpoint_has_left,
+          tunnels_expire_some_time_after_their_upstream_was_left)

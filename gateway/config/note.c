@@ -509,7 +509,7 @@ static const char *find_begun(struct sluice_span word, const char *const *names,
     for (size_t i = 0; i < n_names; i++) {
         struct sluice_span name = span_of(names[i]);
 
-        if ((word.len >= 3 && span_starts(name, word)) ||
+        if ((word.len >= 2 && span_starts(name, word)) ||
             (name.len >= 3 && span_starts(word, name)))
             return names[i];
     }

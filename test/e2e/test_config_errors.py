@@ -309,6 +309,8 @@ def placed(path, example):
     if re.match(r"upstreams\.NAME\.(file|dns|consul)", path):
         del config["upstreams"]["app"]["endpoints"]
     # What its section requires beside the example.
+    if path == "upstreams.NAME.http2":
+        config["upstreams"]["app"]["protocol"] = "h2c"
     if path == "routes[].upstream":
         example = {"name": "app", **example}
     if path == "routes[].upstream.subset":
@@ -327,7 +329,7 @@ def placed(path, example):
     if path == "plugins[]":
         config["plugins"][0].update(example)
         return config
-    steps = re.findall(r"[a-z_]+|\[\]|[A-Z]+", path)
+    steps = re.findall(r"[a-z_0-9]+|\[\]|[A-Z]+", path)
     if not steps:
         return {**config, **example}
     at = config

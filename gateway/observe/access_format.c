@@ -32,17 +32,50 @@ static void flush(struct line *line)
     line->len = 0;
 }
 
-static void add(struct line *line, struct sluice_span bytes)
+/* What no longer fits. */
+__attribute__((noinline)) static void add_after_flush(struct line *line, struct sluice_span bytes)
+{
+    flush(line);
+    if (bytes.len > ROOM_BYTES) {
+        text_add(line->out, bytes);
+        return;
+    }
+    memcpy(line->room, bytes.ptr, bytes.len);
+    line->len = bytes.len;
+}
+
+/* As memcpy(), which is a call: names and values are short, and there are fifty in a line. */
+static inline void copy(char *to, const char *from, size_t n)
+{
+    if (n > 16) {
+        memcpy(to, from, n);
+    } else if (n >= 8) {
+        uint64_t first, last;
+
+        memcpy(&first, from, 8);
+        memcpy(&last, from + n - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy(to + n - 8, &last, 8);
+    } else if (n >= 4) {
+        uint32_t first, last;
+
+        memcpy(&first, from, 4);
+        memcpy(&last, from + n - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + n - 4, &last, 4);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i];
+    }
+}
+
+static inline void add(struct line *line, struct sluice_span bytes)
 {
     if (bytes.len > ROOM_BYTES - line->len) {
-        flush(line);
-        if (bytes.len > ROOM_BYTES) {
-            text_add(line->out, bytes);
-            return;
-        }
+        add_after_flush(line, bytes);
+        return;
     }
-    if (bytes.len)
-        memcpy(line->room + line->len, bytes.ptr, bytes.len);
+    copy(line->room + line->len, bytes.ptr, bytes.len);
     line->len += bytes.len;
 }
 
@@ -87,14 +120,12 @@ static void add_ms(struct line *line, uint64_t us)
 }
 
 /*
- * "2026-01-31T12:34:56.789Z". The year is made to begin in March, so that the leap day is its
+ * "2026-01-31T12:34:56". The year is made to begin in March, so that the leap day is its
  * last; 400 years ("an era") have 146,097 days. Good until the year 9999.
  */
-static void add_time(struct line *line, uint64_t wall_us)
+static void tell_second(struct access_second *told, uint64_t s)
 {
-    char text[] = "0000-00-00T00:00:00.000Z";
-    uint64_t s = wall_us / 1000000;
-    unsigned ms = (unsigned)(wall_us / 1000 % 1000);
+    char *text = told->text;
     unsigned second = (unsigned)(s % 86400);
     unsigned day = (unsigned)(s / 86400) + 719468; /* since 0000-03-01 */
     unsigned era = day / 146097;
@@ -104,30 +135,65 @@ static void add_time(struct line *line, uint64_t wall_us)
     unsigned from_march = (5 * year_day + 2) / 153;
     unsigned month = from_march < 10 ? from_march + 3 : from_march - 9;
 
+    memcpy(text, "0000-00-00T00:00:00", sizeof(told->text));
     put_digits(text, 4, era * 400 + era_year + (month <= 2));
     put_digits(text + 5, 2, month);
     put_digits(text + 8, 2, year_day - (153 * from_march + 2) / 5 + 1);
     put_digits(text + 11, 2, second / 3600);
     put_digits(text + 14, 2, second / 60 % 60);
     put_digits(text + 17, 2, second % 60);
-    put_digits(text + 20, 3, ms);
-    add(line, span_make(text, sizeof text - 1));
+    told->s = s;
+}
+
+/* Most lines are of the second that the line before was of. */
+static void add_time(struct line *line, struct access_second *told, uint64_t wall_us)
+{
+    struct access_second own = {0};
+    char ms[] = ".000Z";
+    uint64_t s = wall_us / 1000000;
+
+    if (!told)
+        told = &own;
+    if (told->s != s || told->text[0] == '\0')
+        tell_second(told, s);
+    put_digits(ms + 1, 3, (unsigned)(wall_us / 1000 % 1000));
+    add(line, span_make(told->text, sizeof(told->text)));
+    add(line, span_make(ms, sizeof ms - 1));
 }
 
 /* -- text --------------------------------------------------------------- */
 
+#define EACH(octet) (UINT64_C(0x0101010101010101) * (octet))
+
+/*
+ * Does one of eight octets have to be escaped? A bit 7 is set by what is below 0x20, above 0x7e, a
+ * quote or a backslash. A borrow may set one too many, but only above one that is right.
+ */
+static inline uint64_t odd_of(uint64_t octets)
+{
+    uint64_t quote = octets ^ EACH('"'), slash = octets ^ EACH('\\');
+    uint64_t low = ((octets - EACH(0x20)) & ~octets) | ((quote - EACH(1)) & ~quote) |
+                   ((slash - EACH(1)) & ~slash);
+
+    return (low | (octets + EACH(1)) | octets) & EACH(0x80);
+}
+
 /* Printable ASCII that neither form has to escape. */
 static bool is_plain(struct sluice_span bytes)
 {
-    unsigned odd = 0;
+    uint64_t octets = EACH(' '), odd = 0;
 
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.ptr[i];
-
-        odd |= (unsigned)(c < 0x20) | (unsigned)(c > 0x7e) | (unsigned)(c == '"') |
-               (unsigned)(c == '\\');
+    if (bytes.len < 8) {
+        for (size_t i = 0; i < bytes.len; i++)
+            octets = octets << 8 | (unsigned char)bytes.ptr[i];
+        return odd_of(octets) == 0;
     }
-    return !odd;
+    for (size_t at = 0; at + 8 <= bytes.len; at += 8) {
+        memcpy(&octets, bytes.ptr + at, 8);
+        odd |= odd_of(octets);
+    }
+    memcpy(&octets, bytes.ptr + bytes.len - 8, 8); /* overlaps, no matter */
+    return (odd | odd_of(octets)) == 0;
 }
 
 /* At most max bytes, not ending within a UTF-8 sequence. */
@@ -244,11 +310,12 @@ static void add_int(struct line *line, enum access_form form, enum access_kind k
     }
 }
 
-static void add_quoted_time(struct line *line, enum access_form form, uint64_t wall_us)
+static void add_quoted_time(struct line *line, enum access_form form, struct access_second *told,
+                            uint64_t wall_us)
 {
     if (form == ACCESS_JSON)
         add_char(line, '"');
-    add_time(line, wall_us);
+    add_time(line, told, wall_us);
     if (form == ACCESS_JSON)
         add_char(line, '"');
 }
@@ -261,7 +328,7 @@ static void add_value(struct line *line, enum access_form form, const struct acc
 
     switch (step->kind) {
     case ACCESS_TIME:
-        add_quoted_time(line, form, *(const uint64_t *)value);
+        add_quoted_time(line, form, record->second, *(const uint64_t *)value);
         break;
     case ACCESS_INT:
     case ACCESS_MS:

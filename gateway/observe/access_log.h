@@ -31,9 +31,16 @@ enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a
 enum access_fact { ACCESS_FACTS(ACCESS_FACT_MEMBER) };
 #undef ACCESS_FACT_MEMBER
 
+/* A second of the clock as text: kept by who writes many lines, zeroed at first. */
+struct access_second {
+    uint64_t s;
+    char text[19];
+};
+
 /* What is known of an exchange at its end. Spans may be empty: null, or "-". */
 struct access_record {
-    uint64_t wall_us; /* when it began */
+    uint64_t wall_us;             /* when it began */
+    struct access_second *second; /* borrowed: the one told last; NULL: none is kept */
     uint64_t duration_us;
     int64_t upstream_us; /* to the response head, or ACCESS_NONE */
     int64_t bytes_in, bytes_out;

@@ -811,9 +811,25 @@ bool exchange_on_attempt_failed(struct exchange *ex, struct attempt *attempt, en
     return repeats;
 }
 
+/* Eight digits at once, the highest first: an octet of a word for each, then its letter. */
+static void put_hex(char *out, uint32_t number)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t digits = number, letters;
+
+    digits = (digits << 32 | digits >> 16) & UINT64_C(0x0000ffff0000ffff);
+    digits = (digits << 16 | digits >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+    digits = (digits << 8 | digits >> 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    letters = ((digits + 6 * ones) >> 4) & ones;
+    digits += '0' * ones + letters * ('a' - '0' - 10);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    memcpy(out, &digits, sizeof(digits));
+}
+
 struct sluice_span exchange_id(struct exchange *ex)
 {
-    static const char digits[] = "0123456789abcdef";
     char *text;
 
     if (ex->id_text.len > 0)
@@ -821,8 +837,8 @@ struct sluice_span exchange_id(struct exchange *ex)
     text = arena_try_raw(&ex->arena, ID_DIGITS + 1);
     if (!text)
         return SPAN("");
-    for (unsigned i = 0; i < ID_DIGITS; i++)
-        text[i] = digits[(ex->id[i / 16] >> (60 - 4 * (i % 16))) & 15];
+    for (unsigned i = 0; i < ID_DIGITS / 8; i++)
+        put_hex(text + 8 * (size_t)i, (uint32_t)(ex->id[i / 2] >> (i % 2 ? 0 : 32)));
     text[ID_DIGITS] = '\0';
     ex->id_text = span_make(text, ID_DIGITS);
     return ex->id_text;

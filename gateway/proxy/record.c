@@ -211,8 +211,9 @@ static struct access_record whole_record(struct exchange *ex, uint64_t duration_
 
 /* A full ring drops the line and counts it: a worker never waits for a disk. */
 static void write_line(struct worker *worker, const struct snapshot *snapshot,
-                       const struct access_record *record)
+                       struct access_record *record)
 {
+    record->second = &worker->second;
     text_reset(&worker->line);
     access_format_write(snapshot->access_log.format, record, &worker->line);
     if (!worker->line.cut)

@@ -98,7 +98,8 @@ struct worker {
     struct list ports;    /* of struct port */
     struct list all;      /* of struct session: every connection, oldest first */
     struct writer_lane *lane;
-    struct text line; /* an access log line being made */
+    struct text line;            /* an access log line being made */
+    struct access_second second; /* of the line before */
     struct worker_counters counters;
     struct field_line *request_lines; /* owned: scratch tables that heads are parsed into */
     struct field_line *response_lines;

@@ -241,6 +241,38 @@ START_TEST(pattern_values_cannot_forge_quotes_or_lines)
 }
 END_TEST
 
+START_TEST(every_octet_is_escaped_or_kept_wherever_it_stands)
+{
+    static const size_t lens[] = {1, 3, 8, 13};
+
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        size_t len = lens[i];
+
+        for (unsigned n = 0; n < 255 * len; n++) {
+            unsigned octet = 1 + n % 255;
+            size_t at = n / 255;
+            struct access_record record = make_record();
+            char value[20], want[64];
+
+            memset(value, '~', len);
+            value[at] = (char)octet;
+            value[len] = '\0';
+            record.owner = value;
+            if (octet == '"' || octet == '\\') {
+                snprintf(want, sizeof want, "<%.*s\\%c%s>\n", (int)at, value, octet,
+                         value + at + 1);
+            } else if (octet < 0x20 || octet > 0x7e) {
+                snprintf(want, sizeof want, "<%.*s\\x%02x%s>\n", (int)at, value, octet,
+                         value + at + 1);
+            } else {
+                snprintf(want, sizeof want, "<%s>\n", value);
+            }
+            check_line("{ format: pattern, pattern: '<{user_agent}>' }", &record, want);
+        }
+    }
+}
+END_TEST
+
 /* -- bounds ------------------------------------------------------------- */
 
 START_TEST(long_values_are_cut_and_the_line_stays_whole)
@@ -297,6 +329,7 @@ START_TEST(time_agrees_with_the_main_logs)
     static const uint64_t seconds[] = {0,          951782399,   951782400,  951868800,
                                        1078012800, 4107542399,  4107542400, 1735689599,
                                        2147483648, 253402300799};
+    struct access_second told = {0};
 
     for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
         struct access_record record = {.wall_us = seconds[i] * 1000000 + 7000};
@@ -305,6 +338,12 @@ START_TEST(time_agrees_with_the_main_logs)
         now_format(record.wall_us, text);
         text[23] = '\0';
         snprintf(want, sizeof want, "%sZ\n", text);
+        check_line("{ format: pattern, pattern: '{time}' }", &record, want);
+        /* And so where the second told last is kept. */
+        record.second = &told;
+        check_line("{ format: pattern, pattern: '{time}' }", &record, want);
+        record.wall_us += 991000;
+        snprintf(want + 20, sizeof want - 20, "998Z\n");
         check_line("{ format: pattern, pattern: '{time}' }", &record, want);
     }
 }
@@ -429,6 +468,7 @@ UNIT_MAIN("observe/access_log", default_json_line, every_field_has_its_value,
           missing_values_are_null_in_json, empty_is_not_missing_where_both_can_be,
           json_strings_are_escaped, default_pattern_line, pattern_keeps_text_and_braces,
           missing_values_are_dashes_in_a_pattern, pattern_values_cannot_forge_quotes_or_lines,
+          every_octet_is_escaped_or_kept_wherever_it_stands,
           long_values_are_cut_and_the_line_stays_whole, cut_falls_between_characters,
           time_agrees_with_the_main_logs, scalar_is_the_path, not_written_means_off,
           unknown_field_is_told_with_the_nearest, all_errors_are_told_at_once,

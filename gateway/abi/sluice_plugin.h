@@ -46,7 +46,7 @@ extern "C" {
 
 /* A plugin with another SLUICE_ABI is refused. A minor version only adds. */
 #define SLUICE_ABI       1u
-#define SLUICE_ABI_MINOR 0u
+#define SLUICE_ABI_MINOR 1u
 
 /* -- bytes ----------------------------------------------------------------- */
 
@@ -777,6 +777,15 @@ struct sluice_plugin {
      * An operator calls POST /plugins/PLACE with this text: on every worker. Answer with report().
      */
     void (*on_command)(const struct sluice_call *call, struct sluice_span command);
+
+    /* ---- since minor version 1 ---- */
+
+    /*
+     * On each worker when the gateway ends and the last exchange has ended: send what must not be
+     * lost. WAIT: not all of it has gone yet; asked again soon, until it is NEXT or the
+     * configuration's drain.flush is over. worker_stop follows.
+     */
+    enum sluice_verdict (*on_drain)(const struct sluice_call *call);
 };
 
 /* The one symbol that a plugin exports. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FAKE_DRAIN_MS = 20 };
+
 enum { BEGIN_US = 1000000000 };
 static const uint64_t begin_wall_us = 1700000000000000U;
 
@@ -371,6 +373,38 @@ bool sluice_test_start(struct sluice_test *test)
         return false;
     }
     start_workers(test);
+    return true;
+}
+
+static bool drain_once(struct sluice_test *test)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < test->n_workers; i++) {
+        enum sluice_verdict verdict;
+
+        if (!test->serves[i])
+            continue;
+        fake_call_begin(test, NULL, i);
+        verdict = test->plugin->on_drain(&test->call->call);
+        fake_call_end(test);
+        if (verdict != SLUICE_NEXT && verdict != SLUICE_WAIT)
+            fake_violation(test, "on_drain answers SLUICE_NEXT or SLUICE_WAIT");
+        all = all && verdict != SLUICE_WAIT;
+    }
+    return all;
+}
+
+bool sluice_test_drain(struct sluice_test *test, uint64_t flush_ms)
+{
+    /* One that was built for minor version 0 ends before this member. */
+    if (test->plugin->size <= offsetof(struct sluice_plugin, on_drain) || !test->plugin->on_drain)
+        return true;
+    for (uint64_t passed = 0; !drain_once(test); passed += FAKE_DRAIN_MS) {
+        if (passed >= flush_ms)
+            return false;
+        sluice_test_advance(test, FAKE_DRAIN_MS);
+    }
     return true;
 }
 

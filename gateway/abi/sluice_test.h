@@ -81,6 +81,11 @@ bool sluice_test_start(struct sluice_test *test);
  * exchanges that have not ended are ended before. False: refused, the old one goes on.
  */
 bool sluice_test_reload(struct sluice_test *test);
+/*
+ * The gateway ends: on_drain on each worker, again every 20 ms, until all say NEXT or flush_ms of
+ * virtual time are over (false).
+ */
+bool sluice_test_drain(struct sluice_test *test, uint64_t flush_ms);
 /* Lines "option: what is wrong (what to do)" of the last check or start; "" when there are none. */
 const char *sluice_test_errors(const struct sluice_test *test);
 const char *sluice_test_warnings(const struct sluice_test *test);

@@ -29,7 +29,10 @@
 enum { PATH_BYTES = 4096, NAME_MAX_BYTES = 64, NAMES_FOUND_MAX = 256 };
 
 /* What minor version 0 has: no plugin may say less of itself. */
-enum { ABOUT_LEAST = sizeof(struct sluice_plugin), OPTION_LEAST = sizeof(struct sluice_option) };
+enum {
+    ABOUT_LEAST = offsetof(struct sluice_plugin, on_drain),
+    OPTION_LEAST = sizeof(struct sluice_option)
+};
 
 /* -- the descriptor ------------------------------------------------------------- */
 

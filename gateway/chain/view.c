@@ -110,6 +110,29 @@ void chain_view_free(struct chain_view **view)
     alloc_free(old);
 }
 
+static enum sluice_verdict drain(const struct sluice_call *call, void *is_done_)
+{
+    bool *is_done = is_done_;
+
+    *is_done = call->place->entry->about->on_drain(call) != SLUICE_WAIT;
+    return SLUICE_NEXT;
+}
+
+bool chain_view_drain(struct chain_view *view)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < view->n_places; i++) {
+        struct sluice_place *place = &view->places[i];
+        bool is_done = true;
+
+        if (place->entry->about->on_drain && !place->is_broken)
+            place_run(place, drain, &is_done);
+        all = all && is_done;
+    }
+    return all;
+}
+
 void place_hold(struct sluice_place *place)
 {
     place->view->holder.hold(place->view->holder.owner);

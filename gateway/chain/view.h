@@ -31,6 +31,9 @@ struct chain_holder {
 struct chain_view *chain_view_new(struct chain_worker *worker, struct chain_set *set,
                                   const struct chain_holder *holder);
 
+/* The worker ends, its exchanges have ended. False: some place still has to send; ask again. */
+bool chain_view_drain(struct chain_view *view);
+
 /* Drop what is under way and call worker_stop for each. NULL is fine. */
 void chain_view_free(struct chain_view **view);
 

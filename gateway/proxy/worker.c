@@ -20,6 +20,7 @@
 enum {
     LAST_TURNS_MAX = 4,    /* that connections get to end in */
     SWEEP_MS = 200,        /* how often a draining worker looks for idle connections */
+    FLUSH_MS = 20,         /* how often plugins are asked whether they have sent all */
     WALL_US = 1000 * 1000, /* the wall clock is asked again after this long: it may be set */
     HAND_OVER_SLACK = 4,   /* connections above the average before new ones go elsewhere ... */
     HAND_OVER_SHARE = 32,  /* ... and this part of the average more: a hop is not worth less */
@@ -278,14 +279,35 @@ static const struct listener_ops port_ops = {
     .on_shed = on_shed,
 };
 
+/* Has all been sent that plugins must not lose, or is the time for it over? */
+static bool is_flushed(struct worker *worker)
+{
+    struct chain_view *chains = worker->view ? worker->view->chains : NULL;
+    uint64_t flush_ms = __atomic_load_n(&worker->crew->drain_flush_ms, __ATOMIC_RELAXED);
+
+    if (worker->flush_until_us == 0)
+        worker->flush_until_us = loop_now_us(worker->loop) + flush_ms * 1000;
+    return !chains || loop_now_us(worker->loop) >= worker->flush_until_us ||
+           chain_view_drain(chains);
+}
+
 static void say_if_drained(struct worker *worker)
 {
     struct crew *crew = worker->crew;
 
-    if (worker->draining && list_is_empty(&worker->all) && !worker->said_drained) {
-        worker->said_drained = true;
-        crew->on_drained(crew->on_drained_arg, worker->index);
+    if (!worker->draining || !list_is_empty(&worker->all) || worker->said_drained)
+        return;
+    if (!is_flushed(worker)) {
+        alarm_arm(worker->loop, &worker->flush, FLUSH_MS);
+        return;
     }
+    worker->said_drained = true;
+    crew->on_drained(crew->on_drained_arg, worker->index);
+}
+
+static void on_flush(struct alarm *alarm)
+{
+    say_if_drained(list_entry(alarm, struct worker, flush));
 }
 
 void worker_on_session_end(struct worker *worker, struct port *port)
@@ -651,6 +673,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     list_init(&worker->ports);
     list_init(&worker->all);
     alarm_init(&worker->sweep, on_sweep);
+    alarm_init(&worker->flush, on_flush);
     soon_init(&worker->last_turn, on_last_turn);
     worker->lane = writer_lane_new(crew->writer, LANE_BYTES);
     text_init(&worker->line, ACCESS_LINE_MAX);

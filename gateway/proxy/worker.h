@@ -38,7 +38,8 @@ struct crew {
     uint64_t connections;     /* atomic: open now; written at accept and close only */
     uint64_t
         /* atomic: an idle connection is closed after this quiet time when draining */
-        drain_idle_ms;
+        drain_idle_ms,
+        drain_flush_ms; /* and plugins may send for so long at the end */
     struct writer *writer;
     struct log_gate shed_gate;     /* of the warning that descriptors are short */
     struct log_gate unshaken_gate; /* of the warning that TLS with an endpoint failed */
@@ -111,6 +112,8 @@ struct worker {
     unsigned last_turns;
     struct soon last_turn;
     struct alarm sweep; /* while draining: closes what has become idle */
+    struct alarm flush; /* at its end: asks plugins whether all has been sent */
+    uint64_t flush_until_us;
     /* The wall clock moves with the loop's; the difference is renewed now and then. */
     int64_t wall_offset_us;
     uint64_t wall_renewed_us;

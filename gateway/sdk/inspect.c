@@ -206,15 +206,24 @@ static const struct {
     {                                                                                              \
 #member, offsetof(struct sluice_plugin, member)                                            \
     }
-    CALLBACK(conf_check),       CALLBACK(conf_start),
-    CALLBACK(conf_fini),        CALLBACK(worker_start),
-    CALLBACK(worker_stop),      CALLBACK(on_request_head),
-    CALLBACK(on_request_body),  CALLBACK(on_request_trailers),
-    CALLBACK(on_attempt),       CALLBACK(on_attempt_done),
-    CALLBACK(on_local_reply),   CALLBACK(on_response_head),
-    CALLBACK(on_response_body), CALLBACK(on_response_trailers),
-    CALLBACK(on_done),          CALLBACK(on_report),
-    CALLBACK(on_command)
+    CALLBACK(conf_check),
+    CALLBACK(conf_start),
+    CALLBACK(conf_fini),
+    CALLBACK(worker_start),
+    CALLBACK(worker_stop),
+    CALLBACK(on_request_head),
+    CALLBACK(on_request_body),
+    CALLBACK(on_request_trailers),
+    CALLBACK(on_attempt),
+    CALLBACK(on_attempt_done),
+    CALLBACK(on_local_reply),
+    CALLBACK(on_response_head),
+    CALLBACK(on_response_body),
+    CALLBACK(on_response_trailers),
+    CALLBACK(on_done),
+    CALLBACK(on_report),
+    CALLBACK(on_command),
+    CALLBACK(on_drain)
 #undef CALLBACK
 };
 

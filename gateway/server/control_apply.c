@@ -86,6 +86,7 @@ static void publish(struct control *control, struct snapshot *snapshot,
     __atomic_store_n(&control->crew.max_connections, descriptors_connections(&loaded->conf.limits),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&control->crew.drain_idle_ms, loaded->conf.drain.idle_ms, __ATOMIC_RELAXED);
+    __atomic_store_n(&control->crew.drain_flush_ms, loaded->conf.drain.flush_ms, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < control->crew.n_workers; i++) {
         worker_publish(control->crew.worker[i], snapshot);
     }

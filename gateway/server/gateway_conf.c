@@ -194,6 +194,12 @@ static const struct field drain_fields[] = {
      .offset = offsetof(struct drain_conf, idle_ms),
      .preset = "1s",
      .help = "A connection without a request is closed when it has been quiet for this time."},
+    {.name = "flush",
+     .shape = &shape_duration,
+     .offset = offsetof(struct drain_conf, flush_ms),
+     .preset = "2s",
+     .help = "When the last exchange has ended, plugins may send for so long what must not be lost "
+             "(spans). 0: they may not."},
     {.name = NULL},
 };
 static const struct shape drain_shape = {.kind = SHAPE_STRUCT,

@@ -22,7 +22,7 @@ struct admin_conf {
 };
 
 struct drain_conf {
-    uint64_t pause_ms, timeout_ms, idle_ms;
+    uint64_t pause_ms, timeout_ms, idle_ms, flush_ms;
 };
 
 struct limits_conf {

@@ -488,6 +488,17 @@ static size_t take_message(struct exporter *exporter, const struct sluice_call *
     return len;
 }
 
+enum sluice_verdict exporter_drain(struct exporter *exporter, const struct sluice_call *call)
+{
+    if (exporter->state == EXPORT_PAUSING)
+        return SLUICE_NEXT;
+    inherit(exporter, call);
+    if (exporter->state == EXPORT_IDLE && exporter->ring.n > 0)
+        tell(exporter, call);
+    tell_queue(exporter, call);
+    return exporter->state == EXPORT_SENDING ? SLUICE_WAIT : SLUICE_NEXT;
+}
+
 /*
  * A reload ends us while spans wait. The worker of the new configuration looks after them: what
  * fits goes to shared memory under the worker's number, the rest is counted. A batch whose answer

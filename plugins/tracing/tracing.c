@@ -190,6 +190,13 @@ static bool worker_start(const struct sluice_call *call)
     return worker->span && exporter_init(&worker->exporter, call, &conf->export);
 }
 
+static enum sluice_verdict on_drain(const struct sluice_call *call)
+{
+    struct trace_worker *worker = call->worker;
+
+    return exporter_drain(&worker->exporter, call);
+}
+
 static void worker_stop(const struct sluice_call *call)
 {
     struct trace_worker *worker = call->worker;
@@ -217,4 +224,5 @@ const struct sluice_plugin sluice_plugin = {
     .on_attempt_done = on_attempt_done,
     .on_response_head = on_response_head,
     .on_done = on_done,
+    .on_drain = on_drain,
 };

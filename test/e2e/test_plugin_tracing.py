@@ -268,6 +268,28 @@ def test_spans_that_wait_survive_a_reload(start, upstream, collector):
     assert number(gateway, "dropped_total") == 0
 
 
+def test_spans_that_wait_are_sent_when_the_gateway_ends(start, upstream, collector):
+    config = traced(collector, upstream, workers=2)
+    config["plugins"][0]["tracing"]["interval"] = "1m"
+    config["drain"] = {"flush": "60s", "timeout": "60s"}
+    gateway = start(config)
+    for _ in range(20):
+        assert gateway.ask().status == 200
+    assert not collector.spans()
+    gateway.stop()
+    assert len({span.id for span in collector.spans()}) == 40
+
+
+def test_a_dead_collector_does_not_hold_the_end(start, upstream, collector):
+    config = traced(collector, upstream)
+    config["plugins"][0]["tracing"]["interval"] = "1m"
+    config["drain"] = {"flush": "1h", "timeout": "1h"}
+    collector.upstream.stop_listening()
+    gateway = start(config)
+    assert gateway.ask().status == 200
+    gateway.stop()  # fails when it takes long
+
+
 def test_fields_reach_the_collector_and_nobody_else(start, upstream, collector):
     gateway = start(traced(collector, upstream, fields={"api-key": "open sesame"}))
     assert gateway.ask().status == 200

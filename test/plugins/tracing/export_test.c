@@ -469,6 +469,41 @@ START_TEST(reload_hands_over_no_more_than_its_bound)
 }
 END_TEST
 
+/* -- the end --------------------------------------------------------------------------------------- */
+
+START_TEST(the_end_waits_until_all_has_been_sent)
+{
+    struct sluice_test *test =
+        sluice_test_started(&sluice_plugin, URL, "interval=10s", "batch=10", NULL);
+    struct collector *collector = collector_new(test);
+
+    go(test, 35, "/");
+    ck_assert_uint_lt(collector->n_spans, 35);
+    ck_assert(sluice_test_drain(test, 2000));
+    ck_assert_uint_eq(collector->n_spans, 35);
+    ck_assert(is_each_once(collector));
+    ck_assert(sluice_test_drain(test, 2000));
+    ck_assert_double_eq(sluice_test_metric(test, "dropped_total", NULL), 0);
+    collector_free(collector);
+    sluice_test_free(&test);
+}
+END_TEST
+
+START_TEST(the_end_asks_a_collector_that_fails_once)
+{
+    struct sluice_test *test =
+        sluice_test_started(&sluice_plugin, URL, "interval=10s", "batch=100", NULL);
+    struct collector *collector = collector_new(test);
+
+    collector->answer.status = 503;
+    go(test, 5, "/");
+    ck_assert(sluice_test_drain(test, 2000));
+    ck_assert_uint_eq(collector->n_calls, 1);
+    collector_free(collector);
+    sluice_test_free(&test);
+}
+END_TEST
+
 /* -- bytes ------------------------------------------------------------------------------------------ */
 
 START_TEST(varints_are_written_as_they_are_read)
@@ -543,5 +578,6 @@ UNIT_MAIN("plugins/tracing/export", spans_wait_for_the_interval_or_a_full_batch,
           what_is_worth_another_try_is_told_by_the_answer, retry_after_is_honoured_within_reason,
           partial_success_is_believed_as_far_as_it_can_be,
           queue_is_bounded_and_what_finds_no_room_is_counted, reload_hands_over_what_waits,
-          reload_hands_over_a_batch_without_an_answer, reload_hands_over_no_more_than_its_bound,
+          reload_hands_over_a_batch_without_an_answer, the_end_waits_until_all_has_been_sent,
+          the_end_asks_a_collector_that_fails_once, reload_hands_over_no_more_than_its_bound,
           varints_are_written_as_they_are_read, text_is_always_utf8, what_does_not_fit_is_told)

@@ -8,6 +8,9 @@ static const struct sluice_option no_options[] = {{.kind = SLUICE_OPTION_END}};
 static const struct sluice_plugin good = {SLUICE_PLUGIN_HEAD, .name = "good", .version = "1.2.3",
                                           .summary = "Good."};
 
+/* Of a descriptor of minor version 0. */
+#define SIZE_0 offsetof(struct sluice_plugin, on_drain)
+
 /* What is said of a descriptor; empty: it is fine, and about is its content. */
 static const char *said(const struct sluice_plugin *exported, struct sluice_plugin *about)
 {
@@ -68,6 +71,27 @@ START_TEST(what_a_later_minor_version_appends_is_not_looked_at)
 }
 END_TEST
 
+static enum sluice_verdict on_drain(const struct sluice_call *call)
+{
+    (void)call;
+    return SLUICE_NEXT;
+}
+
+START_TEST(what_an_earlier_minor_version_does_not_have_is_not_read)
+{
+    struct sluice_plugin plugin = good, about;
+
+    plugin.size = SIZE_0;
+    plugin.abi_minor = 0;
+    plugin.on_drain = on_drain; /* beyond its size: whatever lies there */
+    ck_assert_str_eq(said(&plugin, &about), "");
+    ck_assert_ptr_null(about.on_drain);
+    plugin.size = sizeof(plugin);
+    ck_assert_str_eq(said(&plugin, &about), "");
+    ck_assert(about.on_drain == on_drain);
+}
+END_TEST
+
 START_TEST(another_abi_is_refused_and_both_sides_are_named)
 {
     struct sluice_plugin plugin = good;
@@ -86,8 +110,8 @@ START_TEST(sizes_that_are_too_small_are_refused_with_the_least)
 
     plugin.size = 0;
     assert_refused(&plugin, "it exports no descriptor of a plugin (its size says 0)");
-    plugin.size = sizeof(plugin) - 1;
-    snprintf(least, sizeof(least), "has %zu bytes, ABI 1.0 has at least", sizeof(plugin) - 1);
+    plugin.size = SIZE_0 - 1;
+    snprintf(least, sizeof(least), "has %zu bytes, ABI 1.0 has at least %zu", SIZE_0 - 1, SIZE_0);
     assert_refused(&plugin, least);
     plugin = good;
     plugin.options = no_options;
@@ -117,5 +141,6 @@ END_TEST
 
 UNIT_MAIN("chain/plugin", a_descriptor_of_this_abi_is_taken_over, what_is_not_said_of_it_is_empty,
           what_a_later_minor_version_appends_is_not_looked_at,
+          what_an_earlier_minor_version_does_not_have_is_not_read,
           another_abi_is_refused_and_both_sides_are_named,
           sizes_that_are_too_small_are_refused_with_the_least, names_and_rooms_must_fit)

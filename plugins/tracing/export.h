@@ -72,8 +72,8 @@ bool export_start(const struct sluice_host *host, struct sluice_setup *setup,
 bool exporter_init(struct exporter *exporter, const struct sluice_call *call,
                    const struct export_conf *conf);
 /*
- * The gateway ends: send now. WAIT: something has not gone yet. Who fails then is not asked again, so
- * that nobody waits for a collector that is gone.
+ * The gateway ends: send now. WAIT: something has not gone yet. Who fails then is not asked again,
+ * so that nobody waits for a collector that is gone.
  */
 enum sluice_verdict exporter_drain(struct exporter *exporter, const struct sluice_call *call);
 /* Leaves what has not been sent to the worker that comes after us. Accepts what was never begun. */

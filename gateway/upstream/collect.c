@@ -138,7 +138,8 @@ struct saying {
     struct page *page;
     const struct row *row;
     unsigned n_workers;
-    bool lean; /* what is zero is left out */
+    bool lean;       /* what is zero is left out ... */
+    uint64_t n_left; /* ... and counted */
 };
 
 static void count_one(void *n, const struct tally_block *block)
@@ -157,14 +158,23 @@ static bool is_lean(const struct upstream_numbers *numbers)
     return n > ENDPOINT_METRICS_MANY;
 }
 
+/* Is a sample of this value to be left out? */
+static bool leaves_out(struct saying *saying, uint64_t value)
+{
+    if (value != 0 || !saying->lean)
+        return false;
+    saying->n_left++;
+    return true;
+}
+
 static void say_endpoint(void *saying_, const struct tally_block *block)
 {
-    const struct saying *saying = saying_;
+    struct saying *saying = saying_;
     const struct row *row = saying->row;
     struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, {.name = row->label}};
     uint64_t value = collect_sum(block, saying->n_workers, row->offset);
 
-    if (value == 0 && saying->lean)
+    if (leaves_out(saying, value))
         return;
     collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
     labels[2].value = span_of(row->value);
@@ -182,13 +192,13 @@ static void say_upstream(void *saying_, const struct tally_block *block)
 }
 
 /* One number of an array of them. */
-static void say_one_of(const struct saying *saying, const struct tally_block *block, size_t offset,
+static void say_one_of(struct saying *saying, const struct tally_block *block, size_t offset,
                        struct label label)
 {
     struct label labels[] = {{.name = "upstream"}, {.name = "endpoint"}, label};
     uint64_t value = collect_sum(block, saying->n_workers, offset);
 
-    if (value == 0 && saying->lean)
+    if (leaves_out(saying, value))
         return;
     collect_endpoint_key(block->key, &labels[0].value, &labels[1].value);
     page_count(saying->page, labels, 3, value);
@@ -218,7 +228,7 @@ static void say_resets(void *saying, const struct tally_block *block)
 
 static void say_endpoints(const struct upstream_numbers *numbers, struct page *page)
 {
-    struct saying saying = {page, NULL, numbers->n_workers, is_lean(numbers)};
+    struct saying saying = {page, NULL, numbers->n_workers, is_lean(numbers), 0};
 
     for (size_t i = 0; i < N_ENDPOINT_ROWS; i++) {
         saying.row = &endpoint_rows[i];
@@ -232,12 +242,16 @@ static void say_endpoints(const struct upstream_numbers *numbers, struct page *p
     page_family(page, "sluice_upstream_stream_resets_total", PAGE_COUNTER,
                 "Streams of HTTP/2 to an endpoint that were reset, by cause.");
     tally_each(numbers->tally, ENDPOINT_TALLY, say_resets, &saying);
+    page_family(
+        page, "sluice_metrics_samples_left_out", PAGE_GAUGE,
+        "Samples of endpoints that are zero and not on this page (admin.endpoint_metrics).");
+    page_count(page, NULL, 0, saying.n_left);
 }
 
 void collect_upstreams(void *arg, struct page *page)
 {
     const struct upstream_numbers *numbers = arg;
-    struct saying saying = {page, NULL, numbers->n_workers, false};
+    struct saying saying = {page, NULL, numbers->n_workers, false, 0};
 
     if (numbers->endpoints != ENDPOINT_METRICS_NONE)
         say_endpoints(numbers, page);

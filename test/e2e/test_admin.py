@@ -221,6 +221,8 @@ def test_samples_of_endpoints_are_as_many_as_wanted(start, upstreams, policy, al
     assert metrics.has("sluice_upstream_failures_total", upstream="app") == all_of_them
     assert metrics.has("sluice_upstream_requests_total", endpoint=used.address) == one
     assert metrics.has("sluice_upstream_retries_total", upstream="idle")
+    if policy != "none":
+        assert (metrics.get("sluice_metrics_samples_left_out") > 0) == (not all_of_them)
 
 
 def test_turns_of_the_loops_are_measured(gateway):

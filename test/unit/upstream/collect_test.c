@@ -151,6 +151,8 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_stream_resets_total" LABELS ",cause=\"failed\"} 42\n"
                "sluice_upstream_stream_resets_total" LABELS ",cause=\"malformed\"} 43\n"
                "sluice_upstream_stream_resets_total" LABELS ",cause=\"unwanted\"} 44\n"
+               "# TYPE sluice_metrics_samples_left_out gauge\n"
+               "sluice_metrics_samples_left_out 0\n"
                "# TYPE sluice_upstream_retries_total counter\n"
                "sluice_upstream_retries_total" CAUSE "\"connect\"} 20\n"
                "sluice_upstream_retries_total" CAUSE "\"refused\"} 21\n"

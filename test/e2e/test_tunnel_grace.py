@@ -123,7 +123,7 @@ def test_tunnels_end_some_time_after_their_upstream_has_left_the_configuration(s
     with gateway.client() as client, gateway.client() as other:
         opened(client, "/ws")
         opened(other, "/ws")
-        assert gateway.metric("sluice_worker_exchanges_active") == (2 if with_plugin else 0)
+        gateway.wait_metric(lambda m: m.get("sluice_worker_exchanges_active") == (2 if with_plugin else 0))
         gateway.must_reload(without(config))
         assert gateway.ask().status == 200 and len(upstream.requests) == 2
         says(client, b"still here")

@@ -129,11 +129,11 @@ static void copy(struct arena *arena, struct sluice_span *text)
 static void copy_conf(struct consul_client *client, const struct consul_conf *conf)
 {
     struct consul_conf *own = &client->conf;
-    struct sluice_span *const texts[] = {&own->written,     &own->url,         &own->unix_path,
-                                         &own->host,        &own->token.text,  &own->token.file,
-                                         &own->datacenter,  &own->ns,          &own->state_dir,
-                                         &own->tls.sni,     &own->tls.ca.path, &own->tls.cert.path,
-                                         &own->tls.key.path};
+    struct sluice_span *const texts[] = {
+        &own->written,      &own->url,         &own->unix_path,        &own->host,
+        &own->token.text,   &own->token.file,  &own->datacenter,       &own->ns,
+        &own->state_dir,    &own->tls.sni,     &own->tls.ca.path,      &own->tls.cert.path,
+        &own->tls.key.path, &own->tls.ciphers, &own->tls.ciphersuites, &own->tls.groups};
 
     arena_fini(&client->arena);
     *own = *conf;
@@ -143,14 +143,23 @@ static void copy_conf(struct consul_client *client, const struct consul_conf *co
 
 static void say_where(const struct consul_conf *conf, struct text *where)
 {
-    const struct sluice_span texts[] = {
-        conf->url,     conf->unix_path,   conf->host,          conf->datacenter,  conf->ns,
-        conf->tls.sni, conf->tls.ca.path, conf->tls.cert.path, conf->tls.key.path};
+    const struct sluice_span texts[] = {conf->url,
+                                        conf->unix_path,
+                                        conf->host,
+                                        conf->datacenter,
+                                        conf->ns,
+                                        conf->tls.sni,
+                                        conf->tls.ca.path,
+                                        conf->tls.cert.path,
+                                        conf->tls.key.path,
+                                        conf->tls.ciphers,
+                                        conf->tls.ciphersuites,
+                                        conf->tls.groups};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         text_format(where, "%.*s\n", (int)texts[i].len, texts[i].len ? texts[i].ptr : "");
-    text_format(where, "%d %d %llu", conf->tls.verify, conf->read,
-                (unsigned long long)conf->connections);
+    text_format(where, "%d %d %d %d %llu", conf->tls.verify, conf->tls.min_version,
+                conf->tls.max_version, conf->read, (unsigned long long)conf->connections);
 }
 
 bool consul_client_is_other(const struct consul_client *client, const struct consul_conf *conf)
@@ -236,7 +245,12 @@ struct fetch *consul_client_ask(struct consul_client *client,
                                   .cert = text_or_null(conf->tls.cert.path),
                                   .key = text_or_null(conf->tls.key.path),
                                   .skip_verify = conf->tls.is_written && !conf->tls.verify,
-                                  .only_tls13 = conf->tls.min_version == TLS_CONF_1_3};
+                                  .ciphers = text_or_null(conf->tls.ciphers),
+                                  .ciphersuites = text_or_null(conf->tls.ciphersuites),
+                                  .groups = text_or_null(conf->tls.groups),
+                                  .only_tls13 = conf->tls.min_version == TLS_CONF_1_3,
+                                  .only_tls12 = conf->tls.is_written &&
+                                                conf->tls.max_version == TLS_CONF_1_2};
     const struct fetch_field token = {"X-Consul-Token", text_span(&client->token)};
     struct fetch_request request = {
         .method = question->method,

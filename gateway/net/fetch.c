@@ -411,14 +411,26 @@ static void set_method(CURL *easy, const struct fetch_request *request)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+static long versions_of(const struct fetch_tls *tls)
+{
+    if (tls && tls->only_tls13)
+        return CURL_SSLVERSION_TLSv1_3;
+    return tls && tls->only_tls12 ? (long)CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2
+                                  : (long)CURL_SSLVERSION_TLSv1_2;
+}
+
 static void set_tls(CURL *easy, const struct fetch_tls *tls)
 {
     curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)STORE_S);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION,
-                     tls && tls->only_tls13 ? (long)CURL_SSLVERSION_TLSv1_3
-                                            : (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, versions_of(tls));
     if (!tls)
         return;
+    if (tls->ciphers)
+        curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, tls->ciphers);
+    if (tls->ciphersuites)
+        curl_easy_setopt(easy, CURLOPT_TLS13_CIPHERS, tls->ciphersuites);
+    if (tls->groups)
+        curl_easy_setopt(easy, CURLOPT_SSL_EC_CURVES, tls->groups);
     if (tls->ca) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);

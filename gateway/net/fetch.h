@@ -31,8 +31,10 @@ struct fetch_field {
 /* Files in PEM; NULL: the system's authorities, no certificate of ours. */
 struct fetch_tls {
     const char *ca, *cert, *key;
-    bool skip_verify; /* believe anybody */
-    bool only_tls13;  /* nothing older; else from TLS 1.2 on */
+    const char *ciphers, *ciphersuites, *groups; /* as OpenSSL writes them; NULL: its own */
+    bool skip_verify;                            /* believe anybody */
+    bool only_tls13;                             /* nothing older; else from TLS 1.2 on */
+    bool only_tls12;                             /* nothing newer */
 };
 
 /* The answer; everything in it lives for the length of the call. */

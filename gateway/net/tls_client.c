@@ -65,9 +65,15 @@ static enum err set_up(struct tls_client *client, const struct tls_client_conf *
                        struct notes *notes)
 {
     SSL_CTX *context = client->context;
+    const struct tls_policy policy = {.at = conf->at,
+                                      .min_version = conf->min_version,
+                                      .max_version = conf->max_version,
+                                      .ciphers = conf->ciphers,
+                                      .ciphersuites = conf->ciphersuites,
+                                      .groups = conf->groups};
 
     tls_prepare(context);
-    if (tls_limit_versions(context, conf->min_version, TLS_CONF_1_3) ||
+    if (tls_use_policy(context, &policy, notes) ||
         SSL_CTX_set_alpn_protos(context, offer_of(conf->alpn), offer_bytes(conf->alpn)) != 0)
         return ERR_CONFIG;
     SSL_CTX_set_session_cache_mode(context,
@@ -83,6 +89,14 @@ static enum err set_up(struct tls_client *client, const struct tls_client_conf *
     return SSL_CTX_set_default_verify_paths(context) ? OK : ERR_CONFIG;
 }
 
+/* With its length, so that two texts are not taken for other two. */
+static void add_text(EVP_MD_CTX *digest, struct sluice_span text)
+{
+    EVP_DigestUpdate(digest, &text.len, sizeof(text.len));
+    if (text.len > 0)
+        EVP_DigestUpdate(digest, text.ptr, text.len);
+}
+
 static void make_digest(struct tls_client *client, const struct tls_client_conf *conf)
 {
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
@@ -91,6 +105,10 @@ static void make_digest(struct tls_client *client, const struct tls_client_conf 
     CHECK(digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL));
     EVP_DigestUpdate(digest, &conf->verify, sizeof(conf->verify));
     EVP_DigestUpdate(digest, &conf->min_version, sizeof(conf->min_version));
+    EVP_DigestUpdate(digest, &conf->max_version, sizeof(conf->max_version));
+    add_text(digest, conf->ciphers);
+    add_text(digest, conf->ciphersuites);
+    add_text(digest, conf->groups);
     EVP_DigestUpdate(digest, &conf->alpn, sizeof(conf->alpn));
     tls_digest_file(digest, &conf->ca);
     tls_digest_file(digest, &conf->cert);

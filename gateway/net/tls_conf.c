@@ -316,6 +316,10 @@ static void client_check(struct bind *bind, const struct tree *node, void *out)
         notes_error(bind->notes, node->at, "name both, or neither",
                     "tls.cert and tls.key of an upstream belong together");
     }
+    if (conf->min_version > conf->max_version) {
+        notes_error(bind->notes, node->at, "lower min_version or raise max_version",
+                    "tls.min_version of an upstream is above tls.max_version");
+    }
     if (!conf->verify) {
         notes_warn(bind->notes, node->at, "name the authority instead: ca: FILE",
                    "tls.verify is off: anybody on the way can read and change what is sent");
@@ -361,6 +365,26 @@ static const struct field client_fields[] = {
      .offset = AT(min_version),
      .preset = "1.2",
      .help = "The oldest version spoken."},
+    {.name = "max_version",
+     .shape = &version_shape,
+     .offset = AT(max_version),
+     .preset = "1.3",
+     .help = "The newest version spoken."},
+    {.name = "ciphers",
+     .shape = &shape_text,
+     .offset = AT(ciphers),
+     .help = "For TLS 1.2, as OpenSSL writes them. OpenSSL's own when not given.",
+     .example = "ECDHE+AESGCM:ECDHE+CHACHA20"},
+    {.name = "ciphersuites",
+     .shape = &shape_text,
+     .offset = AT(ciphersuites),
+     .help = "For TLS 1.3, as OpenSSL writes them. OpenSSL's own when not given.",
+     .example = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"},
+    {.name = "groups",
+     .shape = &shape_text,
+     .offset = AT(groups),
+     .help = "Groups (curves) for the key exchange, the best first. OpenSSL's own when not given.",
+     .example = "X25519:P-256"},
     {0},
 };
 

@@ -69,7 +69,8 @@ struct tls_client_conf {
     struct tls_file ca; /* empty: the system's store */
     struct sluice_span sni;
     struct tls_file cert, key;
-    int min_version;
+    int min_version, max_version;
+    struct sluice_span ciphers, ciphersuites, groups; /* as for listeners */
     int alpn; /* enum tls_alpn; set by who knows what is to be spoken */
 };
 

@@ -47,11 +47,31 @@ static int version_number(int version)
     return version == TLS_CONF_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
 }
 
-enum err tls_limit_versions(SSL_CTX *context, int min_version, int max_version)
+static enum err refuse(const struct tls_policy *policy, const char *key, struct sluice_span value,
+                       struct notes *notes)
 {
-    if (!SSL_CTX_set_min_proto_version(context, version_number(min_version)) ||
-        !SSL_CTX_set_max_proto_version(context, version_number(max_version)))
+    notes_error(notes, policy->at, "write it as openssl ciphers, or openssl ecparam do",
+                "tls.%s '%s' is not known to OpenSSL", key, value.ptr);
+    ERR_clear_error();
+    return ERR_CONFIG;
+}
+
+enum err tls_use_policy(SSL_CTX *context, const struct tls_policy *policy, struct notes *notes)
+{
+    char *groups;
+
+    if (!SSL_CTX_set_min_proto_version(context, version_number(policy->min_version)) ||
+        !SSL_CTX_set_max_proto_version(context, version_number(policy->max_version)))
         return ERR_CONFIG;
+    if (policy->ciphers.len > 0 && !SSL_CTX_set_cipher_list(context, policy->ciphers.ptr))
+        return refuse(policy, "ciphers", policy->ciphers, notes);
+    if (policy->ciphersuites.len > 0 &&
+        !SSL_CTX_set_ciphersuites(context, policy->ciphersuites.ptr))
+        return refuse(policy, "ciphersuites", policy->ciphersuites, notes);
+    /* Only read, but OpenSSL does not say so. */
+    memcpy(&groups, &policy->groups.ptr, sizeof(groups));
+    if (policy->groups.len > 0 && !SSL_CTX_set1_groups_list(context, groups))
+        return refuse(policy, "groups", policy->groups, notes);
     return OK;
 }
 

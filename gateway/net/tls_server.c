@@ -99,30 +99,18 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_
 
 /* -- building: a context -------------------------------------------------------------- */
 
-static enum err refuse(const struct build *build, const char *key, struct sluice_span value)
-{
-    notes_error(build->notes, build->conf->at, "write it as openssl ciphers, or openssl ecparam do",
-                "tls.%s '%s' is not known to OpenSSL", key, value.ptr);
-    ERR_clear_error();
-    return ERR_CONFIG;
-}
-
 static enum err set_policy(SSL_CTX *context, const struct build *build)
 {
     const struct tls_server_conf *conf = build->conf;
-    char *groups;
+    const struct tls_policy policy = {.at = conf->at,
+                                      .min_version = conf->min_version,
+                                      .max_version = conf->max_version,
+                                      .ciphers = conf->ciphers,
+                                      .ciphersuites = conf->ciphersuites,
+                                      .groups = conf->groups};
 
-    if (tls_limit_versions(context, conf->min_version, conf->max_version))
-        return ERR_CONFIG;
-    if (conf->ciphers.len > 0 && !SSL_CTX_set_cipher_list(context, conf->ciphers.ptr))
-        return refuse(build, "ciphers", conf->ciphers);
-    if (conf->ciphersuites.len > 0 && !SSL_CTX_set_ciphersuites(context, conf->ciphersuites.ptr))
-        return refuse(build, "ciphersuites", conf->ciphersuites);
-    memcpy(&groups, &conf->groups.ptr, sizeof(groups)); /* only read, but OpenSSL does not say so */
-    if (conf->groups.len > 0 && !SSL_CTX_set1_groups_list(context, groups))
-        return refuse(build, "groups", conf->groups);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    return OK;
+    return tls_use_policy(context, &policy, build->notes);
 }
 
 static enum err set_sessions(SSL_CTX *context, const struct build *build)

@@ -116,7 +116,17 @@ struct tls *tls_of_ssl(const SSL *ssl);
 
 /* The modes and options that both sides have. */
 void tls_prepare(SSL_CTX *context);
-CHECKED enum err tls_limit_versions(SSL_CTX *context, int min_version, int max_version);
+
+/* What may be agreed on, of a listener or an upstream; empty texts: OpenSSL's own. */
+struct tls_policy {
+    struct mark at;
+    int min_version, max_version;
+    struct sluice_span ciphers, ciphersuites, groups;
+};
+
+/* What OpenSSL does not know goes to notes. */
+CHECKED enum err tls_use_policy(SSL_CTX *context, const struct tls_policy *policy,
+                                struct notes *notes);
 
 /*
  * Give the context a certificate with its chain and its key. What is wrong goes to notes:

@@ -32,18 +32,22 @@ struct question {
 
 /* -- asking --------------------------------------------------------------------- */
 
-static const char *path_of(struct sluice_span path)
+static const char *text_of(struct sluice_span path)
 {
     return path.len > 0 ? path.ptr : NULL; /* spans of the configuration end with a NUL */
 }
 
 static void set_tls(struct question *question, const struct tls_client_conf *conf)
 {
-    question->tls = (struct fetch_tls){.ca = path_of(conf->ca.path),
-                                       .cert = path_of(conf->cert.path),
-                                       .key = path_of(conf->key.path),
+    question->tls = (struct fetch_tls){.ca = text_of(conf->ca.path),
+                                       .cert = text_of(conf->cert.path),
+                                       .key = text_of(conf->key.path),
                                        .skip_verify = !conf->verify,
-                                       .only_tls13 = conf->min_version == TLS_CONF_1_3};
+                                       .ciphers = text_of(conf->ciphers),
+                                       .ciphersuites = text_of(conf->ciphersuites),
+                                       .groups = text_of(conf->groups),
+                                       .only_tls13 = conf->min_version == TLS_CONF_1_3,
+                                       .only_tls12 = conf->max_version == TLS_CONF_1_2};
     question->request.tls = &question->tls;
 }
 

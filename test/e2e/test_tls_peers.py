@@ -155,6 +155,42 @@ def test_openssl_as_the_upstream(start, pki, version):
         server.stop()
 
 
+@pytest.mark.parametrize("ours, server, agreed", [
+    ({"max_version": "1.2", "ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"}, [], b"TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ({"ciphersuites": "TLS_CHACHA20_POLY1305_SHA256"}, [], b"TLSv1.3, Cipher is TLS_CHACHA20_POLY1305_SHA256"),
+    ({"groups": "P-384"}, ["-groups", "P-384:P-256"], b"TLSv1.3"),
+    ({"groups": "X25519"}, ["-groups", "P-384"], None),
+    ({"max_version": "1.2"}, ["-tls1_3"], None),
+    ({"min_version": "1.3"}, ["-tls1_2"], None)])
+def test_an_upstream_is_spoken_to_as_configured(start, pki, ours, server, agreed):
+    """By requests and by health checks alike."""
+    there = Server(pki, *server)
+    try:
+        config = plain(there)
+        config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test", **ours}
+        answer = raw.ask(start(config).address)
+        assert (answer.status, agreed is None or agreed in answer.body) == (200 if agreed else 502, True), answer.body
+        config["upstreams"]["app"]["health"] = {"path": "/", "interval": "100ms"}
+        gateway = start(config)
+        checks = "sluice_upstream_checks_total"
+        if agreed:
+            gateway.wait_metric(lambda m: m.get(checks, upstream="app", result="passed") > 0, "a check that passed")
+        else:
+            page = gateway.wait_metric(lambda m: m.get(checks, upstream="app") > 0, "a check")
+            assert page.get(checks, upstream="app", result="passed") == 0
+    finally:
+        there.stop()
+
+
+def test_unknown_ciphers_towards_upstreams_are_told(sluice, tmp_path):
+    for option in ("ciphers: NONSENSE", "ciphersuites: TLS_NONSENSE", "groups: P-17", "{ min_version: \"1.3\", max_version: \"1.2\" }"):
+        tls = option if option.startswith("{") else "{ %s }" % option
+        (tmp_path / "x.yaml").write_text("upstreams:\n  app:\n    endpoints: [ \"127.0.0.1:1\" ]\n"
+                                         f"    tls: {tls}\nroutes:\n  - upstream: app\n")
+        told = sluice("check", "x.yaml")
+        assert told.returncode != 0 and ("is not known to OpenSSL" in told.stderr or "is above" in told.stderr), told.stderr
+
+
 def test_an_old_server_is_not_spoken_to(start, pki):
     server = Server(pki, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
     try:

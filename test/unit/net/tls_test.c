@@ -184,8 +184,11 @@ static void scene_init(struct scene *it, const struct made *made, size_t n)
 
 static void scene_trust(struct scene *it, const char *ca, const char *sni)
 {
-    struct tls_client_conf conf = {
-        .enabled = true, .verify = true, .ca = file_of(ca), .sni = span_of(sni)};
+    struct tls_client_conf conf = {.enabled = true,
+                                   .verify = true,
+                                   .ca = file_of(ca),
+                                   .sni = span_of(sni),
+                                   .max_version = TLS_CONF_1_3};
 
     tls_client_unref(&it->client);
     it->client = tls_client_new(&conf, it->notes);

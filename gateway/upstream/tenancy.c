@@ -4,6 +4,8 @@
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
+enum { TURN_MAX = 200 /* tunnels that are ended in a turn: some 2 ms */ };
+
 struct tenancy *tenancy_of(struct conn *conn)
 {
     return pooled_of(conn)->tenancy;
@@ -64,9 +66,10 @@ void tenancy_forget(struct endpoint *endpoint, struct list *link)
 
 /* -- grace ------------------------------------------------------------------- */
 
-static void move_all(struct list *from, struct list *to)
+static void move_some(struct list *from, struct list *to, unsigned *left)
 {
-    while (!list_is_empty(from)) {
+    list_init(to);
+    for (; *left > 0 && !list_is_empty(from); (*left)--) {
         struct list *link = from->next;
 
         list_remove(link);
@@ -74,16 +77,25 @@ static void move_all(struct list *from, struct list *to)
     }
 }
 
-/* One may end, and free the endpoint with it, while the others' turn is still to come. */
+static bool has_tunnels(const struct endpoint *endpoint)
+{
+    return !list_is_empty(&endpoint->tunnels) || !list_is_empty(&endpoint->tenancies);
+}
+
+/*
+ * A hundred thousand at once would keep all others waiting. One that ends may free the endpoint
+ * with it, but not while more are left.
+ */
 void tenancy_on_grace(struct alarm *alarm)
 {
     struct endpoint *endpoint = list_entry(alarm, struct endpoint, grace);
+    unsigned left = TURN_MAX;
     struct list leases, tenancies;
 
-    list_init(&leases);
-    list_init(&tenancies);
-    move_all(&endpoint->tunnels, &leases);
-    move_all(&endpoint->tenancies, &tenancies);
+    move_some(&endpoint->tunnels, &leases, &left);
+    move_some(&endpoint->tenancies, &tenancies, &left);
+    if (has_tunnels(endpoint))
+        alarm_arm(endpoint->upstream->loop, &endpoint->grace, 1);
     while (!list_is_empty(&leases)) {
         struct lease *lease = list_entry(leases.next, struct lease, link);
 
@@ -109,7 +121,6 @@ static bool is_leaving(const struct endpoint *endpoint)
 void tenancy_set_grace(struct endpoint *endpoint)
 {
     uint64_t ms = endpoint->upstream->drain_tunnel_ms;
-    bool has_tunnels = !list_is_empty(&endpoint->tunnels) || !list_is_empty(&endpoint->tenancies);
 
     if (!is_leaving(endpoint)) {
         endpoint->leaving_us = 0;
@@ -118,7 +129,7 @@ void tenancy_set_grace(struct endpoint *endpoint)
     }
     if (endpoint->leaving_us == 0)
         endpoint->leaving_us = loop_now_us(endpoint->upstream->loop);
-    if (ms > 0 && has_tunnels) {
+    if (ms > 0 && has_tunnels(endpoint)) {
         uint64_t age_ms = (loop_now_us(endpoint->upstream->loop) - endpoint->leaving_us) / 1000;
 
         alarm_arm(endpoint->upstream->loop, &endpoint->grace, age_ms < ms ? ms - age_ms : 1);

@@ -702,6 +702,30 @@ START_TEST(tunnels_expire_some_time_after_their_endpoint_has_left)
 }
 END_TEST
 
+START_TEST(many_tunnels_expire_a_part_in_each_turn)
+{
+    struct scene *it = scene_open("a1", "timeout: { drain_tunnel: 30ms }");
+    static struct stay stay[LEASES];
+    unsigned expired = 0;
+
+    for (unsigned i = 0; i < LEASES; i++) {
+        settle(it, &stay[i]);
+    }
+    set_members(it, "b1");
+    loop_until(it->loop, has_expired, &stay[0]);
+    for (unsigned i = 0; i < LEASES; i++) {
+        expired += stay[i].expired;
+    }
+    ck_assert_uint_lt(expired, LEASES);
+    for (unsigned i = 0; i < LEASES; i++) {
+        loop_until(it->loop, has_expired, &stay[i]);
+        ck_assert_uint_eq(stay[i].expired, 1);
+    }
+    ck_assert_uint_eq(it->upstream[0]->n_retired, 0);
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(tunnels_expire_some_time_after_their_upstream_was_left)
 {
     struct scene *it = scene_open("a1", "timeout: { drain_tunnel: 30ms }");
@@ -753,4 +777,5 @@ UNIT_MAIN("upstream/upstream", weights_are_served_smoothly, equal_weights_take_t
           an_upstream_named_no_more_lives_until_its_last_lease,
           who_waits_is_served_by_a_new_endpoint, a_tenancy_holds_its_place_until_it_ends,
           tunnels_expire_some_time_after_their_endpoint_has_left,
+          many_tunnels_expire_a_part_in_each_turn,
           tunnels_expire_some_time_after_their_upstream_was_left)

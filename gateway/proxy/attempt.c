@@ -143,7 +143,7 @@ static enum err hold(struct attempt *attempt)
         if (ex->target->retry->per_try_ms > 0)
             retry_on_try(ex);
     }
-    if (attempt->lease.connecting) {
+    if (attempt->lease.connecting || (attempt->lease.mux && !attempt_h2_is_ready(attempt))) {
         attempt->state = ATTEMPT_CONNECTING;
         return ERR_AGAIN;
     }
@@ -283,7 +283,7 @@ static void on_end_tunnel(struct lease *lease)
     exchange_leave(ex);
 }
 
-static void begin_tunnel(struct attempt *attempt, struct response *response)
+void attempt_on_tunnel(struct attempt *attempt, struct response *response)
 {
     attempt->write_over = false;
     rules_drop_hop_by_hop(&response->fields);
@@ -307,7 +307,7 @@ void attempt_on_head(struct attempt *attempt, struct response *response)
     const struct exchange *ex = attempt->ex;
 
     if (response->status == 101 && upgrade_is_open(ex, response)) {
-        begin_tunnel(attempt, response);
+        attempt_on_tunnel(attempt, response);
     } else if (response->status == 101) {
         attempt_fail(attempt, ENDPOINT_PROTOCOL, ATTEMPT_SENT, "101 without being asked to switch");
     } else if (response->status / 100 == 2 && ex->request.protocol.len > 0) {

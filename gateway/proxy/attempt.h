@@ -64,7 +64,8 @@ struct attempt_h1 {
 /* The same of HTTP/2; attempt_h2.c's. */
 struct attempt_h2 {
     struct alarm alarm;
-    bool ended; /* nothing more of the request is to be sent */
+    bool ended;    /* nothing more of the request is to be sent */
+    bool connects; /* it asks for a tunnel (RFC 8441) */
 };
 
 /* Fields are private to attempt*.c, but for leg. */

@@ -31,6 +31,12 @@ extern const struct stream_ops attempt_h2_stream_ops;
 
 void attempt_h2_begin(struct attempt *attempt);
 
+/*
+ * May the head be sent now? A tunnel must be offered by the endpoint, which may not have said so
+ * yet, or not do it: attempt_on_connected() follows, or it fails.
+ */
+bool attempt_h2_is_ready(struct attempt *attempt);
+
 /* -- what codecs tell ------------------------------------------------------------- */
 
 /* The connection stands. */
@@ -41,6 +47,9 @@ void attempt_on_connected(struct attempt *attempt);
  * returns (its state is ATTEMPT_NONE).
  */
 void attempt_on_head(struct attempt *attempt, struct response *response);
+
+/* A head that opens the tunnel that was asked for. */
+void attempt_on_tunnel(struct attempt *attempt, struct response *response);
 
 /* The content is whole; trailers may be NULL. */
 void attempt_on_end(struct attempt *attempt, const struct fields *trailers);

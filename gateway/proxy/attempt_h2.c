@@ -6,6 +6,7 @@
  */
 #include "proxy/attempt_codec.h"
 
+#include "http/websocket.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 #include "upstream/stream.h"
@@ -44,8 +45,19 @@ static enum err open_stream(struct attempt *attempt, const struct leg_head *head
                  (head->framing == FRAMING_LENGTH && head->body_bytes == 0)),
     };
 
+    struct field_line *key = NULL;
+    unsigned at = 0;
+    enum err err;
+
     attempt->h2.ended = it.last;
-    return stream_open(&attempt->lease, &it);
+    if (attempt->h2.connects)
+        key = fields_next(&request->fields, SPAN("sec-websocket-key"), &at);
+    if (key)
+        key->mark |= FIELD_DROPPED; /* of HTTP/1 alone; we answer it ourselves */
+    err = stream_open(&attempt->lease, &it);
+    if (key)
+        key->mark &= (uint8_t)~FIELD_DROPPED;
+    return err;
 }
 
 static enum err send_head(struct leg *leg, const struct leg_head *head)
@@ -75,6 +87,8 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     struct attempt *attempt = attempt_of_leg(leg);
 
     attempt->write_over = true;
+    if (attempt->h2.connects && attempt->state != ATTEMPT_TUNNEL)
+        return set_alarm(attempt, attempt->ex->times.response_ms); /* its side opens with it */
     if (!attempt->h2.ended && attempt->lease.stream)
         h2_send_end(attempt->lease.stream, trailers);
     attempt->h2.ended = true;
@@ -142,6 +156,26 @@ static void on_batch_end(struct lease *lease)
     exchange_leave(attempt_of(lease)->ex);
 }
 
+/* What HTTP/1 says of a tunnel that opens; the proof that WebSocket wants is ours to give. */
+static enum err switch_over(struct attempt *attempt, struct response *response)
+{
+    struct exchange *ex = attempt->ex;
+    unsigned at = 0;
+    const struct field_line *key = fields_next(&ex->request.fields, SPAN("sec-websocket-key"), &at);
+    char accept[WEBSOCKET_ACCEPT];
+    struct sluice_span kept;
+
+    response->status = 101;
+    response->framing = FRAMING_NONE;
+    if (!key || ex->request.protocol.len > 0)
+        return OK;
+    websocket_accept(field_value(key), accept);
+    kept = arena_copy(&ex->arena, span_make(accept, sizeof(accept)));
+    response->fields.arena = &ex->arena;
+    return kept.ptr ? fields_set(&response->fields, SPAN("sec-websocket-accept"), kept)
+                    : ERR_MEMORY;
+}
+
 static void on_response(struct lease *lease, const struct response *response,
                         struct sluice_span bytes)
 {
@@ -153,7 +187,14 @@ static void on_response(struct lease *lease, const struct response *response,
         return;
     attempt->started = true;
     set_alarm(attempt, attempt->ex->times.idle_ms);
-    attempt_on_head(attempt, &its);
+    if (!attempt->h2.connects || its.status / 100 != 2) {
+        attempt_on_head(attempt, &its);
+    } else if (switch_over(attempt, &its) == OK) {
+        alarm_disarm(&attempt->h2.alarm);
+        attempt_on_tunnel(attempt, &its);
+    } else {
+        attempt_fail(attempt, ENDPOINT_RESET, ATTEMPT_SENT, "out of memory");
+    }
 }
 
 static void on_body(struct lease *lease, struct sluice_span piece)
@@ -203,9 +244,22 @@ static void on_drained(struct lease *lease)
     exchange_on_up_drained(attempt->ex);
 }
 
+static void refuse_tunnel(struct attempt *attempt)
+{
+    attempt_fail(attempt, ENDPOINT_PROTOCOL, ATTEMPT_REFUSED, "it opens no tunnels over HTTP/2");
+}
+
 static void on_known(struct lease *lease)
 {
-    (void)lease;
+    struct attempt *attempt = attempt_of(lease);
+
+    if (attempt->state != ATTEMPT_CONNECTING)
+        return;
+    if (stream_opens_tunnels(lease)) {
+        attempt_on_connected(attempt);
+    } else {
+        refuse_tunnel(attempt);
+    }
 }
 
 const struct stream_ops attempt_h2_stream_ops = {
@@ -227,7 +281,11 @@ static void on_alarm(struct alarm *alarm)
     struct exchange *ex = attempt->ex;
 
     exchange_enter(ex);
-    attempt_on_silence(attempt);
+    if (attempt->state == ATTEMPT_CONNECTING) {
+        refuse_tunnel(attempt);
+    } else {
+        attempt_on_silence(attempt);
+    }
     exchange_leave(ex);
 }
 
@@ -235,5 +293,17 @@ void attempt_h2_begin(struct attempt *attempt)
 {
     attempt->leg.ops = &attempt_h2_ops;
     attempt->h2.ended = false;
+    attempt->h2.connects = attempt->ex->request.upgrade.len > 0;
     alarm_init(&attempt->h2.alarm, on_alarm);
+}
+
+bool attempt_h2_is_ready(struct attempt *attempt)
+{
+    bool known = stream_knows(&attempt->lease);
+
+    if (!attempt->h2.connects || (known && stream_opens_tunnels(&attempt->lease)))
+        return true;
+    if (known) /* told at the next tick: not from inside */
+        alarm_arm(attempt->ex->worker->loop, &attempt->h2.alarm, 1);
+    return false;
 }

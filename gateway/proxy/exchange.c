@@ -434,6 +434,7 @@ static enum err aim_first(struct exchange *ex)
         retry_begin(ex);
     }
     ex->request.upgrade = upgrade_wanted(&ex->request, ex->route);
+    ex->attempt->lease.alone = ex->request.upgrade.len > 0; /* HTTP/1 opens tunnels for certain */
     if (ex->request.protocol.len > 0 && ex->request.upgrade.len == 0)
         return ERR_REFUSED;
     if (hedge_rule_is_on(ex->target->hedge))

@@ -60,7 +60,7 @@ static enum err secure(struct endpoint *endpoint, struct pooled *pooled, const s
         err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
         *connected = false; /* not before hands are shaken */
     }
-    if (err == OK && upstream->shares && lease->alone)
+    if (err == OK && upstream->tls && upstream->protocol == SPEAK_AUTO && lease->alone)
         tls_offer_h1(&pooled->conn);
     if (err || preface.len == 0)
         return err;

@@ -3,7 +3,9 @@
 Real peers (nghttpd, nginx) show that it is spoken; a scripted one does what real ones do seldom.
 """
 
+import base64
 import concurrent.futures
+import hashlib
 import os
 import shutil
 import socket
@@ -671,3 +673,100 @@ def test_the_protocol_is_shown(h2_upstreams, start, sluice):
     assert shown["endpoints"][0]["connections"] == {"active": 0, "idle": 1, "tunnels": 0, "h2": 1, "streams": 0}
     told = sluice("upstreams", "--admin", gateway.admin.address)
     assert "round_robin, h2c, 1 of 1 endpoints healthy" in told.stdout, told
+
+
+# --- tunnels (RFC 8441)
+
+ASK = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+       ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+
+
+def tunnelled(up, **upstream):
+    config = h2c(up, **upstream)
+    config["routes"][0]["upgrade"] = ["websocket"]
+    return config
+
+
+def test_an_upgrade_becomes_an_extended_connect(h2_upstreams, start):
+    def script(exchange):
+        exchange.head(200, [("sec-websocket-protocol", "chat")])
+        exchange.wait(lambda: exchange.body == b"question", "what the client says")
+        exchange.data(b"answer")
+        exchange.read_body()
+        exchange.data(b", last", end=True)
+    up = h2_upstreams(script, settings={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    gateway = start(tunnelled(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes(target="/ws?a=b", fields=ASK))
+        head = client.read_head()
+        assert (head.status, head.get("upgrade")) == (101, "websocket")
+        assert head.get("sec-websocket-accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" and head.get("sec-websocket-protocol") == "chat"
+        client.send(b"question")
+        client.half_close()
+        rest = client.read_until_close()
+    assert rest == b"answer, last", rest
+    [seen] = up.wait_requests()
+    assert (seen.method, seen.get(":protocol"), seen.path, seen.get(":scheme")) == ("CONNECT", "websocket", "/ws?a=b", "http")
+    assert seen.get("sec-websocket-key") is None and seen.get("sec-websocket-version") == "13"
+    assert gateway.wait_access()["reason"] == "completed"
+
+
+def test_an_endpoint_that_opens_no_tunnels_is_told_as_such(h2_upstreams, start):
+    up = h2_upstreams()
+    gateway = start(tunnelled(up))
+    for _ in range(2):  # its SETTINGS are not known yet, and are
+        answer = gateway.ask(fields=ASK)
+        assert answer.status == 502 and b"opens no tunnels" in answer.body, answer.body
+    assert gateway.ask().status == 200
+    assert [e.method for e in up.exchanges] == ["GET"]
+
+
+def test_a_tunnel_that_is_refused_is_an_answer(h2_upstreams, start):
+    up = h2_upstreams(lambda exchange: exchange.reply(403, b"no"),
+                      settings={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    gateway = start(tunnelled(up))
+    answer = gateway.ask(fields=ASK)
+    assert (answer.status, answer.body) == (403, b"no")
+
+
+def test_a_client_that_leaves_a_tunnel_resets_its_stream(h2_upstreams, start):
+    up = h2_upstreams(lambda exchange: exchange.head(200), settings={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    gateway = start(tunnelled(up))
+    with gateway.client() as client:
+        client.send(raw.request_bytes(fields=ASK))
+        assert client.read_head().status == 101
+        client.reset()
+    assert up.wait_requests()[0].wait_reset() == CANCEL
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_streams", upstream="app") == 0, "no stream left")
+
+
+def test_a_tunnel_through_two_gateways(upstreams, start):
+    def echo(exchange):
+        exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                      b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept_of(exchange.get("sec-websocket-key")))
+        exchange.keep = False
+        data = bytes(exchange.conn.buffer)
+        while True:
+            if data:
+                exchange.conn.sock.sendall(data)
+            data = exchange.conn.sock.recv(65536)
+            if not data:
+                return
+    last = plain(upstreams(echo))
+    last["routes"][0]["upgrade"] = ["websocket"]
+    second = start(last)
+    first = start(tunnelled(Address(second.address)))
+    data = os.urandom(400_000)
+    with first.client() as client:
+        client.send(raw.request_bytes(fields=ASK))
+        head = client.read_head()
+        assert (head.status, head.get("sec-websocket-accept")) == (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        sender = threading.Thread(target=lambda: (client.send(data), client.half_close()))
+        sender.start()
+        assert client.read_until_close() == data
+        sender.join()
+    assert second.wait_access()["protocol"] == "HTTP/2"
+
+
+def accept_of(key):
+    return base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())

@@ -16,6 +16,7 @@ enum {
     HEAD_BLOCK_MAX = 256 * 1024, /* of a head that we send */
     SPARE_MAX = 64 * 1024,       /* a larger head's memory is not kept */
     FRAME_MIN = 16 * 1024,       /* nghttp2's buffer for a frame is larger, nothing else is */
+    RING_BYTES = 1024,           /* of a table of HPACK: a pointer for each of 128 lines */
 };
 
 const char *h2_code_name(uint32_t code)
@@ -62,49 +63,82 @@ const char *h2_cause_text(enum h2_cause cause)
 
 /* -- memory for nghttp2 --------------------------------------------------------- */
 
-static void *on_malloc(size_t size, void *bench_)
+/* The same memory for all sessions of the thread; NULL: memory of their own. */
+static void *shared(struct h2_bench *bench, size_t size)
 {
-    struct h2_bench *bench = bench_;
-
+    if (bench->ring_wanted && size == RING_BYTES) {
+        bench->ring_wanted = false;
+        return bench->ring;
+    }
     if (!bench->frame_wanted || size < FRAME_MIN)
-        return alloc_try(size);
+        return NULL;
     if (!bench->frame) {
         bench->frame = alloc_try(size);
         bench->frame_bytes = size;
     }
     if (bench->frame_bytes != size)
-        return alloc_try(size);
+        return NULL;
     bench->frame_wanted = false;
     return bench->frame;
 }
 
-static void on_free(void *memory, void *bench_)
+static void *on_malloc(size_t size, void *h2)
 {
-    const struct h2_bench *bench = bench_;
+    void *memory = shared(((struct h2 *)h2)->bench, size);
 
-    if (memory != bench->frame)
-        alloc_free(memory);
+    return memory ? memory : alloc_try(size);
 }
 
-static void *on_calloc(size_t n, size_t size, void *bench)
+static void on_free(void *memory, void *h2_)
 {
-    (void)bench;
+    struct h2 *h2 = h2_;
+
+    if (memory && memory == h2->page) {
+        pages_give(&h2->bench->pages, memory);
+        h2->page = NULL;
+    } else if (memory != h2->bench->frame && memory != h2->bench->ring) {
+        alloc_free(memory);
+    }
+}
+
+/*
+ * The table by which nghttp2 finds streams is a page; while there are none, it need not be there.
+ */
+static void *on_calloc(size_t n, size_t size, void *h2_)
+{
+    struct h2 *h2 = h2_;
+
+    if (n * size == PAGE_BYTES && !h2->page) {
+        h2->page = pages_take(&h2->bench->pages);
+        return h2->page;
+    }
     return alloc_zero_try(n * size); /* nghttp2 asks for structs of its own */
 }
 
-static void *on_realloc(void *memory, size_t size, void *bench_)
+static void *on_realloc(void *memory, size_t size, void *h2_)
 {
-    const struct h2_bench *bench = bench_;
+    const struct h2 *h2 = h2_;
+    const struct h2_bench *bench = h2->bench;
+    bool is_page = memory && memory == h2->page;
+    size_t before = is_page ? PAGE_BYTES : bench->frame_bytes;
     void *larger;
 
     if (!memory)
-        return on_malloc(size, bench_);
-    if (memory != bench->frame)
+        return on_malloc(size, h2_);
+    if (memory != bench->frame && !is_page)
         return alloc_resize_try(memory, size);
     larger = alloc_try(size);
-    if (larger)
-        memcpy(larger, memory, size < bench->frame_bytes ? size : bench->frame_bytes);
+    if (!larger)
+        return NULL;
+    memcpy(larger, memory, size < before ? size : before);
+    on_free(memory, h2_);
     return larger;
+}
+
+void h2_rest(struct h2 *h2)
+{
+    if (h2->page && h2->n_streams == 0)
+        (void)pages_rest(h2->page); /* else there are streams that only have a priority */
 }
 
 /* -- the bench --------------------------------------------------------------------- */
@@ -113,12 +147,9 @@ struct h2_bench *h2_bench_new(void)
 {
     struct h2_bench *bench = alloc_new(sizeof(*bench));
 
-    bench->mem = (nghttp2_mem){.mem_user_data = bench,
-                               .malloc = on_malloc,
-                               .free = on_free,
-                               .calloc = on_calloc,
-                               .realloc = on_realloc};
     slab_init(&bench->streams, sizeof(struct h2_stream), 0);
+    pages_init(&bench->pages);
+    bench->ring = alloc_new(RING_BYTES);
     h2_queue_prepare(&bench->chunks);
     if (nghttp2_session_callbacks_new(&bench->callbacks)) {
         h2_bench_free(&bench);
@@ -136,10 +167,12 @@ void h2_bench_free(struct h2_bench **bench)
     nghttp2_session_callbacks_del((*bench)->callbacks);
     slab_fini(&(*bench)->streams);
     slab_fini(&(*bench)->chunks);
+    pages_fini(&(*bench)->pages);
     h2_head_fini(&(*bench)->spare);
     alloc_free((*bench)->lines);
     alloc_free((*bench)->nv);
     alloc_free((*bench)->frame);
+    alloc_free((*bench)->ring);
     alloc_free(*bench);
     *bench = NULL;
 }
@@ -151,6 +184,11 @@ static enum err session_new(struct h2 *h2)
 {
     const struct h2_settings *settings = h2->settings;
     struct h2_bench *bench = h2->bench;
+    nghttp2_mem mem = {.mem_user_data = h2,
+                       .malloc = on_malloc,
+                       .free = on_free,
+                       .calloc = on_calloc,
+                       .realloc = on_realloc};
     nghttp2_option *option;
     int failed;
 
@@ -168,11 +206,11 @@ static enum err session_new(struct h2 *h2)
     if (settings->limits.control_queue)
         nghttp2_option_set_max_outbound_ack(option, settings->limits.control_queue);
     bench->frame_wanted = true;
-    failed =
-        h2->role == H2_SERVER
-            ? nghttp2_session_server_new3(&h2->session, bench->callbacks, h2, option, &bench->mem)
-            : nghttp2_session_client_new3(&h2->session, bench->callbacks, h2, option, &bench->mem);
-    bench->frame_wanted = false;
+    bench->ring_wanted = settings->encoder_table == 0; /* the encoder's is the first to be made */
+    failed = h2->role == H2_SERVER
+                 ? nghttp2_session_server_new3(&h2->session, bench->callbacks, h2, option, &mem)
+                 : nghttp2_session_client_new3(&h2->session, bench->callbacks, h2, option, &mem);
+    bench->frame_wanted = bench->ring_wanted = false;
     nghttp2_option_del(option);
     if (failed)
         return ERR_MEMORY;

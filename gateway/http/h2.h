@@ -310,6 +310,9 @@ void h2_goaway(struct h2 *h2, uint32_t code);
 /* on_pong follows. */
 void h2_ping(struct h2 *h2);
 
+/* It has been idle for a while: let go of memory that nothing is in. */
+void h2_rest(struct h2 *h2);
+
 /* Use these from now on; the peer is told of what has changed. They outlive the connection. */
 void h2_set_settings(struct h2 *h2, const struct h2_settings *settings);
 

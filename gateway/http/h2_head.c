@@ -279,6 +279,8 @@ enum err h2_head_add(struct h2_head *head, struct sluice_span name, struct sluic
 
 static struct sluice_span value_of(const struct h2_head *head, enum h2_pseudo pseudo)
 {
+    if (head->value[pseudo].len == 0)
+        return SPAN(""); /* there may be no bytes at all yet */
     return span_make(head->bytes + head->value[pseudo].at, head->value[pseudo].len);
 }
 

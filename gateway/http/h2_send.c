@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -104,12 +103,15 @@ static size_t add_lines(nghttp2_nv *nv, size_t n, const struct field_line *line,
 static size_t add_length(struct h2_bench *bench, nghttp2_nv *nv, size_t n, int64_t length,
                          uint8_t flags)
 {
-    int len;
+    char *end = bench->length + sizeof(bench->length), *at = end;
 
     if (length < 0)
         return n;
-    len = snprintf(bench->length, sizeof(bench->length), "%lld", (long long)length);
-    nv[n] = pair(SPAN("content-length"), span_make(bench->length, (size_t)len), flags);
+    do {
+        *--at = (char)('0' + length % 10);
+        length /= 10;
+    } while (length > 0);
+    nv[n] = pair(SPAN("content-length"), span_make(at, (size_t)(end - at)), flags);
     return n + 1;
 }
 

@@ -7,6 +7,7 @@
 #ifndef HTTP_H2_STATE_H
 #define HTTP_H2_STATE_H
 
+#include "base/pages.h"
 #include "base/slab.h"
 #include "http/h2.h"
 #include "http/h2_head.h"
@@ -33,8 +34,8 @@ enum h2_stream_flag {
 
 struct h2_bench {
     nghttp2_session_callbacks *callbacks; /* owned */
-    nghttp2_mem mem;
     struct slab streams, chunks;
+    struct pages pages;       /* nghttp2's tables of streams */
     struct h2_head spare;     /* memory for the next head, when nobody uses it */
     struct field_line *lines; /* owned: tables are filled here */
     nghttp2_nv *nv;           /* owned: heads on their way to nghttp2 */
@@ -49,6 +50,9 @@ struct h2_bench {
     void *frame; /* owned */
     size_t frame_bytes;
     bool frame_wanted; /* a session is being made that has not got it yet */
+    /* The table of an encoder that must not keep anything is never written. */
+    void *ring; /* owned */
+    bool ring_wanted;
 };
 
 /* Where in the bytes of the peer the next frame begins. */
@@ -76,6 +80,7 @@ struct h2 {
     struct list waiting;
     struct list lost;
     struct h2_head head;    /* of the section being received; its memory is the bench's spare */
+    void *page;             /* nghttp2's table of streams; NULL: none yet */
     struct h2_queue handed; /* content that was handed over by h2_run(), until it returns */
     struct h2_stream *told; /* whose owner is being called; NULL: it was freed meanwhile */
     uint64_t now_us;

@@ -15,7 +15,7 @@ struct http2_flood_conf {
 };
 
 struct http2_conf {
-    uint64_t max_streams, window, connection_window, head_table;
+    uint64_t max_streams, window, connection_window, head_table, response_table;
     uint64_t keepalive_ms, max_age_ms; /* 0: none */
     bool extended_connect;
     struct http2_flood_conf flood;

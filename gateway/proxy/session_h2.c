@@ -18,6 +18,7 @@
 enum {
     READS_MAX = 8,          /* of one connection in a turn, then others get theirs */
     FINAL_GOAWAY_MS = 1000, /* for a client that does not answer the PING before it */
+    REST_MS = 2000,         /* idle so long, a connection gives back what it can do without */
 };
 
 static const struct conn_ops multiplex_conn_ops;
@@ -167,6 +168,9 @@ void multiplex_set_alarm(struct multiplex *multiplex)
         ms = FINAL_GOAWAY_MS;
     } else if (multiplex->n_streams == 0) {
         ms = session->requests == 0 ? conf->timeout.head_ms : conf->timeout.idle_ms;
+        multiplex->rests = session->requests > 0 && ms > REST_MS;
+        if (multiplex->rests)
+            ms = REST_MS;
     }
     multiplex->heard = false;
     conn_set_alarm(&session->conn, ms);
@@ -201,7 +205,12 @@ static void on_alarm(struct conn *conn)
     struct session *session = session_of(conn);
     struct multiplex *multiplex = session->multiplex;
 
-    if (multiplex->blocked && takes_slowly(multiplex)) {
+    if (multiplex->rests && multiplex->n_streams == 0 && !multiplex->blocked &&
+        multiplex->drain != DRAIN_NOTICE) {
+        multiplex->rests = false;
+        h2_rest(multiplex->h2);
+        conn_set_alarm(conn, session_conf(session)->timeout.idle_ms - REST_MS);
+    } else if (multiplex->blocked && takes_slowly(multiplex)) {
         conn_set_alarm(conn, session_conf(session)->timeout.write_ms);
     } else if (multiplex->blocked) {
         conn_abort(conn); /* the kernel must not keep for the client what it does not take */

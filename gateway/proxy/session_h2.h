@@ -31,6 +31,7 @@ struct multiplex {
     bool heard;    /* bytes have come since the alarm was set */
     bool asked;    /* a PING is not answered yet */
     bool pinged;   /* after the first GOAWAY */
+    bool rests;    /* the alarm is for h2_rest() */
     bool blocked;  /* the connection takes no more */
     bool ending;   /* nothing more is to be read or said: close it */
 };

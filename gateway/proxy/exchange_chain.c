@@ -262,6 +262,7 @@ static bool op_upstream_set(void *ex_, unsigned upstream)
     target->upstream = snapshot->upstreams[upstream].conf->named.name;
     target->index = upstream;
     target->retry = &snapshot->upstreams[upstream].conf->retry;
+    target->hedge = &snapshot->upstreams[upstream].conf->hedge;
     ex->target = target;
     return true;
 }

@@ -56,6 +56,7 @@ struct consul_group {
     bool has_looked; /* at all checks, since the last error */
     struct alarm sweep;
     uint64_t swept_us;
+    struct soon confirm; /* those that have not changed, after asking those that have */
 };
 
 /* -- turns ----------------------------------------------------------------------- */
@@ -230,6 +231,14 @@ static void confirm_all(struct consul_group *group)
     }
 }
 
+static void on_confirm(struct soon *soon)
+{
+    struct consul_group *group = list_entry(soon, struct consul_group, confirm);
+
+    if (group->has_looked)
+        confirm_all(group);
+}
+
 static void fail_all(struct consul_group *group, const char *why)
 {
     list_each (node, &group->services) {
@@ -259,7 +268,7 @@ static enum err any_news(struct consul_wake *wake)
     }
     group->has_looked = true;
     consul_look_free(&before);
-    confirm_all(group);
+    loop_soon(group->consul->loop, &group->confirm);
     return OK;
 }
 
@@ -384,6 +393,7 @@ static struct consul_group *group_of(struct consul *consul, const struct consul_
     list_init(&group->named);
     list_init(&group->turns);
     alarm_init(&group->sweep, on_sweep);
+    soon_init(&group->confirm, on_confirm);
     list_append(&consul->groups, &group->link);
     start_wake(&group->any.wake, group, &any_kind);
     start_wake(&group->critical.wake, group, &critical_kind);
@@ -399,6 +409,7 @@ static void group_free(struct consul_group *group)
     stop_watch(&group->warning);
     consul_wake_stop(&group->names);
     alarm_disarm(&group->sweep);
+    soon_cancel(&group->confirm);
     map_free(&group->by_name);
     list_remove(&group->link);
     arena_fini(&group->arena);

@@ -30,9 +30,10 @@ static inline __attribute__((always_inline)) void put(struct out *out, const cha
         *out = (struct out){NULL, NULL};
         return;
     }
-    if (len != 0)
+    if (len != 0) {
         memcpy(out->at, ptr, len);
-    out->at += len;
+        out->at += len;
+    }
 }
 
 #define PUT(out, literal) put((out), "" literal, sizeof(literal) - 1)

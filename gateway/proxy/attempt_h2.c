@@ -232,6 +232,8 @@ static void on_lost(struct lease *lease, const struct stream_loss *loss)
 
     if (attempt->whole && attempt->state != ATTEMPT_TUNNEL)
         return; /* it has said all that is wanted of it */
+    if (attempt->state >= ATTEMPT_RESPONDING)
+        exchange_flush(attempt->ex); /* what came before the end is the client's */
     attempt_fail(attempt, loss->failure, loss_of(attempt, loss), loss->detail);
 }
 

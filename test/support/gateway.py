@@ -331,6 +331,13 @@ def plain(*fakes, **extra):
             "routes": [{"name": "all", "upstream": "app"}], **extra}
 
 
+def close_all_exchanges(*gateways):
+    """Wait until no exchange and no stream is left on any of them."""
+    for gateway in gateways:
+        gateway.wait_metric(lambda m: m.get("sluice_worker_exchanges_active") == 0 and m.get("sluice_upstream_streams") == 0,
+                            "the last exchange to end")
+
+
 def group_exists(pgid):
     try:
         os.killpg(pgid, 0)

@@ -93,10 +93,10 @@ static void put_run(struct out *out, const char *begin, const char *end)
 /* Write the lines that are neither dropped nor in but. */
 static void put_fields(struct out *out, const struct fields *fields, uint64_t but)
 {
-    const struct field_line *line = fields->line, *last = line + fields->n;
+    const struct field_line *line = fields->line;
     const char *begin = NULL, *end = NULL;
 
-    for (; line < last; line++) {
+    for (unsigned left = fields->n; left > 0; left--, line++) {
         if (is_left_out(line, but))
             continue;
         if (is_whole(line)) {

@@ -158,8 +158,9 @@ static void on_alarm(struct alarm *alarm)
         on_slow_client(stream);
         return;
     }
-    if (stream->whole || ex->down_held)
-        return; /* it is the upstream who is slow, and has deadlines of its own */
+    /* It is the upstream who is slow, and has deadlines of its own; or both sides talk by turns. */
+    if (stream->whole || ex->down_held || ex->head_sent)
+        return;
     exchange_enter(ex);
     exchange_on_request_failed(ex, REASON_BODY_TIMEOUT, NULL);
     exchange_leave(ex);

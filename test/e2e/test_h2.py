@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 
 import h2.settings
 import pytest
@@ -369,6 +370,26 @@ def test_slow_request_content_is_answered_408(start, upstream):
         assert answer.status == 408
         assert client.get("/").status == 200
     gateway.expect_end("body_timeout")
+
+
+def test_silence_after_the_answer_has_begun_is_no_slow_content(start, upstream):
+    """As in a call of gRPC that streams both ways."""
+    def script(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        exchange.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(exchange.read_body()), exchange.body))
+    upstream.on("/", script)
+    gateway = start(logged(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "timeout": {"body": "200ms"}}]))
+    with H2Client(gateway.address) as client:
+        for _ in range(50):  # until the answer begins before the content is late
+            stream = client.ask("POST", "/", end=False)
+            client.send_body(stream, b"a", end=False)
+            client.wait(lambda: client.answers[stream].body, "the first piece")
+            if client.answers[stream].status == 200:
+                break
+        time.sleep(0.7)  # several times what content may take
+        client.send_body(stream, b"b")
+        answer = client.answer(stream)
+    assert (answer.status, answer.body, answer.reset) == (200, b"hiab", None)
 
 
 def test_reset_by_the_client_reaches_the_upstream(start, upstream):

@@ -18,7 +18,7 @@ from upstream import Upstream
 DOWN = {"h1": ("http", ["--http1.1"]), "h2": ("http", ["--http2-prior-knowledge"]),
         "h1s": ("https", ["--http1.1"]), "h2s": ("https", ["--http2"])}
 UP = {"h1": ("plain", "h1"), "h2": ("plain", "h2c"), "h1s": ("tls", "h1"), "h2s": ("tls", "h2")}
-BODY = 3 * 1024 * 1024
+BODY = int(os.environ.get("SLUICE_MATRIX_MIB", "3")) * 1024 * 1024
 CURL_STREAM = 92  # exit code: an error of the stream
 
 

@@ -102,7 +102,9 @@ static void on_soon(struct soon *soon)
 {
     struct multiplex *multiplex = list_entry(soon, struct multiplex, soon);
 
+    multiplex->running = true;
     h2_run(multiplex->h2);
+    multiplex->running = false;
     stream_leave(multiplex);
     if (multiplex->drain == DRAIN_NOTICE && !multiplex->pinged) {
         multiplex->pinged = true; /* behind the GOAWAY that it measures the way of */

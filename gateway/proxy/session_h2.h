@@ -29,6 +29,7 @@ struct multiplex {
     uint32_t n_streams;
     uint8_t drain; /* enum multiplex_drain */
     bool heard;    /* bytes have come since the alarm was set */
+    bool running;  /* what was queued is handed over: a piece goes when its call returns */
     bool asked;    /* a PING is not answered yet */
     bool pinged;   /* after the first GOAWAY */
     bool rests;    /* the alarm is for h2_rest() */

@@ -258,6 +258,8 @@ static void on_body(struct h2_stream *h2_stream, struct sluice_span piece)
     if (!stream->sending)
         await_content(stream);
     exchange_on_request_body(enter(stream), piece);
+    if (stream->multiplex->running)
+        exchange_flush(stream->ex); /* it may be lent, to the cork too */
 }
 
 static void on_end(struct h2_stream *h2_stream, const struct fields *trailers)

@@ -254,20 +254,30 @@ static enum reason reason_of(enum err err)
     return session_reason_of_end(err);
 }
 
+/* It is over, and perhaps not closed yet: what the loop has lent goes back all the same. */
+static void let_go(struct conn *conn)
+{
+    if (conn_is_open(conn) && conn_settle(conn, true) != OK)
+        conn_close(conn);
+}
+
 static void on_readable(struct conn *conn)
 {
     struct multiplex *multiplex = session_of(conn)->multiplex;
     struct sluice_span bytes = conn_peek(conn);
     enum err err = OK;
+    bool goes_on = take(multiplex, bytes);
 
-    if (!take(multiplex, bytes))
-        return;
-    for (unsigned i = 0; i < READS_MAX && err == OK; i++) {
+    for (unsigned i = 0; i < READS_MAX && err == OK && goes_on; i++) {
         if (i > 0 && conn_is_read_out(conn))
             break;
         err = conn_read(conn, &bytes);
-        if (err == OK && !take(multiplex, bytes))
-            return;
+        if (err == OK)
+            goes_on = take(multiplex, bytes);
+    }
+    if (!goes_on) {
+        let_go(conn);
+        return;
     }
     if (err && err != ERR_AGAIN) {
         fail(multiplex, reason_of(err));

@@ -105,6 +105,24 @@ def test_ping_flood(under_attack):
         cut_off(under_attack, client, "ping_flood")
 
 
+def test_many_attackers_at_once(start, upstream):
+    """What one of them leaves behind must not be in the way of the next in the same turn."""
+    gateway = start(guarded(upstream))
+    clients = [RawH2(gateway.address) for _ in range(40)]
+    try:
+        for client in clients:
+            client.read_frames(lambda kind, *_: kind == SETTINGS)
+        for client in clients:
+            client.send(frame(PING, 0, 0, bytes(8)) * 100)
+        for client in clients:
+            assert client.goaway() == CALM
+        assert gateway.ask().status == 200
+        gateway.wait_metric(lambda m: m.get("sluice_http2_ended_total", cause="ping_flood") == 40, "40 causes")
+    finally:
+        for client in clients:
+            client.sock.close()
+
+
 def test_pings_beside_content_are_no_flood(under_attack, upstream):
     upstream.on("/echo", lambda exchange: exchange.reply(body=exchange.read_body()))
     client = under_attack.h2

@@ -40,6 +40,7 @@ static bool grow(struct pages *pages)
         return false;
     pages->spare = spare;
     fresh = mmap(NULL, (size_t)PAGES_REGION * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                 /* cppcheck-suppress invalidFunctionArg ; no file */
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fresh == MAP_FAILED)
         return false;

@@ -153,6 +153,8 @@ bool bytes_gather_split(struct loop *loop, struct bytes *bytes)
     if (room == 0)
         return false;
     second = bytes->first->next;
+    if (!second)
+        return false;
     n = second->end - second->begin;
     if (n > room)
         n = room;

@@ -57,7 +57,8 @@ static struct world *world_open(void)
     static struct world world;
     static const struct sluice_span listeners[] = {SPAN("edge"), SPAN("inner")};
     static const struct sluice_span upstreams[] = {SPAN("app")};
-    const struct route_names names = {listeners, LISTENERS, upstreams, 1, NULL};
+    const struct route_names names = {
+        .listeners = listeners, .n_listeners = LISTENERS, .upstreams = upstreams, .n_upstreams = 1};
     struct bind bind = {.arena = &world.arena};
     struct items bound = {NULL, 0};
     struct tree *tree = NULL;

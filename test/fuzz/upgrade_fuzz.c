@@ -62,19 +62,21 @@ static void check_granted(struct sluice_span bytes, struct sluice_span wanted)
 {
     struct field_line lines[LINES];
     struct response response = {.fields = {.line = lines, .cap = LINES}};
+    struct exchange ex = {.request = {.upgrade = SPAN("")}};
     struct h1_scan scan = {0};
     struct field_line *line;
     size_t head_bytes;
 
     if (h1_parse_response(&scan, bytes, &limits, METHOD_GET, &response, &head_bytes) != H1_DONE)
         return;
-    CHECK(!upgrade_is_granted(&response, SPAN("")));
-    if (!upgrade_is_granted(&response, wanted))
+    CHECK(!upgrade_is_open(&ex, &response));
+    ex.request.upgrade = wanted;
+    if (!upgrade_is_open(&ex, &response))
         return;
     line = fields_find(&response.fields, FIELD_UPGRADE);
     CHECK(line && span_equal_nocase(field_value(line), wanted));
     rules_drop_hop_by_hop(&response.fields);
-    CHECK(!upgrade_is_granted(&response, wanted));
+    CHECK(!upgrade_is_open(&ex, &response));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)

@@ -286,7 +286,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
     struct world *world = world_open();
     struct field_line lines[LINES_MAX];
-    struct request request = {.fields = {lines, 0, LINES_MAX, NULL}};
+    struct request request = {.fields = {.line = lines, .cap = LINES_MAX}};
     struct arena arena;
 
     if (len > 4096 || memchr(input, 0, len))

@@ -233,6 +233,16 @@ const struct listener_conf *explain_listener(const struct explanation *it)
     return &it->snapshot->listeners[it->listener];
 }
 
+const char *explain_protocol(const struct explanation *it, size_t i)
+{
+    const struct items *protocols = &explain_listener(it)->protocols;
+    const int *protocol = protocols->first;
+
+    if (i >= protocols->n)
+        return NULL;
+    return protocol[i] == PROTOCOL_H2 ? "h2" : "http/1.1";
+}
+
 bool explain_certificate(const struct explanation *it, struct tls_certificate_facts *facts)
 {
     const struct tls_server *server = explain_listener(it)->server;

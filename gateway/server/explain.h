@@ -74,6 +74,9 @@ void explain_print_json(const struct explanation *it, struct text *out);
 
 const struct listener_conf *explain_listener(const struct explanation *it);
 
+/* One of the protocols that its listener speaks, the best first; NULL after the last. Static. */
+const char *explain_protocol(const struct explanation *it, size_t i);
+
 /* What a client gets who asks for this host; false: none is for it. Nothing without TLS. */
 bool explain_certificate(const struct explanation *it, struct tls_certificate_facts *facts);
 const struct snapshot_upstream *explain_upstream(const struct explanation *it,

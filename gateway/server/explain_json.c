@@ -43,6 +43,7 @@ static void add_request(const struct explanation *it, struct text *out)
 {
     const struct request *request = &it->request;
     const struct listener_conf *listener = explain_listener(it);
+    const char *protocol;
 
     text_add(out, SPAN("\"request\": {\"method\": "));
     command_add_json(out, request->method_text);
@@ -52,6 +53,10 @@ static void add_request(const struct explanation *it, struct text *out)
     text_add(out, SPAN("}, \"listener\": {\"name\": "));
     command_add_json(out, listener->name);
     add_place(it, listener->at, out);
+    text_add(out, SPAN(", \"protocols\": ["));
+    for (size_t i = 0; (protocol = explain_protocol(it, i)); i++)
+        text_format(out, "%s\"%s\"", i ? ", " : "", protocol);
+    text_add_char(out, ']');
     add_tls(it, out);
     if (listener->redirect.port > 0)
         text_format(out, ", \"redirect_to_https\": %u", listener->redirect.port);
@@ -153,6 +158,7 @@ static void add_target(const struct explanation *it, const struct route_target *
     text_add(out, SPAN("{\"name\": "));
     command_add_json(out, target->upstream);
     add_place(it, upstream->conf->named.at, out);
+    add_member("protocol", span_of(upstream_protocol_name(upstream->conf->protocol)), out);
     text_format(out, ", \"weight\": %llu", (unsigned long long)target->weight);
     add_member("host", host.len ? host : (struct sluice_span){NULL, 0}, out);
     text_add(out, SPAN(", \"endpoints\": ["));

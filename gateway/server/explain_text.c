@@ -52,6 +52,7 @@ static void add_request(const struct explanation *it, struct text *out)
 {
     const struct request *request = &it->request;
     const struct listener_conf *listener = explain_listener(it);
+    const char *protocol;
 
     add_label("request", out);
     text_format(out, "%.*s %.*s", SHOWN(request->method_text), SHOWN(request->path));
@@ -61,7 +62,10 @@ static void add_request(const struct explanation *it, struct text *out)
     add_label("listener", out);
     text_format(out, "%.*s (", SHOWN(listener->name));
     add_place(it, listener->at, out);
-    text_add(out, SPAN(")\n"));
+    text_add_char(out, ')');
+    for (size_t i = 0; (protocol = explain_protocol(it, i)); i++)
+        text_format(out, "%s%s", i ? " or " : ", speaks ", protocol);
+    text_add_char(out, '\n');
     add_tls(it, out);
     if (listener->redirect.port > 0) {
         add_label("redirect", out);
@@ -163,7 +167,7 @@ static void add_target(const struct explanation *it, const struct route_target *
     add_label("upstream", out);
     text_format(out, "%.*s (", SHOWN(target->upstream));
     add_place(it, upstream->conf->named.at, out);
-    text_add_char(out, ')');
+    text_format(out, "), asked by %s", upstream_protocol_name(upstream->conf->protocol));
     if (it->route->n_targets > 1) {
         text_format(out, ", %llu of %llu requests", (unsigned long long)target->weight,
                     (unsigned long long)it->route->weight_sum);

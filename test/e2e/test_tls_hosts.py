@@ -135,6 +135,20 @@ def test_explain_says_that_a_listener_redirects(sluice, tmp_path):
     assert "308 to https, port 8443" in sluice("explain", "-c", "x.yaml", "GET", "http://a.test/").stdout
 
 
+def test_explain_says_which_protocols_are_spoken(sluice, tmp_path):
+    config = plain_listener(8443)
+    config["listeners"][0].pop("redirect_to_https")
+    config["listeners"].append({"name": "old", "bind": "127.0.0.1:0", "protocols": ["http/1.1"]})
+    config["upstreams"] = {"app": {"endpoints": ["127.0.0.1:9"], "protocol": "h2c"}}
+    config["routes"] = [{"upstream": "app"}]
+    (tmp_path / "x.yaml").write_text(json.dumps(config))
+    told = sluice("explain", "-c", "x.yaml", "GET", "http://a.test/").stdout
+    assert "speaks h2 or http/1.1" in told and "asked by h2c" in told, told
+    told = sluice("explain", "-c", "x.yaml", "--json", "--listener", "old", "GET", "http://a.test/").stdout
+    told = json.loads(told)
+    assert told["listener"]["protocols"] == ["http/1.1"] and told["upstreams"][0]["protocol"] == "h2c", told
+
+
 def test_the_admin_listener_shows_certificates(start, pki):
     gateway = start(secured(pki))
     told = gateway.admin.json("/certificates")["listeners"]

@@ -35,6 +35,7 @@ struct multiplex {
     bool rests;    /* the alarm is for h2_rest() */
     bool blocked;  /* the connection takes no more */
     bool ending;   /* nothing more is to be read or said: close it */
+    bool cut;      /* it ends as a whole: no stream is reset for itself */
 };
 
 extern const struct h2_ops session_h2_ops;

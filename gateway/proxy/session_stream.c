@@ -86,6 +86,7 @@ void stream_cut_all(struct multiplex *multiplex, enum reason reason)
 {
     struct list turn;
 
+    multiplex->cut = true;
     list_init(&turn);
     while (!list_is_empty(&multiplex->streams)) {
         struct list *link = multiplex->streams.next;
@@ -487,7 +488,8 @@ static void leg_end(struct leg *leg, enum leg_end how)
     list_remove(&stream->link);
     alarm_disarm(&stream->alarm);
     if (stream->stream && how == LEG_CUT) {
-        counter_add(&counters_of(multiplex)->h2_resets_out[code_of(stream->ex->reason)], 1);
+        if (!multiplex->cut)
+            counter_add(&counters_of(multiplex)->h2_resets_out[code_of(stream->ex->reason)], 1);
         h2_reset(stream->stream, code_of(stream->ex->reason));
     } else if (stream->stream) {
         h2_leave(stream->stream);

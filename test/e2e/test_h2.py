@@ -410,6 +410,20 @@ def test_reset_by_the_client_reaches_the_upstream(start, upstream):
     assert gateway.metric("sluice_http2_resets_received_total", code="cancel") == 1
 
 
+def test_client_that_goes_makes_no_resets(start, upstream):
+    """Its streams end with the connection: nobody has reset them."""
+    upstream.on("/", lambda exchange: exchange.wait_gone())
+    gateway = start(logged(upstream))
+    with H2Client(gateway.address) as client:
+        for _ in range(3):
+            client.ask()
+        upstream.wait_requests(3)
+    gateway.wait_metric(lambda m: m.get("sluice_request_ends_total") == 3, "the end of all requests")
+    reading = gateway.metrics()
+    assert reading.get("sluice_http2_resets_sent_total") == 0
+    assert reading.get("sluice_http2_resets_received_total") == 0
+
+
 def test_upstream_that_breaks_resets_only_its_stream(start, upstream):
     def script(exchange):
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")

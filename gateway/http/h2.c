@@ -160,6 +160,11 @@ struct h2_bench *h2_bench_new(void)
     return bench;
 }
 
+size_t h2_bench_bytes(const struct h2_bench *bench)
+{
+    return slab_bytes(&bench->streams) + slab_bytes(&bench->chunks);
+}
+
 void h2_bench_free(struct h2_bench **bench)
 {
     if (!*bench)

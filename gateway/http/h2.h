@@ -201,6 +201,9 @@ struct h2_bench;
 struct h2_bench *h2_bench_new(void);
 void h2_bench_free(struct h2_bench **bench);
 
+/* Memory for streams and for what they queue; for any thread, while the bench lives. */
+size_t h2_bench_bytes(const struct h2_bench *bench);
+
 /* -- life --------------------------------------------------------------- */
 
 /*

@@ -3,6 +3,7 @@
  */
 #include "proxy/collect.h"
 
+#include "http/h2.h"
 #include "observe/writer.h"
 #include "proxy/worker.h"
 #include "upstream/collect.h"
@@ -98,13 +99,13 @@ static void say_workers(const struct crew *crew, struct page *page)
         say_worker(page, j, slab_bytes(&loop->blocks) + slab_bytes(&loop->large_blocks));
     }
     page_family(page, "sluice_worker_slab_bytes", PAGE_GAUGE,
-                "Memory for connections and exchanges.");
+                "Memory for connections and exchanges, with what HTTP/2 streams of clients queue.");
     for (unsigned j = 0; j < crew->n_workers; j++) {
         const struct worker *worker = crew->worker[j];
 
         say_worker(page, j,
                    slab_bytes(&worker->sessions) + slab_bytes(&worker->chunks) +
-                       slab_bytes(&worker->tunnels));
+                       slab_bytes(&worker->tunnels) + h2_bench_bytes(worker->h2));
     }
 }
 

@@ -65,17 +65,24 @@ static struct sluice_span name_of(const struct found_endpoint *facts, const stru
     return addr_unix_path(addr) ? SPAN("") : upstream_host_alone(facts->address);
 }
 
+/* Nothing when there was no memory for the text. */
+static char *put(char *at, struct sluice_span text)
+{
+    if (text.len > 0)
+        memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
 /* "UPSTREAM ADDRESS" */
 static struct sluice_span key_of(struct members *members, struct sluice_span text)
 {
-    struct sluice_span name = members->upstream;
-    char *key = arena_new(&members->arena, name.len + 1 + text.len);
+    size_t len = members->upstream.len + 1 + text.len;
+    char *key = arena_new(&members->arena, len);
+    char *at = put(key, members->upstream);
 
-    memcpy(key, name.ptr, name.len);
-    key[name.len] = ' ';
-    if (text.len > 0) /* nothing: there was no memory for the text */
-        memcpy(key + name.len + 1, text.ptr, text.len);
-    return span_make(key, name.len + 1 + text.len);
+    *at++ = ' ';
+    (void)put(at, text);
+    return span_make(key, len);
 }
 
 /* What is known of the address from before, or from nobody yet. */

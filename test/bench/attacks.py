@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Attacks on HTTP/2 beside a normal load: the load stays well, the attackers are cut off, a counter says why.
 
 For each attack a gateway of two workers is started with the limits that it has by default; only timeouts are a second, so
@@ -550,7 +550,7 @@ def line_of(got):
 def save(path, lines, results, options):
     """A page with the machine, the command and the figures, and the same as JSON beside it."""
     about = [f"- {key}: {value}" for key, value in machine.describe().items()]
-    about.append(f"- sluice: {run_sluice(options.sluice, 'version').stdout.splitlines()[0]}")
+    about.append(f"- {run_sluice(options.sluice, 'version').stdout.splitlines()[0]}")
     command = (f"    test/bench/attacks.py --seconds {options.seconds:g} --rate {options.rate:g}"
                f" --attackers {options.attackers}")
     with open(path, "w", encoding="utf-8") as out:

@@ -1,6 +1,7 @@
 #include "proxy/collect.h"
 
 #include "base/alloc.h"
+#include "http/h2.h"
 #include "proxy/worker.h"
 
 #include "unit.h"
@@ -27,6 +28,7 @@ static struct scene *scene_new(void)
         scene->workers[i] = alloc_new(sizeof(struct worker));
         scene->workers[i]->index = i;
         scene->workers[i]->loop = &scene->loops[i];
+        scene->workers[i]->h2 = h2_bench_new();
     }
     scene->crew.worker = scene->workers;
     scene->crew.n_workers = WORKERS;
@@ -37,8 +39,10 @@ static struct scene *scene_new(void)
 
 static void scene_free(struct scene *scene)
 {
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < WORKERS; i++) {
+        h2_bench_free(&scene->workers[i]->h2);
         alloc_free(scene->workers[i]);
+    }
     tally_free(&scene->tally);
     text_fini(&scene->page);
     alloc_free(scene);

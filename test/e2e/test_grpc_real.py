@@ -62,12 +62,20 @@ class Service:
 
     def wait(self, request, context):
         ended = threading.Event()
-        context.add_callback(ended.set)
+        returned = threading.Event()
+
+        def on_end():
+            # Who is cancelled between two answers is not resumed: nothing after the yield may tell.
+            self.cancelled += not returned.is_set()
+            ended.set()
+        if not context.add_callback(on_end):
+            on_end()
         self.active += 1
         yield b"begun"
         while not ended.wait(0.02) and not self.go_on.is_set():
             pass
-        self.cancelled += not context.is_active()
+        if not ended.is_set():
+            returned.set()
 
     def stop(self):
         self.go_on.set()

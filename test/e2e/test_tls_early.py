@@ -1,5 +1,6 @@
 """Early data (0-RTT): off unless asked for; what is served of it, what is told, what comes again later (RFC 8470)."""
 
+import functools
 import re
 import subprocess
 
@@ -52,10 +53,39 @@ def statuses(told):
 
 @pytest.fixture
 def served(start, upstream, pki, tmp_path):
-    """A gateway that takes early data, and a client with a session."""
-    gateway = start(secured(pki, upstream, tmp_path=tmp_path))
-    gateway.access_path = str(tmp_path / "early.log")
-    return gateway, Client(gateway, pki, tmp_path)
+    """Make a gateway that takes early data, and a client with a session."""
+    def make():
+        place = tmp_path / f"scene{len(list(tmp_path.glob('scene*')))}"
+        place.mkdir()
+        gateway = start(secured(pki, upstream, tmp_path=place))
+        gateway.access_path = str(place / "early.log")
+        upstream.requests.clear()
+        return gateway, Client(gateway, pki, place)
+    return make
+
+
+def came_late(gateway):
+    """Was a request served that was sent early, and read after the handshake?"""
+    gateway.wait_access(path="/last")
+    return any(not line["tls_early"] and line["status"] != 425 for line in gateway.access_log(path="/early"))
+
+
+def early(test):
+    """
+    On a busy machine the client's handshake may be over before what it sent early is read. That is fine, and is no early
+    data any more: play the scene again then.
+    """
+    @functools.wraps(test)
+    def play(served, upstream):
+        for left in reversed(range(10)):
+            scene = served()
+            try:
+                test(scene, upstream)
+                return
+            except AssertionError:
+                if left == 0 or not came_late(scene[0]):
+                    raise
+    return play
 
 
 def test_it_is_off_by_default(start, upstream, pki, tmp_path):
@@ -66,6 +96,7 @@ def test_it_is_off_by_default(start, upstream, pki, tmp_path):
     assert not [r for r in upstream.requests if r.path == "/early"]
 
 
+@early
 def test_a_safe_request_is_served_and_marked(served, upstream):
     gateway, client = served
     told = client.early(GET)
@@ -79,6 +110,7 @@ def test_a_safe_request_is_served_and_marked(served, upstream):
     assert gateway.metric("sluice_tls_early_data_total", listener="main") == 1
 
 
+@early
 def test_what_may_not_be_repeated_comes_again_later(served, upstream):
     gateway, client = served
     for request in (b"POST /early HTTP/1.1\r\nHost: www.test\r\nContent-Length: 0\r\n\r\n",
@@ -93,6 +125,7 @@ def test_what_may_not_be_repeated_comes_again_later(served, upstream):
     assert statuses(told) == ["200", "200"], told
 
 
+@early
 def test_the_upstream_may_say_too_early(served, upstream):
     _, client = served
     upstream.answer("/early", b"HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n")
@@ -101,6 +134,7 @@ def test_the_upstream_may_say_too_early(served, upstream):
     assert len([r for r in upstream.requests if r.path == "/early"]) == 1
 
 
+@early
 def test_a_client_cannot_say_it_twice(served, upstream):
     _, client = served
     client.early(GET.replace(b"Host:", b"Early-Data: 1\r\nHost:"))
@@ -108,6 +142,7 @@ def test_a_client_cannot_say_it_twice(served, upstream):
     assert early.all("early-data") == ["1"]
 
 
+@early
 def test_a_head_that_is_early_in_part_goes_on(served, upstream):
     _, client = served
     told = client.early(GET[:20], later=GET[20:])
@@ -115,6 +150,7 @@ def test_a_head_that_is_early_in_part_goes_on(served, upstream):
     assert [r.path for r in upstream.requests[-2:]] == ["/early", "/last"]
 
 
+@early
 def test_several_requests_and_a_large_answer(served, upstream):
     _, client = served
     upstream.on("/early", lambda exchange: exchange.reply(200, b"x" * 300000))
@@ -122,6 +158,7 @@ def test_several_requests_and_a_large_answer(served, upstream):
     assert statuses(told) == ["200"] * 4 and told.count("x" * 1000) >= 800, statuses(told)
 
 
+@early
 def test_more_than_is_allowed_ends_the_connection(served, upstream):
     gateway, client = served
     told = client.early(b"GET /early HTTP/1.1\r\nHost: www.test\r\nX: " + b"y" * 30000 + b"\r\n\r\n")

@@ -27,15 +27,18 @@ struct entry {
 struct pack {
     char *out;
     size_t room, used;
+    bool full; /* something has not fitted */
 };
 
 /* -- packing -------------------------------------------------------------- */
 
 static void put(struct pack *pack, const void *bytes, size_t n)
 {
-    if (n > 0 && pack->used + n <= pack->room)
+    if (n > 0 && n <= pack->room - pack->used)
         memcpy(pack->out + pack->used, bytes, n);
-    pack->used += n;
+    else if (n > 0)
+        pack->full = true;
+    pack->used += pack->full ? 0 : n;
 }
 
 static void put_head(struct pack *pack, const struct access_step *step, size_t bytes)
@@ -138,7 +141,7 @@ size_t access_pack(const struct access_format *format, const struct access_recor
         struct pack before = pack;
 
         pack_step(&pack, &format->steps[i], record, base);
-        if (pack.used > ACCESS_PACK_MAX) /* no line has room for so much: it does without */
+        if (pack.full)
             pack = before;
     }
     return pack.used;

@@ -15,13 +15,13 @@
 
 /*
  * Pack what format says of record and differs from base; fields and attributes always, facts never.
- * Texts are cut as a line would cut them. Returns the bytes it takes, at most ACCESS_PACK_MAX; out
- * is filled only when they fit into room. Texts of record that are ACCESS_CHARS must be static.
+ * Texts are cut as a line would cut them. Returns the bytes of out that are filled, at most room; a
+ * value that does not fit any more is left out. Texts of record that are ACCESS_CHARS must be static.
  */
 size_t access_pack(const struct access_format *format, const struct access_record *record,
                    const struct access_record *base, char *out, size_t room);
 
-enum { ACCESS_PACK_MAX = 32 * 1024 };
+enum { ACCESS_PACK_MAX = 32 * 1024 }; /* room for all that a line has room for */
 
 /* Put into record what was packed; spans are borrowed from packed. Callbacks are the caller's. */
 void access_unpack(struct sluice_span packed, struct access_record *record);

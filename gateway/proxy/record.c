@@ -270,7 +270,7 @@ static struct access_record base_of(struct worker *worker, const struct record_t
     };
 }
 
-size_t record_pack(struct exchange *ex, const struct record_tunnel *tunnel, char *out, size_t room)
+size_t record_pack(struct exchange *ex, const struct record_tunnel *tunnel, char *out)
 {
     const struct snapshot *snapshot = ex->view->snapshot;
     char reasons[RETRY_REASONS_TEXT], peer[ADDR_TEXT];
@@ -284,7 +284,7 @@ size_t record_pack(struct exchange *ex, const struct record_tunnel *tunnel, char
     record.bytes_in = base.bytes_in;
     record.bytes_out = base.bytes_out;
     record.reason = base.reason;
-    return access_pack(snapshot->access_log.format, &record, &base, out, room);
+    return access_pack(snapshot->access_log.format, &record, &base, out, ACCESS_PACK_MAX);
 }
 
 static bool find_kept_field(const struct access_record *record, bool of_response,

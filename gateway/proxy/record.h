@@ -30,10 +30,10 @@ struct record_tunnel {
 };
 
 /*
- * Pack what the log line will need of the exchange beside that; returns the bytes it takes, out is
- * filled only when they fit into room. 0: nothing, or no access log.
+ * Pack what the log line will need of the exchange beside that into out, which has room for
+ * ACCESS_PACK_MAX bytes; returns how many it takes. 0: nothing, or no access log.
  */
-size_t record_pack(struct exchange *ex, const struct record_tunnel *tunnel, char *out, size_t room);
+size_t record_pack(struct exchange *ex, const struct record_tunnel *tunnel, char *out);
 
 /* Count and log the end. Its bytes have been counted as they came. */
 void record_tunnel_end(struct worker *worker, const struct record_tunnel *tunnel);

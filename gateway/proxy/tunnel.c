@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "chain/run.h"
 #include "net/conn.h"
+#include "observe/access_pack.h"
 #include "proxy/record.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
@@ -397,7 +398,8 @@ static bool keep_line(struct tunnel *tunnel, struct exchange *ex)
                                  .route = tunnel->route,
                                  .endpoint = ex->attempt->lease.endpoint,
                                  .begun_us = tunnel->begun_us};
-    size_t len = record_pack(ex, &told, NULL, 0);
+    char bytes[ACCESS_PACK_MAX];
+    size_t len = record_pack(ex, &told, bytes);
 
     tunnel->packed = NULL;
     if (len == 0)
@@ -405,7 +407,8 @@ static bool keep_line(struct tunnel *tunnel, struct exchange *ex)
     tunnel->packed = alloc_try(sizeof(struct packed) + len);
     if (!tunnel->packed)
         return false;
-    tunnel->packed->len = (uint32_t)record_pack(ex, &told, tunnel->packed->bytes, len);
+    tunnel->packed->len = (uint32_t)len;
+    memcpy(tunnel->packed->bytes, bytes, len);
     return true;
 }
 

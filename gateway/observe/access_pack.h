@@ -15,8 +15,8 @@
 
 /*
  * Pack what format says of record and differs from base; fields and attributes always, facts never.
- * Texts are cut as a line would cut them. Returns the bytes of out that are filled, at most room; a
- * value that does not fit any more is left out. Texts of record that are ACCESS_CHARS must be static.
+ * Texts are cut as a line would cut them. Returns the bytes of out that are filled, at most room: a
+ * value that does not fit is left out. Texts of record that are ACCESS_CHARS must be static.
  */
 size_t access_pack(const struct access_format *format, const struct access_record *record,
                    const struct access_record *base, char *out, size_t room);

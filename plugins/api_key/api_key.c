@@ -94,32 +94,13 @@ static enum sluice_verdict refuse(const struct sluice_call *call, enum refusal r
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : fail(call);
 }
 
-static bool tell_upstream(const struct sluice_call *call, struct sluice_span field,
-                          struct sluice_span value)
-{
-    return field.len == 0 || value.len == 0 ||
-           call->host->field_set(call, SLUICE_REQUEST, field, value);
-}
-
-static bool introduce(const struct sluice_call *call, struct sluice_span name,
-                      struct sluice_span groups)
-{
-    const struct options *options = call->conf;
-    const struct sluice_host *host = call->host;
-
-    return host->attribute_set(call, options->name_id, name) &&
-           (groups.len == 0 || host->attribute_set(call, options->groups_id, groups)) &&
-           host->attribute_set(call, options->method_id, SLUICE_SPAN("api_key")) &&
-           tell_upstream(call, options->consumer_field, name) &&
-           tell_upstream(call, options->groups_field, groups);
-}
-
 static enum sluice_verdict let_in(const struct sluice_call *call, const struct keys_hit *hit)
 {
     const struct options *options = call->conf;
 
-    if (source_strip(call, options) && source_clear(call, options) &&
-        (!hit || introduce(call, hit->name, hit->groups)))
+    if (source_strip(call, options) && consumer_clear(call, &options->consumer) &&
+        (!hit ||
+         consumer_tell(call, &options->consumer, SLUICE_SPAN("api_key"), hit->name, hit->groups)))
         return SLUICE_NEXT;
     return fail(call);
 }
@@ -129,10 +110,8 @@ static enum sluice_verdict without_key(const struct sluice_call *call)
     const struct options *options = call->conf;
 
     count(call, options->requests, SLUICE_SPAN("anonymous"));
-    if (source_clear(call, options) &&
-        (options->anonymous.len == 0 ||
-         (call->host->attribute_set(call, options->name_id, options->anonymous) &&
-          tell_upstream(call, options->consumer_field, options->anonymous))))
+    if (consumer_clear(call, &options->consumer) &&
+        consumer_tell_anonymous(call, &options->consumer, options->anonymous))
         return SLUICE_NEXT;
     return fail(call);
 }

@@ -129,12 +129,12 @@ const struct sluice_option options_table[] = {
      TEXTS},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "consumer_field",
-     .offset = AT(consumer_field),
+     .offset = AT(consumer.name_field),
      .help = "Tell the upstream the consumer's name in this field.",
      .example = "X-Consumer"},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "groups_field",
-     .offset = AT(groups_field),
+     .offset = AT(consumer.groups_field),
      .help = "Tell the upstream the consumer's groups in this field.",
      .example = "X-Consumer-Groups"},
     {.kind = SLUICE_OPTION_TEXT,
@@ -293,31 +293,9 @@ static void check_keys(const struct checking *checking)
 
 /* -- names that go over the wire --------------------------------------------- */
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte <= 0x20 || byte >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", byte))
-            return false;
-    }
-    return text.len > 0;
-}
-
 static bool is_token_or_none(struct sluice_span text)
 {
-    return text.len == 0 || is_token(text);
-}
-
-static bool is_quotable(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
-            return false;
-    }
-    return true;
+    return text.len == 0 || span_is_token(text);
 }
 
 static void check_names(const struct checking *checking)
@@ -326,7 +304,7 @@ static void check_names(const struct checking *checking)
     const struct sluice_span *fields = options->fields.first, *groups = options->groups.first;
 
     for (size_t i = 0; i < options->fields.n; i++)
-        want(checking, is_token(fields[i]), "fields", "this is no name of a field");
+        want(checking, span_is_token(fields[i]), "fields", "this is no name of a field");
     for (size_t i = 0; i < options->groups.n; i++) {
         want(checking, keyfile_is_name(groups[i]), "groups",
              "a group is without spaces, commas and control characters");
@@ -336,11 +314,7 @@ static void check_names(const struct checking *checking)
     want(checking, is_token_or_none(options->scheme), "scheme", "this is no name of a scheme");
     want(checking, is_token_or_none(options->cookie), "cookie", "this is no name of a cookie");
     want(checking, is_token_or_none(options->query), "query", "this is no name of a parameter");
-    want(checking, is_token_or_none(options->consumer_field), "consumer_field",
-         "this is no name of a field");
-    want(checking, is_token_or_none(options->groups_field), "groups_field",
-         "this is no name of a field");
-    want(checking, is_quotable(options->realm) && options->realm.len <= 256, "realm",
+    want(checking, span_is_quotable(options->realm) && options->realm.len <= 256, "realm",
          "a realm is ASCII without quotes and control characters");
     want(checking, options->anonymous.len == 0 || keyfile_is_name(options->anonymous), "anonymous",
          "a name is without spaces, commas and control characters");
@@ -381,9 +355,7 @@ void options_check(const struct sluice_host *host, struct sluice_setup *setup, v
     check_keys(&checking);
     check_names(&checking);
     make_challenge(&checking);
-    options->name_id = host->attribute(setup, SLUICE_SPAN("consumer.name"));
-    options->groups_id = host->attribute(setup, SLUICE_SPAN("consumer.groups"));
-    options->method_id = host->attribute(setup, SLUICE_SPAN("auth.method"));
+    consumer_bind(&options->consumer, host, setup);
     options->path_id = host->attribute(setup, SLUICE_SPAN("request.path"));
     options->query_id = host->attribute(setup, SLUICE_SPAN("request.query"));
 }

@@ -8,6 +8,7 @@
 #define API_KEY_OPTIONS_H
 
 #include "keyfile.h"
+#include "kit/consumer.h"
 #include "refusal.h"
 
 enum strip { STRIP_NONE, STRIP_QUERY, STRIP_ALL };
@@ -39,7 +40,7 @@ struct options {
     bool is_required;
     struct sluice_span anonymous;
     struct sluice_list groups; /* of struct sluice_span */
-    struct sluice_span consumer_field, groups_field;
+    struct consumer consumer;
     struct sluice_span realm;
     bool is_dry_run;
 
@@ -47,7 +48,7 @@ struct options {
     struct keys *fixed;  /* held: those of consumers */
     struct store *store; /* owned: those of the file; NULL: no file */
     struct sluice_span challenge;
-    uint32_t name_id, groups_id, method_id, path_id, query_id; /* attributes */
+    uint32_t path_id, query_id; /* attributes */
     struct sluice_metric *requests, *loads;
 };
 

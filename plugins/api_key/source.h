@@ -13,10 +13,4 @@ unsigned source_find(const struct sluice_call *call, const struct options *optio
 /* Take the keys out of what goes on, as the options say. False: not possible. */
 bool source_strip(const struct sluice_call *call, const struct options *options);
 
-/*
- * Remove the fields that are ours to set, also in writings that an upstream may take for them
- * (X_Consumer for X-Consumer). False: not possible.
- */
-bool source_clear(const struct sluice_call *call, const struct options *options);
-
 #endif /* API_KEY_SOURCE_H */

@@ -67,54 +67,6 @@ static enum sluice_verdict refuse(const struct sluice_call *call, enum refusal r
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : no_room(call);
 }
 
-/* -- fields to the upstream ------------------------------------------------------ */
-
-/* The same to an upstream that reads CGI variables: no case, and '-' is '_'. */
-static bool is_alike(struct sluice_span a, struct sluice_span b)
-{
-    if (a.len != b.len || a.len == 0)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        int x = a.ptr[i] == '_' ? '-' : span_lower(a.ptr[i]);
-        int y = b.ptr[i] == '_' ? '-' : span_lower(b.ptr[i]);
-
-        if (x != y)
-            return false;
-    }
-    return true;
-}
-
-/* Nobody but us says who this is. */
-static bool clear_fields(const struct sluice_call *call)
-{
-    const struct options *options = call->conf;
-    struct sluice_pair line;
-    size_t at = 0;
-
-    if (options->consumer_field.len + options->groups_field.len == 0)
-        return true;
-    /* each removal shortens the list, so this ends */
-    while (call->host->field_each(call, SLUICE_REQUEST, &at, &line)) {
-        struct sluice_span name;
-
-        if (!is_alike(line.name, options->consumer_field) &&
-            !is_alike(line.name, options->groups_field))
-            continue;
-        name = call->host->copy(call, line.name);
-        if (!name.ptr || !call->host->field_remove(call, SLUICE_REQUEST, name))
-            return false;
-        at = 0;
-    }
-    return true;
-}
-
-static bool tell_upstream(const struct sluice_call *call, struct sluice_span field,
-                          struct sluice_span value)
-{
-    return field.len == 0 || value.len == 0 ||
-           call->host->field_set(call, SLUICE_REQUEST, field, value);
-}
-
 /* -- who it is ------------------------------------------------------------------- */
 
 static bool is_in(struct sluice_span groups, const struct options *options)
@@ -135,16 +87,12 @@ static enum sluice_verdict let_in(const struct sluice_call *call, struct sluice_
                                   struct sluice_span groups)
 {
     const struct options *options = call->conf;
-    const struct sluice_host *host = call->host;
 
     if (!is_in(groups, options))
         return refuse(call, REFUSAL_GROUP);
-    if ((options->strips && !credentials_strip(call)) || !clear_fields(call) ||
-        !host->attribute_set(call, options->name_id, name) ||
-        (groups.len > 0 && !host->attribute_set(call, options->groups_id, groups)) ||
-        !host->attribute_set(call, options->method_id, SLUICE_SPAN("basic_auth")) ||
-        !tell_upstream(call, options->consumer_field, name) ||
-        !tell_upstream(call, options->groups_field, groups))
+    if ((options->strips && !credentials_strip(call)) ||
+        !consumer_clear(call, &options->consumer) ||
+        !consumer_tell(call, &options->consumer, SLUICE_SPAN("basic_auth"), name, groups))
         return no_room(call);
     count(call, options->requests, refusal_rules[REFUSAL_NONE].word);
     return SLUICE_NEXT;
@@ -157,10 +105,8 @@ static enum sluice_verdict without_credentials(const struct sluice_call *call)
     if (options->is_required)
         return refuse(call, REFUSAL_MISSING);
     count(call, options->requests, SLUICE_SPAN("anonymous"));
-    if (clear_fields(call) &&
-        (options->anonymous.len == 0 ||
-         (call->host->attribute_set(call, options->name_id, options->anonymous) &&
-          tell_upstream(call, options->consumer_field, options->anonymous))))
+    if (consumer_clear(call, &options->consumer) &&
+        consumer_tell_anonymous(call, &options->consumer, options->anonymous))
         return SLUICE_NEXT;
     return no_room(call);
 }

@@ -66,12 +66,12 @@ const struct sluice_option options_table[] = {
      TEXTS},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "consumer_field",
-     .offset = AT(consumer_field),
+     .offset = AT(consumer.name_field),
      .help = "Tell the upstream the user's name in this field.",
      .example = "X-Remote-User"},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "groups_field",
-     .offset = AT(groups_field),
+     .offset = AT(consumer.groups_field),
      .help = "Tell the upstream the user's groups in this field.",
      .example = "X-Remote-Groups"},
     {.kind = SLUICE_OPTION_TEXT,
@@ -200,28 +200,6 @@ static void check_users(const struct checking *checking)
 
 /* -- names that go over the wire --------------------------------------------- */
 
-static bool is_token_or_none(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte <= 0x20 || byte >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", byte))
-            return false;
-    }
-    return true;
-}
-
-static bool is_quotable(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
-            return false;
-    }
-    return true;
-}
-
 static void check_names(const struct checking *checking)
 {
     const struct options *options = checking->options;
@@ -231,11 +209,7 @@ static void check_names(const struct checking *checking)
         want(checking, users_is_name(groups[i]), "groups",
              "a group is without spaces, commas, colons and control characters");
     }
-    want(checking, is_token_or_none(options->consumer_field), "consumer_field",
-         "this is no name of a field");
-    want(checking, is_token_or_none(options->groups_field), "groups_field",
-         "this is no name of a field");
-    want(checking, is_quotable(options->realm) && options->realm.len <= 256, "realm",
+    want(checking, span_is_quotable(options->realm) && options->realm.len <= 256, "realm",
          "a realm is ASCII without quotes and control characters");
     want(checking, options->anonymous.len == 0 || users_is_name(options->anonymous), "anonymous",
          "a name is without spaces, commas, colons and control characters");
@@ -266,9 +240,7 @@ void options_check(const struct sluice_host *host, struct sluice_setup *setup, v
     check_users(&checking);
     check_names(&checking);
     make_challenge(&checking);
-    options->name_id = host->attribute(setup, SLUICE_SPAN("consumer.name"));
-    options->groups_id = host->attribute(setup, SLUICE_SPAN("consumer.groups"));
-    options->method_id = host->attribute(setup, SLUICE_SPAN("auth.method"));
+    consumer_bind(&options->consumer, host, setup);
 }
 
 bool options_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf)

@@ -7,6 +7,7 @@
 #ifndef BASIC_AUTH_OPTIONS_H
 #define BASIC_AUTH_OPTIONS_H
 
+#include "kit/consumer.h"
 #include "refusal.h"
 #include "users.h"
 
@@ -26,7 +27,7 @@ struct options {
     bool is_required;
     struct sluice_span anonymous;
     struct sluice_list groups; /* of struct sluice_span */
-    struct sluice_span consumer_field, groups_field;
+    struct consumer consumer;
     struct sluice_span realm;
     bool strips;
     uint64_t cache_ms, cache_size;
@@ -36,7 +37,6 @@ struct options {
     struct users *fixed; /* held: those of users */
     struct store *store; /* owned: those of the file; NULL: no file */
     struct sluice_span challenge;
-    uint32_t name_id, groups_id, method_id; /* attributes */
     struct sluice_metric *requests, *checks, *loads;
 };
 

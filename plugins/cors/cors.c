@@ -5,6 +5,7 @@
  * requests go on, and their responses get the fields. What the upstream says about CORS itself is
  * replaced, so that there is one policy and no doubled field.
  */
+#include "kit/span.h"
 #include "origin.h"
 
 #include <stdio.h>
@@ -104,17 +105,6 @@ static bool has_star(const struct sluice_list *list)
     return false;
 }
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if (c <= ' ' || c >= 127 || strchr("()<>@,;:\\\"/[]?={}", c))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* "a, b", for a field; every element has to be a token. */
 static struct sluice_span join(const struct sluice_host *host, struct sluice_setup *setup,
                                const struct sluice_list *list, const char *name)
@@ -125,7 +115,7 @@ static struct sluice_span join(const struct sluice_host *host, struct sluice_set
 
     for (size_t i = 0; i < list->n; i++) {
         len += text[i].len + 2;
-        if (is_token(text[i]))
+        if (span_is_token(text[i]))
             continue;
         snprintf(option, sizeof(option), "%s[%zu]", name, i);
         host->conf_error(setup, option, NULL, "'%.*s' is not a name", (int)text[i].len,

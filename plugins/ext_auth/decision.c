@@ -56,12 +56,12 @@ static void add_attributes(struct collector *collector, const struct options *op
     const struct attribute_option *attributes = options->attributes.first;
     struct item item = {ITEM_ATTRIBUTE, 0, {NULL, 0}, field->value};
 
-    if (span_is_word(options->consumer_field, field->name)) {
-        item.id = options->name_id;
+    if (span_is_word(options->consumer.name_field, field->name)) {
+        item.id = options->consumer.name_id;
         add(collector, item);
     }
-    if (span_is_word(options->groups_field, field->name)) {
-        item.id = options->groups_id;
+    if (span_is_word(options->consumer.groups_field, field->name)) {
+        item.id = options->consumer.groups_id;
         add(collector, item);
     }
     for (size_t i = 0; i < options->attributes.n; i++) {

@@ -45,8 +45,9 @@ static enum sluice_verdict no_room(const struct sluice_call *call)
 
 /* -- fields to the upstream ------------------------------------------------------ */
 
-static bool is_ours(const struct options *options, struct sluice_span name)
+static bool is_ours(const void *arg, struct sluice_span name)
 {
+    const struct options *options = arg;
     const struct sluice_span *fields = options->upstream_fields.first;
 
     for (size_t i = 0; i < options->upstream_fields.n; i++) {
@@ -60,23 +61,8 @@ static bool is_ours(const struct options *options, struct sluice_span name)
 static bool clear_fields(const struct sluice_call *call)
 {
     const struct options *options = call->conf;
-    struct sluice_pair line;
-    size_t at = 0;
 
-    if (options->upstream_fields.n == 0)
-        return true;
-    /* each removal shortens the list, so this ends */
-    while (call->host->field_each(call, SLUICE_REQUEST, &at, &line)) {
-        struct sluice_span name;
-
-        if (!is_ours(options, line.name))
-            continue;
-        name = call->host->copy(call, line.name);
-        if (!name.ptr || !call->host->field_remove(call, SLUICE_REQUEST, name))
-            return false;
-        at = 0;
-    }
-    return true;
+    return options->upstream_fields.n == 0 || consumer_clear_fields(call, is_ours, options);
 }
 
 /* -- doing what was decided ------------------------------------------------------ */
@@ -117,7 +103,7 @@ static enum sluice_verdict allow(const struct sluice_call *call, const struct de
     const struct options *options = call->conf;
 
     if (!clear_fields(call) ||
-        !call->host->attribute_set(call, options->method_id, SLUICE_SPAN("ext_auth")))
+        !call->host->attribute_set(call, options->consumer.method_id, SLUICE_SPAN("ext_auth")))
         return no_room(call);
     for (size_t i = 0; i < decision->n; i++) {
         if (!apply(call, &decision->items[i]))

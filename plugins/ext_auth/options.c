@@ -134,12 +134,12 @@ const struct sluice_option options_table[] = {
      FIELDS},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "consumer_field",
-     .offset = AT(consumer_field),
+     .offset = AT(consumer.name_field),
      .help = "The field of an answer 2xx that becomes consumer.name.",
      .example = "X-User"},
     {.kind = SLUICE_OPTION_TEXT,
      .name = "groups_field",
-     .offset = AT(groups_field),
+     .offset = AT(consumer.groups_field),
      .help = "The field of an answer 2xx that becomes consumer.groups.",
      .example = "X-Groups"},
     {.kind = SLUICE_OPTION_MAP,
@@ -186,17 +186,6 @@ static void want(const struct checking *checking, bool fine, const char *option,
         checking->host->conf_error(checking->setup, option, NULL, "%s", what);
 }
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte <= 0x20 || byte >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", byte))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* Fields that the gateway makes itself: what a service says in them is about its own answer. */
 static bool is_framing(struct sluice_span name)
 {
@@ -221,7 +210,7 @@ static void check_list(const struct checking *checking, const struct sluice_list
     const struct sluice_span *names = list->first;
 
     for (size_t i = 0; i < list->n; i++) {
-        want(checking, is_token(names[i]), option, "this is no name of a field");
+        want(checking, span_is_token(names[i]), option, "this is no name of a field");
         want(checking, !is_framing(names[i]), option,
              "fields of framing, Content-Type and Host are the gateway's own");
     }
@@ -236,16 +225,12 @@ static void check_fields(const struct checking *checking)
         if (span_is(fields[i], SLUICE_SPAN("*"))) {
             options->sends_all = true;
         } else {
-            want(checking, is_token(fields[i]), "fields", "this is no name of a field");
+            want(checking, span_is_token(fields[i]), "fields", "this is no name of a field");
         }
     }
     check_list(checking, &options->upstream_fields, "upstream_fields");
     check_list(checking, &options->client_fields, "client_fields");
     check_list(checking, &options->denied_fields, "denied_fields");
-    want(checking, options->consumer_field.len == 0 || is_token(options->consumer_field),
-         "consumer_field", "this is no name of a field");
-    want(checking, options->groups_field.len == 0 || is_token(options->groups_field),
-         "groups_field", "this is no name of a field");
 }
 
 static void check_attributes(const struct checking *checking)
@@ -260,7 +245,7 @@ static void check_attributes(const struct checking *checking)
         compiled[i].id = checking->host->attribute(checking->setup, written[i].name);
         want(checking, compiled[i].id != 0, "attributes",
              "a name of an attribute is letters, digits, '_', '-' and '.'");
-        want(checking, is_token(written[i].field), "attributes", "this is no name of a field");
+        want(checking, span_is_token(written[i].field), "attributes", "this is no name of a field");
     }
     options->attributes.first = compiled;
 }
@@ -320,15 +305,13 @@ void options_check(const struct sluice_host *host, struct sluice_setup *setup, v
     check_fields(&checking);
     check_attributes(&checking);
     check_target(&checking);
+    consumer_bind(&options->consumer, host, setup);
     want(&checking, options->body == 0 || options->method != METHOD_GET, "method",
          "a GET carries no content: set method to post or original, or leave body out");
     want(&checking, options->body == 0 || !options->cache.key, "cache",
          "decisions about content are not remembered: leave body or cache out");
     for (size_t i = 0; i < TOLD_COUNT; i++)
         options->told[i] = host->attribute(setup, told[i]);
-    options->name_id = host->attribute(setup, SLUICE_SPAN("consumer.name"));
-    options->groups_id = host->attribute(setup, SLUICE_SPAN("consumer.groups"));
-    options->method_id = host->attribute(setup, SLUICE_SPAN("auth.method"));
 }
 
 bool options_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf)

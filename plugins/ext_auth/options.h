@@ -6,7 +6,7 @@
 #ifndef EXT_AUTH_OPTIONS_H
 #define EXT_AUTH_OPTIONS_H
 
-#include "sluice_plugin.h"
+#include "kit/consumer.h"
 
 enum method { METHOD_GET, METHOD_POST, METHOD_ORIGINAL };
 enum failure_mode { FAILURE_CLOSED, FAILURE_OPEN };
@@ -37,7 +37,7 @@ struct options {
     uint64_t body;             /* of the request, at most; 0: none is sent */
     uint64_t timeout_ms, max_answer;
     struct sluice_list upstream_fields, client_fields, denied_fields; /* of struct sluice_span */
-    struct sluice_span consumer_field, groups_field;
+    struct consumer consumer;
     struct sluice_list attributes; /* of struct attribute_option */
     uint32_t failure_mode;         /* enum failure_mode */
     uint64_t failure_status;
@@ -46,7 +46,7 @@ struct options {
     /* as compiled */
     struct sluice_span path; /* of the target, without its query */
     bool sends_all;          /* "*" is among the fields */
-    uint32_t told[TOLD_COUNT], name_id, groups_id, method_id;
+    uint32_t told[TOLD_COUNT];
     struct sluice_metric *requests, *calls, *seconds;
 };
 

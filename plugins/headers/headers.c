@@ -5,7 +5,7 @@
  * templates over attributes. A template that comes to nothing adds nothing, and `set` then removes
  * the field, so that a value the client sent never stands in for one that is missing.
  */
-#include "sluice_plugin.h"
+#include "kit/span.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,17 +111,6 @@ static bool same(struct sluice_span a, struct sluice_span b)
     return a.len == b.len && begins(a, b);
 }
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if (c <= ' ' || c >= 127 || strchr("()<>@,;:\\\"/[]?={}", c))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* Those that the gateway keeps for itself: a change would be refused at run time. */
 static bool is_gateways(struct sluice_span name)
 {
@@ -151,7 +140,7 @@ static void check_name(const struct checking *checking, const char *list, struct
 
     snprintf(option, sizeof(option), "%s.%s.%.*s", checking->section, list,
              (int)(name.len < 60 ? name.len : 60), name.ptr);
-    if (!is_token(name)) {
+    if (!span_is_token(name)) {
         checking->host->conf_error(checking->setup, option, NULL, "it is not a field name");
     } else if (is_gateways(name)) {
         checking->host->conf_error(checking->setup, option, NULL,

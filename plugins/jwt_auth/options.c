@@ -242,28 +242,6 @@ static void name_values(const struct checking *checking)
 
 /* -- names that go over the wire --------------------------------------------- */
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte <= 0x20 || byte >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", byte))
-            return false;
-    }
-    return text.len > 0;
-}
-
-static bool is_quotable(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
-            return false;
-    }
-    return true;
-}
-
 static void want(const struct checking *checking, bool fine, const char *option, const char *what)
 {
     if (!fine)
@@ -278,23 +256,23 @@ static void check_names(const struct checking *checking)
 
     want(checking, options->field.len + options->cookie.len + options->query.len > 0, "field",
          "there is no place where a token may be: give field, cookie or query");
-    want(checking, options->field.len == 0 || is_token(options->field), "field",
+    want(checking, options->field.len == 0 || span_is_token(options->field), "field",
          "this is no name of a field");
-    want(checking, options->scheme.len == 0 || is_token(options->scheme), "scheme",
+    want(checking, options->scheme.len == 0 || span_is_token(options->scheme), "scheme",
          "this is no name of a scheme");
-    want(checking, options->cookie.len == 0 || is_token(options->cookie), "cookie",
+    want(checking, options->cookie.len == 0 || span_is_token(options->cookie), "cookie",
          "this is no name of a cookie");
-    want(checking, options->query.len == 0 || is_token(options->query), "query",
+    want(checking, options->query.len == 0 || span_is_token(options->query), "query",
          "this is no name of a parameter");
-    want(checking, is_quotable(options->realm), "realm",
+    want(checking, span_is_quotable(options->realm), "realm",
          "a realm is ASCII without quotes and control characters");
     want(checking, options->anonymous.len == 0 || !options->is_required, "anonymous",
          "requests without a token are refused: set required: false");
     for (size_t i = 0; i < options->forward.n; i++)
-        want(checking, is_token(forward[i].field), "forward", "this is no name of a field");
+        want(checking, span_is_token(forward[i].field), "forward", "this is no name of a field");
     for (size_t i = 0; i < options->rules.scopes.n; i++) {
         want(checking,
-             scopes[i].len > 0 && is_quotable(scopes[i]) &&
+             scopes[i].len > 0 && span_is_quotable(scopes[i]) &&
                  !memchr(scopes[i].ptr, ' ', scopes[i].len),
              "scopes", "a scope is ASCII without spaces, quotes and control characters");
     }

@@ -50,6 +50,30 @@ static inline bool span_is_alike(struct sluice_span a, struct sluice_span b)
     return true;
 }
 
+/* RFC 9110 section 5.6.2: the name of a field, a scheme, a cookie. */
+static inline bool span_is_token(struct sluice_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+
+        if (byte <= 0x20 || byte >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", byte))
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* May it stand between quotes as it is? */
+static inline bool span_is_quotable(struct sluice_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+
+        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
+            return false;
+    }
+    return true;
+}
+
 static inline struct sluice_span span_trim(struct sluice_span text)
 {
     while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {

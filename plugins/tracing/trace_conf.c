@@ -1,6 +1,7 @@
 /*
  * trace_conf.c - the options of tracing.
  */
+#include "kit/span.h"
 #include "trace.h"
 
 #include <string.h>
@@ -155,17 +156,6 @@ static bool is_same(struct sluice_span a, const char *b)
     return true;
 }
 
-static bool is_token(struct sluice_span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-
-        if (c <= ' ' || c >= 127 || strchr("()<>@,;:\\\"/[]?={}", c))
-            return false;
-    }
-    return text.len > 0;
-}
-
 static bool is_credential(struct sluice_span name)
 {
     static const char *const names[] = {"authorization", "proxy-authorization", "cookie",
@@ -190,7 +180,7 @@ static struct trace_capture *check_capture(const struct check *check,
     for (size_t i = 0; i < fields->n; i++) {
         char *text = check->host->conf_alloc(check->setup, prefix.len + field[i].len + 1);
 
-        if (!is_token(field[i])) {
+        if (!span_is_token(field[i])) {
             check->host->conf_error(check->setup, check->option, "write the name of a field",
                                     "'%.*s' is no field name", (int)field[i].len, field[i].ptr);
         } else if (is_credential(field[i])) {
@@ -252,7 +242,7 @@ void trace_check(const struct sluice_host *host, struct sluice_setup *setup, voi
     check.option = "response_fields";
     conf->response_capture =
         check_capture(&check, &conf->response_fields, SLUICE_SPAN("http.response.header."));
-    if (conf->response_field.len > 0 && !is_token(conf->response_field)) {
+    if (conf->response_field.len > 0 && !span_is_token(conf->response_field)) {
         host->conf_error(setup, "response_field", "write the name of a field, such as x-trace-id",
                          "it is no field name");
     }

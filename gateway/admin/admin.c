@@ -39,8 +39,7 @@ enum {
               EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
               EVHTTP_REQ_PATCH, /* all known ones: we say 405 ourselves */
     REST_MAX = 1024,
-    INQUIRY_MS = 1000, /* a worker that hangs holds no page up for longer */
-    LATER_MAX = 16,    /* answers that wait for workers */
+    LATER_MAX = 16, /* answers that wait for workers */
 };
 
 struct admin {
@@ -186,7 +185,7 @@ static const struct admin_page *fill(const struct admin *admin, struct evhttp_re
     page->fill(&ask, answer);
     if (answer->body.cut)
         answer_problem(answer, 500, "The page is too large.");
-    return answer->question.is_asked ? page : NULL;
+    return answer->question.ops ? page : NULL;
 }
 
 static void send_answer(struct evhttp_request *request, const struct answer *answer)
@@ -254,15 +253,17 @@ static void on_inquired(void *later_, const struct inquiry *inquiry)
     text_fini(&answer.body);
 }
 
-/* False: there are too many already. */
+/* Takes the question over. False: there are too many already. */
 static bool later_begin(struct admin *admin, const struct admin_page *page,
-                        struct evhttp_request *request, const struct question *question)
+                        struct evhttp_request *request, struct question *question)
 {
     const struct admin_host *host = &admin->host;
     struct later *later;
 
-    if (admin->n_later == LATER_MAX)
+    if (admin->n_later == LATER_MAX) {
+        question_fini(question);
         return false;
+    }
     later = alloc_new(sizeof(*later));
     later->admin = admin;
     later->page = page;
@@ -273,10 +274,7 @@ static bool later_begin(struct admin *admin, const struct admin_page *page,
     later->inquiry = inquiry_begin(&(struct inquiry_wanted){.crew = host->crew,
                                                             .loop = admin->loop,
                                                             .mailbox = host->mailbox,
-                                                            .snapshot = host->snapshot(host->owner),
-                                                            .place = question->place,
-                                                            .command = question->command,
-                                                            .wait_ms = INQUIRY_MS,
+                                                            .question = *question,
                                                             .done = on_inquired,
                                                             .arg = later});
     return true;

@@ -8,6 +8,7 @@
 #include "admin/said.h"
 #include "chain/describe.h"
 #include "config/json.h"
+#include "proxy/report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static void add_reports(struct json *json, const struct inquiry *inquiry, unsign
     json_open(json, "reports", '[');
     for (unsigned i = 0; i < n_workers; i++) {
         bool cut;
-        struct sluice_span said = inquiry_answer(inquiry, i, place, &cut);
+        struct sluice_span said = report_of(inquiry, i, place, &cut);
 
         if (said.len == 0)
             continue;
@@ -45,22 +46,6 @@ static void add_reports(struct json *json, const struct inquiry *inquiry, unsign
         json_close(json, '}');
     }
     json_close(json, ']');
-}
-
-/* Returns how many there are. */
-static unsigned add_silent(struct json *json, const struct inquiry *inquiry, unsigned n_workers)
-{
-    unsigned n = 0;
-
-    json_open_row(json, "silent_workers", '[');
-    for (unsigned i = 0; inquiry && i < n_workers; i++) {
-        if (inquiry_answered(inquiry, i))
-            continue;
-        json_number(json, NULL, i);
-        n++;
-    }
-    json_close(json, ']');
-    return n;
 }
 
 /* -- GET /plugins ------------------------------------------------------------------------ */
@@ -145,17 +130,17 @@ static void add_all(const struct ask *ask, const struct snapshot *snapshot,
     for (unsigned i = 0; i < chain_set_places(set); i++)
         add_place(&json, set, i, inquiry, n_workers);
     json_close(&json, ']');
-    (void)add_silent(&json, inquiry, n_workers);
+    (void)answer_silent(&json, inquiry, n_workers);
     json_close(&json, '}');
     text_add_char(&answer->body, '\n');
 }
 
 void page_plugins(const struct ask *ask, struct answer *answer)
 {
-    const struct snapshot *snapshot = ask->host->snapshot(ask->host->owner);
+    struct snapshot *snapshot = ask->host->snapshot(ask->host->owner);
 
     if (snapshot && snapshot->chains) {
-        answer->question = (struct question){.is_asked = true, .place = INQUIRY_ALL};
+        answer->question = report_ask(snapshot, REPORT_ALL, (struct sluice_span){NULL, 0});
     } else {
         add_all(ask, snapshot, NULL, answer);
     }
@@ -163,7 +148,7 @@ void page_plugins(const struct ask *ask, struct answer *answer)
 
 void finish_plugins(const struct ask *ask, const struct inquiry *inquiry, struct answer *answer)
 {
-    add_all(ask, inquiry_snapshot(inquiry), inquiry, answer);
+    add_all(ask, report_snapshot(inquiry), inquiry, answer);
 }
 
 /* -- POST /plugins/PLACE ------------------------------------------------------------------- */
@@ -212,7 +197,7 @@ static struct sluice_span trim(struct sluice_span command)
 
 void page_plugin(const struct ask *ask, struct answer *answer)
 {
-    const struct snapshot *snapshot = ask->host->snapshot(ask->host->owner);
+    struct snapshot *snapshot = ask->host->snapshot(ask->host->owner);
     const struct chain_set *set = snapshot ? snapshot->chains : NULL;
     struct sluice_span command = trim(ask->body);
     struct chain_place place;
@@ -229,27 +214,26 @@ void page_plugin(const struct ask *ask, struct answer *answer)
     } else if (command.len == 0) {
         answer_problem(answer, 422, "Send the command as content.");
     } else {
-        answer->question =
-            (struct question){.is_asked = true, .place = (int)index, .command = command};
+        answer->question = report_ask(snapshot, (int)index, command);
     }
 }
 
 void finish_plugin(const struct ask *ask, const struct inquiry *inquiry, struct answer *answer)
 {
     unsigned n_workers = ask->host->crew->n_workers;
-    unsigned index = (unsigned)inquiry_place(inquiry);
+    unsigned index = (unsigned)report_place(inquiry);
     struct json json = {.out = &answer->body};
     struct chain_place place;
     bool refused = false, cut;
 
-    chain_set_place(inquiry_snapshot(inquiry)->chains, index, &place);
+    chain_set_place(report_snapshot(inquiry)->chains, index, &place);
     for (unsigned i = 0; i < n_workers; i++)
-        refused = said_is_refusal(inquiry_answer(inquiry, i, index, &cut)) || refused;
+        refused = said_is_refusal(report_of(inquiry, i, index, &cut)) || refused;
     json_open(&json, NULL, '{');
     json_string(&json, "id", place.id);
     json_literal(&json, "ok", refused ? SPAN("false") : SPAN("true"));
     add_reports(&json, inquiry, n_workers, index);
-    if (add_silent(&json, inquiry, n_workers) > 0)
+    if (answer_silent(&json, inquiry, n_workers) > 0)
         answer->status = 504;
     if (refused)
         answer->status = 422;

@@ -85,3 +85,18 @@ void answer_problem(struct answer *answer, unsigned status, const char *detail)
     json_close(&json, '}');
     text_add_char(&answer->body, '\n');
 }
+
+unsigned answer_silent(struct json *json, const struct inquiry *inquiry, unsigned n_workers)
+{
+    unsigned n = 0;
+
+    json_open_row(json, "silent_workers", '[');
+    for (unsigned i = 0; inquiry && i < n_workers; i++) {
+        if (inquiry_answer(inquiry, i))
+            continue;
+        json_number(json, NULL, i);
+        n++;
+    }
+    json_close(json, ']');
+    return n;
+}

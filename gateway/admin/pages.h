@@ -22,19 +22,12 @@ struct ask {
     struct sluice_span body;       /* what was sent */
 };
 
-/* What a page wants to know of the plugins before it can answer. */
-struct question {
-    bool is_asked;
-    int place;                  /* INQUIRY_ALL, or by its index in the set */
-    struct sluice_span command; /* ptr NULL: let it report */
-};
-
 /* What it fills. The caller has set status 200, the page's content type and an empty body. */
 struct answer {
     unsigned status;
     const char *content_type; /* a literal */
     struct text body;
-    struct question question; /* asked: finish() makes the answer, when it is there */
+    struct question question; /* for the workers: finish() makes the answer of what they say */
 };
 
 typedef void admin_page_fn(const struct ask *ask, struct answer *answer);
@@ -62,6 +55,14 @@ const char *pages_method_name(enum admin_method method);
 
 /* Make it a problem report (RFC 9457); forgets what was there. detail is a sentence. */
 void answer_problem(struct answer *answer, unsigned status, const char *detail);
+
+struct json;
+
+/*
+ * Add the member silent_workers: those that have not answered in time; returns how many there are.
+ * inquiry NULL: nobody was asked.
+ */
+unsigned answer_silent(struct json *json, const struct inquiry *inquiry, unsigned n_workers);
 
 /* -- the functions, by file ------------------------------------------------ */
 

@@ -2,7 +2,6 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "chain/describe.h"
 #include "core/alarm.h"
 #include "core/mailbox.h"
 #include "proxy/worker.h"
@@ -12,16 +11,13 @@ struct asked {
     struct letter letter;
     struct inquiry *inquiry; /* lives until the last letter is back; read only on a worker */
     unsigned worker;
-    struct text said[]; /* one for each place that is asked */
+    _Alignas(max_align_t) char answer[];
 };
 
 struct inquiry {
     struct inquiry_wanted wanted;
-    char *command; /* owned; what wanted.command points to */
-    uint64_t generation;
-    unsigned first, n_places;
     unsigned n_out, n_answered; /* letters under way; letters that came in time */
-    bool is_over;
+    bool is_over;               /* atomic: workers need not go on */
     struct alarm deadline;
     struct asked *answer[]; /* owned, by worker; NULL: not yet */
 };
@@ -29,25 +25,52 @@ struct inquiry {
 /* -- on a worker -------------------------------------------------------------------------- */
 
 static void on_answered(void *owner, struct letter *letter);
+static void go_on(void *worker_, struct letter *letter);
 
-static void on_asked(void *worker_, struct letter *letter)
+static void ask_worker(struct worker *worker, struct asked *asked)
 {
-    const struct worker *worker = worker_;
+    const struct inquiry *inquiry = asked->inquiry;
+    const struct question *question = &inquiry->wanted.question;
+
+    if (question->ops->answer(question->subject, worker, asked->answer)) {
+        mailbox_post(inquiry->wanted.mailbox, &asked->letter, on_answered);
+    } else if (worker->mailbox) {
+        mailbox_post(worker->mailbox, &asked->letter, go_on);
+    } else { /* the worker ends: there is no next turn */
+        if (question->ops->leave)
+            question->ops->leave(worker, asked->answer);
+        mailbox_post(inquiry->wanted.mailbox, &asked->letter, on_answered);
+    }
+}
+
+static void go_on(void *worker_, struct letter *letter)
+{
+    struct worker *worker = worker_;
     struct asked *asked = (struct asked *)(void *)letter;
     const struct inquiry *inquiry = asked->inquiry;
-    const struct view *view = worker->view;
 
-    /* Letters keep their order, so this is the generation that was asked about, or the end. */
-    if (view && view->chains && view->snapshot->generation == inquiry->generation) {
-        for (unsigned i = 0; i < inquiry->n_places; i++) {
-            chain_view_ask(view->chains, inquiry->first + i, inquiry->wanted.command,
-                           &asked->said[i]);
-        }
+    if (!__atomic_load_n(&inquiry->is_over, __ATOMIC_RELAXED)) {
+        ask_worker(worker, asked);
+        return;
     }
+    if (inquiry->wanted.question.ops->leave)
+        inquiry->wanted.question.ops->leave(worker, asked->answer);
     mailbox_post(inquiry->wanted.mailbox, letter, on_answered);
 }
 
+static void on_asked(void *worker, struct letter *letter)
+{
+    ask_worker(worker, (struct asked *)(void *)letter);
+}
+
 /* -- on the control thread ------------------------------------------------------------------ */
+
+void question_fini(struct question *question)
+{
+    if (question->ops)
+        question->ops->free_subject(&question->subject);
+    question->ops = NULL;
+}
 
 static void asked_free(struct inquiry *inquiry, struct asked **asked)
 {
@@ -56,8 +79,8 @@ static void asked_free(struct inquiry *inquiry, struct asked **asked)
     *asked = NULL;
     if (!old)
         return;
-    for (unsigned i = 0; i < inquiry->n_places; i++)
-        text_fini(&old->said[i]);
+    if (inquiry->wanted.question.ops->forget)
+        inquiry->wanted.question.ops->forget(old->answer);
     alloc_free(old);
 }
 
@@ -65,18 +88,17 @@ static void free_if_unused(struct inquiry *inquiry)
 {
     if (!inquiry->is_over || inquiry->n_out > 0)
         return;
-    alloc_free(inquiry->command);
+    question_fini(&inquiry->wanted.question);
     alloc_free(inquiry);
 }
 
 /* Only letters may still be under way after this. */
 static void end(struct inquiry *inquiry)
 {
-    inquiry->is_over = true;
+    __atomic_store_n(&inquiry->is_over, true, __ATOMIC_RELAXED);
     alarm_disarm(&inquiry->deadline);
     for (unsigned i = 0; i < inquiry->wanted.crew->n_workers; i++)
         asked_free(inquiry, &inquiry->answer[i]);
-    snapshot_unref(&inquiry->wanted.snapshot);
 }
 
 static void finish(struct inquiry *inquiry)
@@ -112,34 +134,23 @@ static void on_deadline(struct alarm *alarm)
 
 static void ask(struct inquiry *inquiry, unsigned worker)
 {
-    struct asked *asked = alloc_new(sizeof(*asked) + inquiry->n_places * sizeof(asked->said[0]));
+    struct asked *asked = alloc_new(sizeof(*asked) + inquiry->wanted.question.ops->answer_bytes);
 
     asked->inquiry = inquiry;
     asked->worker = worker;
-    for (unsigned i = 0; i < inquiry->n_places; i++)
-        text_init(&asked->said[i], INQUIRY_ANSWER_MAX);
     inquiry->n_out++;
     mailbox_post(inquiry->wanted.crew->worker[worker]->mailbox, &asked->letter, on_asked);
 }
 
 struct inquiry *inquiry_begin(const struct inquiry_wanted *wanted)
 {
-    const struct chain_set *set = wanted->snapshot->chains;
     unsigned n_workers = wanted->crew->n_workers;
     struct inquiry *inquiry = alloc_new(sizeof(*inquiry) + n_workers * sizeof(struct asked *));
 
-    CHECK(set != NULL && (wanted->place == INQUIRY_ALL || wanted->place >= 0));
+    CHECK(wanted->question.ops != NULL);
     inquiry->wanted = *wanted;
-    inquiry->wanted.snapshot = snapshot_ref(wanted->snapshot);
-    if (wanted->command.ptr) {
-        inquiry->command = alloc_text(wanted->command.ptr, wanted->command.len);
-        inquiry->wanted.command.ptr = inquiry->command;
-    }
-    inquiry->generation = wanted->snapshot->generation;
-    inquiry->first = wanted->place == INQUIRY_ALL ? 0 : (unsigned)wanted->place;
-    inquiry->n_places = wanted->place == INQUIRY_ALL ? chain_set_places(set) : 1;
     alarm_init(&inquiry->deadline, on_deadline);
-    alarm_arm(wanted->loop, &inquiry->deadline, wanted->wait_ms);
+    alarm_arm(wanted->loop, &inquiry->deadline, wanted->question.wait_ms);
     for (unsigned i = 0; i < n_workers; i++)
         ask(inquiry, i);
     return inquiry;
@@ -158,29 +169,12 @@ void inquiry_cancel(struct inquiry **inquiry)
 
 /* -- questions ------------------------------------------------------------------------------- */
 
-const struct snapshot *inquiry_snapshot(const struct inquiry *inquiry)
+const void *inquiry_subject(const struct inquiry *inquiry)
 {
-    return inquiry->wanted.snapshot;
+    return inquiry->wanted.question.subject;
 }
 
-int inquiry_place(const struct inquiry *inquiry)
+const void *inquiry_answer(const struct inquiry *inquiry, unsigned worker)
 {
-    return inquiry->wanted.place;
-}
-
-bool inquiry_answered(const struct inquiry *inquiry, unsigned worker)
-{
-    return inquiry->answer[worker] != NULL;
-}
-
-struct sluice_span inquiry_answer(const struct inquiry *inquiry, unsigned worker, unsigned place,
-                                  bool *cut)
-{
-    const struct asked *asked = inquiry->answer[worker];
-
-    *cut = false;
-    if (!asked || place < inquiry->first || place - inquiry->first >= inquiry->n_places)
-        return (struct sluice_span){"", 0};
-    *cut = asked->said[place - inquiry->first].cut;
-    return text_span(&asked->said[place - inquiry->first]);
+    return inquiry->answer[worker] ? inquiry->answer[worker]->answer : NULL;
 }

@@ -1,5 +1,7 @@
 #include "http/grpc_status.h"
 
+#include "http/h2.h"
+
 #define NAME(symbol, number, name, http) [GRPC_##symbol] = (name),
 const char *grpc_status_name(enum grpc_status status)
 {
@@ -36,6 +38,22 @@ enum grpc_status grpc_status_of_http(unsigned http)
         return GRPC_UNAVAILABLE;
     default:
         return GRPC_UNKNOWN;
+    }
+}
+
+enum grpc_status grpc_status_of_reset(uint32_t code)
+{
+    switch (code) {
+    case H2_REFUSED_STREAM:
+        return GRPC_UNAVAILABLE;
+    case H2_CANCEL:
+        return GRPC_CANCELLED;
+    case H2_ENHANCE_YOUR_CALM:
+        return GRPC_RESOURCE_EXHAUSTED;
+    case H2_INADEQUATE_SECURITY:
+        return GRPC_PERMISSION_DENIED;
+    default:
+        return GRPC_INTERNAL;
     }
 }
 

@@ -39,6 +39,9 @@ const char *grpc_status_name(enum grpc_status status);
 /* What a client must take a response for that has no grpc-status (and was not 200). */
 enum grpc_status grpc_status_of_http(unsigned http);
 
+/* What a client must take a stream for that was reset with this error code of HTTP/2. */
+enum grpc_status grpc_status_of_reset(uint32_t code);
+
 /* The HTTP status that says the same of an endpoint. */
 unsigned grpc_status_http(enum grpc_status status);
 

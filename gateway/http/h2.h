@@ -42,6 +42,7 @@ enum h2_code {
     H2_REFUSED_STREAM = 7,
     H2_CANCEL = 8,
     H2_ENHANCE_YOUR_CALM = 11,
+    H2_INADEQUATE_SECURITY = 12,
     H2_HTTP_1_1_REQUIRED = 13,
     H2_CODES = 15 /* that have a name, and one for all others */
 };

@@ -95,6 +95,7 @@ void attempt_init(struct attempt *attempt, struct exchange *ex)
     attempt->ex = ex;
     attempt->state = ATTEMPT_NONE;
     attempt->whole = false;
+    attempt->reset_code = 0;
     attempt->told = NULL;
     attempt->request = NULL;
     lease_init(&attempt->lease, &attempt_h1_conn_ops, on_ready);
@@ -132,6 +133,7 @@ static enum err hold(struct attempt *attempt)
     attempt->sent_us = 0;
     attempt->whole = attempt->write_over = attempt->started = false;
     attempt->judged_later = false;
+    attempt->reset_code = 0;
     if (attempt->lease.mux) {
         attempt_h2_begin(attempt);
     } else {

@@ -78,12 +78,13 @@ struct attempt {
         struct attempt_h1 h1;
         struct attempt_h2 h2;
     };
-    unsigned n_interim; /* 1xx heads so far */
-    uint64_t sent_us;   /* when the request, as far as it goes, was sent; 0: not yet */
-    bool whole;         /* the response has been read to its end */
-    bool write_over;    /* the request was sent whole */
-    bool judged_later;  /* a call of gRPC: its trailers say how it went */
-    bool started;       /* a byte of the answer has come */
+    unsigned n_interim;  /* 1xx heads so far */
+    uint32_t reset_code; /* by which the endpoint has reset the stream, plus 1; 0: it has not */
+    uint64_t sent_us;    /* when the request, as far as it goes, was sent; 0: not yet */
+    bool whole;          /* the response has been read to its end */
+    bool write_over;     /* the request was sent whole */
+    bool judged_later;   /* a call of gRPC: its trailers say how it went */
+    bool started;        /* a byte of the answer has come */
     /* Kept by exchange_chain.c, in the arena. */
     struct sluice_attempt *told; /* what plugins were told of this try; NULL: nothing is owed */
     unsigned n_told;             /* so many of them */

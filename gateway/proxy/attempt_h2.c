@@ -234,6 +234,8 @@ static void on_lost(struct lease *lease, const struct stream_loss *loss)
         return; /* it has said all that is wanted of it */
     if (attempt->state >= ATTEMPT_RESPONDING)
         exchange_flush(attempt->ex); /* what came before the end is the client's */
+    if (loss->reset)
+        attempt->reset_code = loss->code < H2_CODES ? loss->code + 1 : H2_CODES;
     attempt_fail(attempt, loss->failure, loss_of(attempt, loss), loss->detail);
 }
 

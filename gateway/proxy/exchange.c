@@ -630,6 +630,18 @@ static enum progress step_tunnel(struct exchange *ex)
 
 /* -- ends out of order ----------------------------------------------------- */
 
+/* A client that has the head can be told no more than how its call ended, if it is one. */
+static void end_begun(struct exchange *ex, enum reason reason, const char *detail)
+{
+    ex->detail = detail;
+    cut(ex, reason);
+    if (!ex->is_grpc || ex->response_done || grpc_tell_end(ex) != OK)
+        return;
+    ex->response_done = true;
+    ex->down_end = LEG_KEEP;
+    ex->state = EX_DRAIN;
+}
+
 void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail)
 {
     if (ex->state == EX_DONE)
@@ -650,7 +662,7 @@ void exchange_refuse(struct exchange *ex, enum reason reason, const char *detail
     if (ex->attempt)
         attempt_end(ex->attempt);
     if (ex->head_sent) {
-        cut(ex, reason);
+        end_begun(ex, reason, detail);
         return;
     }
     if (ex->chain) {

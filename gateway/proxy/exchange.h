@@ -16,6 +16,7 @@
 
 #include "core/alarm.h"
 #include "core/loop.h"
+#include "http/grpc_frames.h"
 #include "http/h1_parse.h"
 #include "proxy/attempt.h"
 #include "proxy/leg.h"
@@ -118,10 +119,12 @@ struct exchange {
     bool response_done; /* its end went downstream */
     bool down_held, up_held;
     bool stale_retried;
-    bool skipping; /* reading content nobody wants */
-    bool is_grpc;  /* a call: known once it is to be forwarded */
+    bool skipping;       /* reading content nobody wants */
+    bool is_grpc;        /* a call: known once it is to be forwarded */
+    bool takes_trailers; /* if so: its end may be told after the content */
     bool tells_deadline;
     uint8_t grpc_end; /* grpc-status as told, plus 1; 0: none was */
+    struct grpc_frames grpc_sent;
 
     uint64_t begun_us, answered_us; /* by the loop's clock; 0: not yet */
     uint64_t deadline_us;           /* by which it must be over; 0: none */

@@ -91,7 +91,7 @@ void exchange_answer(struct exchange *ex, enum exchange_state next)
         return;
     }
     if (ex->is_grpc)
-        grpc_note(ex, &ex->response.fields);
+        grpc_note_head(ex);
     keep_fields(ex);
     ex->head_sent = true;
     ex->reason = REASON_COMPLETED;
@@ -235,6 +235,8 @@ void exchange_pass_response(struct exchange *ex, struct sluice_span piece, bool 
     struct leg *down = ex->from.leg;
 
     ex->response_bytes += (int64_t)piece.len;
+    if (ex->is_grpc)
+        grpc_frames_pass(&ex->grpc_sent, piece);
     if (piece.len > 0)
         down->ops->send_body(down, piece);
     if (!last)

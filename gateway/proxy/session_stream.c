@@ -465,9 +465,12 @@ static bool can_skip(struct leg *leg)
     return !stream->waits && !stream->tunnel && left != BODY_UNKNOWN && left <= SKIP_MAX_BYTES;
 }
 
-static uint32_t code_of(enum reason reason)
+/* How a stream is reset; a client of gRPC takes CANCEL after its deadline for just that. */
+static uint32_t code_of(const struct exchange *ex)
 {
-    switch ((unsigned)reason) {
+    if (ex->is_grpc && ex->reason == REASON_TOTAL_TIMEOUT)
+        return H2_CANCEL;
+    switch ((unsigned)ex->reason) {
     case REASON_WRITE_TIMEOUT:
     case REASON_TUNNEL_TIMEOUT:
     case REASON_TUNNEL_DRAINED:
@@ -489,8 +492,8 @@ static void leg_end(struct leg *leg, enum leg_end how)
     alarm_disarm(&stream->alarm);
     if (stream->stream && how == LEG_CUT) {
         if (!multiplex->cut)
-            counter_add(&counters_of(multiplex)->h2_resets_out[code_of(stream->ex->reason)], 1);
-        h2_reset(stream->stream, code_of(stream->ex->reason));
+            counter_add(&counters_of(multiplex)->h2_resets_out[code_of(stream->ex)], 1);
+        h2_reset(stream->stream, code_of(stream->ex));
     } else if (stream->stream) {
         h2_leave(stream->stream);
     }

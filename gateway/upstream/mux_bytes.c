@@ -258,6 +258,8 @@ static void on_lost(struct h2_stream *stream, const struct h2_loss *loss)
         its.failure = loss->by_peer ? ENDPOINT_RESET : ENDPOINT_PROTOCOL;
         its.detail = loss->by_peer ? h2_code_name(loss->code) : loss->detail;
         its.unprocessed = loss->unprocessed;
+        its.reset = loss->by_peer;
+        its.code = loss->code;
     }
     lease->streams->on_lost(lease, &its);
 }

@@ -23,6 +23,8 @@ struct stream_loss {
     enum endpoint_failure failure;
     bool of_connection; /* which is gone as a whole */
     bool unprocessed;   /* the endpoint has surely not processed the request */
+    bool reset;         /* by the endpoint, which goes on with the connection */
+    uint32_t code;      /* if so: its error code */
     const char *detail; /* static, or NULL */
 };
 

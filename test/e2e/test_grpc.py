@@ -8,6 +8,7 @@ import os
 import pytest
 
 from gateway import plain
+from h2_client import Answer, H2Client
 
 CALL = [("Content-Type", "application/grpc"), ("TE", "trailers")]
 
@@ -91,6 +92,126 @@ def test_what_a_plugin_answers_is_told_as_a_status(h2_upstreams, start, binary, 
 
 
 # --- ends of calls
+
+MESSAGE = b"\0\0\0\0\5whole"
+
+
+def begins_with(content, then):
+    """A script: the head and this content go out, the rest is then(exchange)."""
+    def script(exchange):
+        exchange.head(200, [("content-type", "application/grpc")])
+        exchange.data(content)
+        then(exchange)
+    return script
+
+
+@pytest.fixture
+def begin(h2_upstreams, start):
+    """A call over HTTP/2 whose answer begins with this content and goes on so: its gateway and the whole answer."""
+    clients = []
+
+    def make(content, then, fields=(), begun=lambda up: None, **upstream):
+        up = h2_upstreams(begins_with(content, then))
+        gateway = start(to(up, **upstream))
+        client = H2Client(gateway.address)
+        clients.append(client)
+        stream = client.ask("POST", "/demo.Echo/Say",
+                            [("content-type", "application/grpc"), ("te", "trailers"), *fields], b"\0\0\0\0\1x")
+        it = client.answers.setdefault(stream, Answer())
+        client.wait(lambda: it.body == content or it.ended or it.reset is not None, "the first of the answer")
+        begun(up)
+        return gateway, client.answer(stream)
+    yield make
+    for client in clients:
+        client.__exit__()
+
+
+@pytest.fixture
+def begin_slowly(begin):
+    """The same, of an endpoint that then says nothing: with the shortest time that the head was out in."""
+    def make(content, option):
+        for ms in (300, 3000, 20000):
+            gateway, answer = begin(content, lambda exchange: exchange.wait_reset(), **option(ms))
+            if answer.get("grpc-status") is None and answer.body == content:
+                break
+        return gateway, answer
+    return make
+
+
+def expect_trailers(gateway, answer, status, name, reason):
+    assert (answer.status, answer.reset) == (200, None), answer
+    trailers = dict(answer.trailers)
+    assert trailers["grpc-status"] == str(status) and trailers["grpc-message"], answer
+    line = gateway.expect_end(reason)
+    assert (line["status"], line["grpc_status"]) == (200, status), line
+    gateway.wait_metric(lambda m: m.get("sluice_grpc_responses_total", grpc_status=name) == 1, "the call is counted")
+
+
+@pytest.mark.parametrize("content", [b"", MESSAGE, MESSAGE * 3], ids=["nothing", "one message", "three messages"])
+def test_a_deadline_that_comes_between_messages_is_told_in_trailers(begin_slowly, content):
+    gateway, answer = begin_slowly(content, lambda ms: {"fields": [("grpc-timeout", f"{ms}m")]})
+    assert answer.body == content
+    expect_trailers(gateway, answer, 4, "deadline_exceeded", "total_timeout")
+
+
+def test_the_total_timeout_is_told_in_trailers(begin_slowly):
+    gateway, answer = begin_slowly(MESSAGE, lambda ms: {"timeout": {"total": f"{ms}ms"}})
+    expect_trailers(gateway, answer, 4, "deadline_exceeded", "total_timeout")
+
+
+def test_an_endpoint_that_falls_silent_is_told_in_trailers(begin_slowly):
+    gateway, answer = begin_slowly(MESSAGE, lambda ms: {"timeout": {"idle": f"{ms}ms"}})
+    expect_trailers(gateway, answer, 14, "unavailable", "upstream_idle_timeout")
+
+
+def test_an_endpoint_that_dies_between_messages_is_told_in_trailers(begin):
+    gateway, answer = begin(MESSAGE, lambda exchange: exchange.wait_reset(),
+                            begun=lambda up: up.close_connections())
+    assert answer.body == MESSAGE
+    expect_trailers(gateway, answer, 14, "unavailable", gateway.wait_access()["reason"])
+    assert gateway.wait_access()["reason"] in ("upstream_reset", "upstream_closed")
+
+
+@pytest.mark.parametrize("code, status, name", [(2, 13, "internal"), (7, 14, "unavailable"), (8, 1, "cancelled"),
+                                                (11, 8, "resource_exhausted"), (12, 7, "permission_denied")])
+def test_a_reset_between_messages_is_told_as_clients_take_it(begin, code, status, name):
+    gateway, answer = begin(MESSAGE, lambda exchange: exchange.reset(code))
+    assert answer.body == MESSAGE
+    expect_trailers(gateway, answer, status, name, "upstream_reset")
+
+
+def test_a_reset_before_the_answer_is_told_as_clients_take_it(h2_upstreams, start):
+    gateway = start(to(h2_upstreams(lambda exchange: exchange.reset(11))))
+    assert "ENHANCE_YOUR_CALM" in expect_end(call(gateway), 8)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 9])
+def test_a_message_that_is_cut_never_looks_whole(begin, cut):
+    gateway, answer = begin(MESSAGE + MESSAGE[:cut], lambda exchange: exchange.reset(8))
+    assert answer.reset == 2 and not answer.trailers, answer
+    assert gateway.expect_end("upstream_reset")["grpc_status"] is None
+
+
+def test_a_deadline_in_the_middle_of_a_message_cancels_the_call(begin_slowly):
+    """After its deadline a client takes that for what it is."""
+    gateway, answer = begin_slowly(MESSAGE[:-1], lambda ms: {"fields": [("grpc-timeout", f"{ms}m")]})
+    assert answer.reset == 8 and not answer.trailers, answer
+    gateway.expect_end("total_timeout")
+
+
+def test_a_client_of_http_1_gets_the_trailers_too(h2_upstreams, start):
+    gateway = start(to(h2_upstreams(begins_with(MESSAGE, lambda exchange: exchange.reset(8)))))
+    answer = call(gateway)
+    assert answer.body == MESSAGE and dict(answer.trailers)["grpc-status"] == "1"
+    assert gateway.expect_end("upstream_reset")["grpc_status"] == 1
+
+
+def test_what_is_no_call_is_cut(h2_upstreams, start):
+    gateway = start(to(h2_upstreams(begins_with(MESSAGE, lambda exchange: exchange.reset(8)))))
+    with H2Client(gateway.address) as client:
+        answer = client.answer(client.ask("POST", "/", [("content-type", "text/plain")], b"x"))
+        assert answer.reset == 2 and not answer.trailers
+    gateway.expect_end("upstream_reset")
 
 
 def test_a_status_in_the_trailers_passes_and_is_told(h2_upstreams, start):

@@ -202,9 +202,35 @@ def test_a_deadline_ends_a_call_on_both_sides(service, start, channel):
     gateway = start(to(server))
     with pytest.raises(grpc.RpcError) as failure:
         list(make_call(channel(gateway.address), "unary_stream", "wait")(b"x", timeout=0.5))
-    # Whose clock is first: the client's, or the gateway's, who can only cut what has begun.
-    assert failure.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL)
+    assert failure.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED  # whose ever clock is first
     wait_until(lambda: server.cancelled == 1, what="the call is cancelled at the server")
+
+
+def expect_end_of_begun(service, start, channel, option):
+    """A call whose answer begins, and is then ended by the shortest timeout that let it begin."""
+    for seconds in (1, 30):
+        gateway = start(to(service(), deadline={"grpc": False}, timeout={option: f"{seconds}s"}))
+        call = make_call(channel(gateway.address), "unary_stream", "wait")(b"x", timeout=120)
+        got = []
+        with pytest.raises(grpc.RpcError) as failure:
+            got.extend(call)  # keeps what came before the error
+        if got:
+            break
+    assert got == [b"begun"]
+    return failure.value, gateway.wait_access()
+
+
+def test_a_timeout_of_the_gateway_reaches_a_client_as_a_deadline(service, start, channel):
+    failure, line = expect_end_of_begun(service, start, channel, "total")
+    assert (failure.code(), failure.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED,
+                                                   "The exchange took longer than allowed.")
+    assert (line["reason"], line["grpc_status"]) == ("total_timeout", 4)
+
+
+def test_an_endpoint_that_falls_silent_is_unavailable(service, start, channel):
+    failure, line = expect_end_of_begun(service, start, channel, "idle")
+    assert (failure.code(), failure.details()) == (grpc.StatusCode.UNAVAILABLE, "The service stopped in the middle.")
+    assert (line["reason"], line["grpc_status"]) == ("upstream_idle_timeout", 14)
 
 
 def test_a_client_that_cancels_cancels_at_the_server(service, start, channel):

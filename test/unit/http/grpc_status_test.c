@@ -32,6 +32,23 @@ START_TEST(statuses_say_what_they_are_in_http)
 }
 END_TEST
 
+START_TEST(resets_mean_what_clients_take_them_for)
+{
+    static const enum grpc_status statuses[] = {
+        [0] = GRPC_INTERNAL,           [1] = GRPC_INTERNAL,  [2] = GRPC_INTERNAL,
+        [7] = GRPC_UNAVAILABLE,        [8] = GRPC_CANCELLED, [11] = GRPC_RESOURCE_EXHAUSTED,
+        [12] = GRPC_PERMISSION_DENIED, [13] = GRPC_INTERNAL,
+    };
+
+    for (uint32_t code = 0; code <= 13; code++) {
+        enum grpc_status status = statuses[code] ? statuses[code] : GRPC_INTERNAL;
+
+        ck_assert_msg(grpc_status_of_reset(code) == status, "%u", code);
+    }
+    ck_assert_uint_eq(grpc_status_of_reset(UINT32_MAX), GRPC_INTERNAL);
+}
+END_TEST
+
 START_TEST(the_field_is_read_strictly)
 {
     static const struct {
@@ -80,5 +97,5 @@ START_TEST(a_message_keeps_to_what_a_field_may_hold)
 END_TEST
 
 UNIT_MAIN("http/grpc_status", http_statuses_mean_what_clients_take_them_for,
-          statuses_say_what_they_are_in_http, the_field_is_read_strictly,
-          a_message_keeps_to_what_a_field_may_hold)
+          resets_mean_what_clients_take_them_for, statuses_say_what_they_are_in_http,
+          the_field_is_read_strictly, a_message_keeps_to_what_a_field_may_hold)

@@ -265,8 +265,7 @@ static enum err take_magic(struct h2 *h2)
                : ERR_MEMORY;
 }
 
-/* Tables that all connections of the thread fill. */
-static enum err bench_grow(struct h2_bench *bench, const struct h2_settings *settings)
+enum err h2_bench_fit(struct h2_bench *bench, const struct h2_settings *settings)
 {
     size_t n = settings->field_count + 2U; /* and a cookie, a host */
     struct field_line *lines;
@@ -301,7 +300,7 @@ struct h2 *h2_new(struct h2_bench *bench, enum h2_role role, const struct h2_set
     list_init(&h2->ready);
     list_init(&h2->waiting);
     list_init(&h2->lost);
-    if (bench_grow(bench, settings) || session_new(h2) || take_magic(h2) || submit_settings(h2))
+    if (h2_bench_fit(bench, settings) || session_new(h2) || take_magic(h2) || submit_settings(h2))
         h2_free(&h2);
     return h2;
 }
@@ -329,8 +328,16 @@ void h2_fail(struct h2 *h2, const struct h2_loss *loss)
 {
     if (h2->over == OK)
         h2->over = ERR_CLOSED;
+    h2->dead = true;
     list_each (link, &h2->streams) {
-        h2_lose(list_entry(link, struct h2_stream, link), loss);
+        struct h2_stream *stream = list_entry(link, struct h2_stream, link);
+
+        if (h2_has_whole(stream)) {
+            stream->flags |= H2_GONE;
+            list_remove(&stream->waiting);
+        } else {
+            h2_lose(stream, loss);
+        }
     }
     h2_settle(h2);
 }
@@ -377,6 +384,12 @@ void h2_stream_free(struct h2_stream *stream)
 struct h2_stream *h2_stream_find(struct h2 *h2, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(h2->session, id);
+}
+
+bool h2_has_whole(const struct h2_stream *stream)
+{
+    return stream->h2->role == H2_CLIENT &&
+           (stream->flags & (H2_END_IN | H2_ENDED | H2_TUNNEL | H2_TO_TELL)) == H2_END_IN;
 }
 
 void h2_lose(struct h2_stream *stream, const struct h2_loss *loss)
@@ -600,7 +613,7 @@ void h2_ping(struct h2 *h2)
 void h2_set_settings(struct h2 *h2, const struct h2_settings *settings)
 {
     h2->settings = settings;
-    if (bench_grow(h2->bench, settings) || submit_settings(h2))
+    if (h2_bench_fit(h2->bench, settings) || submit_settings(h2))
         h2->over = ERR_MEMORY;
     h2_say(h2);
 }

@@ -217,7 +217,10 @@ struct h2 *h2_new(struct h2_bench *bench, enum h2_role role, const struct h2_set
 /* Streams that are still there are forgotten: see h2_fail(). Not from inside a callback. */
 void h2_free(struct h2 **h2);
 
-/* The connection is gone, or given up: on_lost for each stream that has a user. */
+/*
+ * The connection is gone, or given up: on_lost for each stream that has a user, but for answers
+ * that have come whole: what is held of them is handed over by h2_run() as ever, and on_end comes.
+ */
 void h2_fail(struct h2 *h2, const struct h2_loss *loss);
 
 /* -- bytes ---------------------------------------------------------------- */

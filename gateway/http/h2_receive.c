@@ -90,6 +90,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct h2_stream *stream = h2_stream_find(h2, frame->hd.stream_id);
     enum h2_section_kind kind = H2_SECTION_TRAILERS;
 
+    if (h2_bench_fit(h2->bench, h2->settings))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (h2->role == H2_SERVER && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         stream = h2_stream_new(h2, (uint32_t)frame->hd.stream_id);
         if (!stream)
@@ -463,6 +465,8 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *h
     }
     if ((stream->flags & (H2_END_IN | H2_EOF)) == (H2_END_IN | H2_EOF))
         return 0; /* until it is left */
+    if (h2_has_whole(stream))
+        return 0; /* the same */
     loss.by_peer = (stream->flags & H2_PEER_RESET) != 0 || h2->leaving;
     loss.unprocessed = h2->role == H2_CLIENT && code == H2_REFUSED_STREAM;
     h2_lose(stream, &loss);

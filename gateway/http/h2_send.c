@@ -26,7 +26,7 @@ enum {
 
 static bool can_pull(const struct h2 *h2)
 {
-    return !h2->busy && !h2->blocked;
+    return !h2->busy && !h2->blocked && !h2->dead;
 }
 
 /* -- heads -------------------------------------------------------------------------- */
@@ -250,6 +250,8 @@ static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *fram
     if (frame->hd.type != NGHTTP2_HEADERS || error == NGHTTP2_ERR_STREAM_CLOSING ||
         error == NGHTTP2_ERR_STREAM_CLOSED)
         return 0;
+    if (error == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED)
+        return 0; /* a GOAWAY was quicker: on_close() says that the peer has seen nothing */
     list_each (link, &h2->streams) {
         struct h2_stream *stream = list_entry(link, struct h2_stream, link);
 

@@ -93,6 +93,7 @@ struct h2 {
     enum h2_role role;
     bool busy;       /* inside nghttp2: nothing may be pulled */
     bool blocked;    /* the owner's connection takes no more */
+    bool dead;       /* there is no connection any more */
     bool woken;      /* wake was called, h2_run() has not come yet */
     bool said_magic; /* client: the preface is out */
     bool leaving;    /* a GOAWAY with a last stream was said, or came */
@@ -107,10 +108,22 @@ static inline bool h2_is_owned(const struct h2_stream *stream)
     return (stream->flags & H2_OWNED) != 0;
 }
 
+/*
+ * Room for the fields of a head, in the table that all connections of the thread fill. What a
+ * connection's settings point to may change under it (a reload).
+ */
+CHECKED enum err h2_bench_fit(struct h2_bench *bench, const struct h2_settings *settings);
+
 /* NULL when out of memory. */
 struct h2_stream *h2_stream_new(struct h2 *h2, uint32_t id);
 void h2_stream_free(struct h2_stream *stream);
 struct h2_stream *h2_stream_find(struct h2 *h2, int32_t id);
+
+/*
+ * Client: an answer that has come whole, and that its owner has not taken yet. It is delivered
+ * whatever becomes of the stream or the connection (RFC 9113 8.1): they are not needed for it.
+ */
+bool h2_has_whole(const struct h2_stream *stream);
 
 /* Its owner, if there is one, is told by h2_settle(). */
 void h2_lose(struct h2_stream *stream, const struct h2_loss *loss);

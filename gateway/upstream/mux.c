@@ -42,9 +42,9 @@ static void end(struct mux *mux)
     loop_soon(mux->loop, &mux->soon);
 }
 
-static void free_unused(struct mux *mux)
+void mux_free_unused(struct mux *mux)
 {
-    if (!mux->closed || mux->n_leases > 0)
+    if (!mux->closed || mux->n_leases > 0 || mux->delivering)
         return;
     h2_free(&mux->h2);
     soon_cancel(&mux->soon);
@@ -100,7 +100,7 @@ void mux_leave(struct lease *lease)
     take_out(mux, lease);
     endpoint_unhold(endpoint, lease);
     if (mux->state == MUX_ENDED) {
-        free_unused(mux);
+        mux_free_unused(mux);
     } else if (mux->n_leases == 0 &&
                (mux->state != MUX_DIALLING || !endpoint_keeps(endpoint, mux->pooled))) {
         on_unused(mux);
@@ -352,7 +352,7 @@ void mux_on_time(struct mux *mux)
 void mux_on_closed(struct mux *mux)
 {
     mux->closed = true;
-    free_unused(mux);
+    mux_free_unused(mux);
 }
 
 /* -- leases ---------------------------------------------------------------------------------- */

@@ -84,12 +84,26 @@ static void on_wake(struct h2 *h2)
     loop_soon(mux->loop, &mux->soon);
 }
 
+/* The connection is gone: answers that came whole before it are still to be taken. */
+static void deliver_rest(struct mux *mux)
+{
+    if (!mux->h2)
+        return;
+    mux->delivering = true;
+    h2_run(mux->h2);
+    end_batch(mux);
+    mux->delivering = false;
+    mux_free_unused(mux);
+}
+
 void mux_run_soon(struct soon *soon)
 {
     struct mux *mux = list_entry(soon, struct mux, soon);
 
-    if (!conn_is_open(mux_conn(mux)))
+    if (!conn_is_open(mux_conn(mux))) {
+        deliver_rest(mux);
         return;
+    }
     if (mux->connected) {
         mux->connected = false;
         mux_on_dialled(mux);

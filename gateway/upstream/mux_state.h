@@ -35,6 +35,7 @@ struct mux {
     bool heard;                    /* something has come since the last look */
     bool pinged;                   /* and nothing has come since */
     bool closed;                   /* the connection is; we follow with our last lease */
+    bool delivering;               /* ... which may end now, but not us */
     enum endpoint_failure failure; /* of streams that end because it does */
     const char *detail;
 };
@@ -72,6 +73,7 @@ void mux_detach(struct mux *mux);
 
 /* The connection is closed: gone, when no lease is left. */
 void mux_on_closed(struct mux *mux);
+void mux_free_unused(struct mux *mux);
 
 /* -- mux_bytes.c ------------------------------------------------------------- */
 

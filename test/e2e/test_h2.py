@@ -241,6 +241,19 @@ def test_head_beyond_the_limit_is_answered_431(start, upstream):
 
 # --- which protocol
 
+def test_limit_of_fields_that_is_raised_holds_for_old_connections(start, upstream):
+    def config(fields):
+        return logged(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "limits": {"fields": fields, "head": "64KiB"}}],
+                      routes=[{"respond": {"status": 204}}])
+    gateway = start(config(50))
+    many = [(f"x-{i}", "1") for i in range(900)]
+    with H2Client(gateway.address) as client:
+        assert client.answer(client.ask(fields=many)).status == 431
+        gateway.must_reload(config(1000))
+        assert client.answer(client.ask(fields=many)).status == 204
+        assert client.answer(client.ask(fields=[*many, *many])).status == 431
+
+
 def test_alpn_chooses_and_http_1_1_is_served_beside(start, upstream, pki):
     gateway = start(secure(upstream, pki))
     context = pki.client()

@@ -18,6 +18,7 @@ import yaml
 
 import raw
 from gateway import plain
+from h2_client import H2Client
 from h2_upstream import CANCEL, NO_ERROR, REFUSED
 from pki import Pki
 from raw import wait_until
@@ -460,6 +461,44 @@ def test_streams_below_a_goaway_are_answered(h2_upstreams, start):
         assert gateway.ask(target="/second").body == b"by 1"
         go_on.set()
         assert client.read_response().body == b"by 0"
+
+
+@pytest.mark.parametrize("way", ["reset", "close"])
+def test_an_answer_that_came_whole_outlives_its_stream_and_its_connection(h2_upstreams, start, way):
+    """Its end lies behind content that the client has not taken yet when the endpoint leaves."""
+    go_on = threading.Event()
+
+    def script(exchange):
+        exchange.head(200)
+        exchange.data(b"a" * 5000)
+        go_on.wait(60)
+        exchange.data(b"b" * 5000)
+        exchange.trailer(("x-sum", "7"))
+        if way == "reset":  # the rest of the request is not needed (RFC 9113 8.1)
+            exchange.reset(NO_ERROR)
+            exchange.conn.act(lambda h: h.ping(b"behindit"))
+        else:
+            exchange.conn.goaway(exchange.id)
+            exchange.conn.sock.shutdown(socket.SHUT_WR)
+    up = h2_upstreams(script)
+    gateway = start(h2c(up))
+    with H2Client(gateway.address, settings={WINDOW: 1000}, open_windows=False) as client:
+        stream = client.ask("POST" if way == "reset" else "GET", fields=[("te", "trailers")], end=way != "reset")
+        client.wait(lambda: len(client.answers[stream].body) == 1000, "what the window takes")
+        go_on.set()
+        conn = up.wait_requests()[0].conn
+        if way == "reset":
+            wait_until(lambda: conn.pongs == 1, what="the gateway to have read the reset")
+        else:
+            wait_until(lambda: conn.closed, what="the gateway to have closed the connection")
+        client.h2.increment_flow_control_window(100_000, stream)
+        client.flush()
+        answer = client.answer(stream)
+    assert answer.body == b"a" * 5000 + b"b" * 5000 and answer.ended, answer
+    assert answer.trailers == [("x-sum", "7")]
+    gateway.expect_end("completed")
+    assert gateway.ask().status == 200
+    gateway.wait_metric(lambda m: m.get("sluice_upstream_streams", upstream="app") == 0, "no stream left")
 
 
 def test_a_post_that_may_have_been_processed_is_not_sent_again(h2_upstreams, start):

@@ -99,7 +99,7 @@ class H2Connection:
         self.closed = False
         self.exchanges = {}
         self.goaway_code = None  # the gateway's
-        self.pings = 0
+        self.pings = self.pongs = 0
         config = h2.config.H2Configuration(client_side=False, header_encoding=None, validate_outbound_headers=False,
                                            normalize_outbound_headers=False, validate_inbound_headers=True)
         self.h2 = h2.connection.H2Connection(config)
@@ -185,6 +185,8 @@ class H2Connection:
             self.goaway_code = event.error_code
         elif isinstance(event, h2.events.PingReceived):
             self.pings += 1
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
 
     def close(self):
         try:

@@ -311,6 +311,118 @@ START_TEST(h2_many_connections_share_one_frame_buffer)
 }
 END_TEST
 
+START_TEST(h2_answer_that_is_whole_outlives_its_stream)
+{
+    struct pair *pair = pair_open();
+    struct h2_stream *stream = ask(pair, "POST", "/", false);
+
+    settle(pair);
+    answer(pair->server.stream, 200, false);
+    settle(pair);
+    h2_hold(stream);
+    h2_send_body(pair->server.stream, SPAN("whole"));
+    h2_send_end(pair->server.stream, NULL);
+    ck_assert_int_eq(h2_flush(pair->server.stream), OK);
+    h2_leave(pair->server.stream); /* the rest of the request is not needed */
+    settle(pair);
+    ck_assert_str_eq(pair->client.notes, "200 framing=2 length=-1\n");
+    h2_release(stream);
+    settle(pair);
+    ck_assert_str_eq(pair->client.notes, "200 framing=2 length=-1\nbody whole\nend\n");
+    h2_leave(stream);
+    ck_assert_uint_eq(h2_streams(pair->client.h2), 0);
+    pair_close(pair);
+}
+END_TEST
+
+START_TEST(h2_answer_that_is_whole_outlives_its_connection)
+{
+    const struct h2_loss loss = {.code = H2_NO_ERROR, .detail = "gone"};
+    struct field_line lines[] = {{"x-sum", "42", 2, 5, FIELD_OTHER, 0}};
+    struct fields trailers = {.line = lines, .n = 1, .cap = 1};
+    struct pair *pair = pair_open();
+    struct h2_stream *whole = ask(pair, "GET", "/whole", true), *part;
+
+    settle(pair);
+    answer(pair->server.stream, 200, false);
+    settle(pair);
+    h2_hold(whole);
+    h2_send_body(pair->server.stream, SPAN("whole"));
+    h2_send_end(pair->server.stream, &trailers);
+    ck_assert_int_eq(h2_flush(pair->server.stream), OK);
+    part = ask(pair, "GET", "/part", true);
+    settle(pair);
+    answer(pair->server.stream, 200, false);
+    settle(pair);
+    h2_hold(part);
+    h2_send_body(pair->server.stream, SPAN("part"));
+    ck_assert_int_eq(h2_flush(pair->server.stream), OK);
+    settle(pair);
+    h2_fail(pair->client.h2, &loss);
+    ck_assert_uint_eq(pair->client.lost, 1);
+    ck_assert(said(&pair->client, "lost NO_ERROR: gone\n"));
+    h2_release(whole);
+    run_woken(&pair->client);
+    ck_assert(said(&pair->client, "body whole\nend x-sum=42\n"));
+    ck_assert(!said(&pair->client, "body part"));
+    ck_assert_uint_eq(pair->client.out_bytes, 0);
+    h2_leave(whole);
+    pair_close(pair);
+}
+END_TEST
+
+START_TEST(h2_request_that_waits_to_be_sent_when_a_goaway_comes_may_be_sent_again)
+{
+    struct pair *pair = pair_open();
+
+    h2_block(pair->client.h2);
+    (void)ask(pair, "POST", "/late", true);
+    h2_goaway(pair->server.h2, H2_NO_ERROR);
+    settle(pair);
+    h2_unblock(pair->client.h2);
+    settle(pair);
+    ck_assert(said(&pair->client, "lost REFUSED_STREAM by peer unprocessed\n"));
+    ck_assert(!said(&pair->server, "/late"));
+    ck_assert_uint_eq(h2_streams(pair->client.h2), 0);
+    pair_close(pair);
+}
+END_TEST
+
+/* As a reload does it: the same connection, and the table of fields that was made for less. */
+START_TEST(h2_limit_of_fields_that_grows_under_a_connection_has_room)
+{
+    enum { MANY = 900 };
+    static struct field_line lines[MANY];
+    struct h2_settings settings = pair_settings;
+    struct request request = {.method = METHOD_GET, .method_text = SPAN("GET")};
+    struct h2_request_head head = {.request = &request,
+                                   .scheme = SPAN("http"),
+                                   .authority = SPAN("a"),
+                                   .target = SPAN("/"),
+                                   .length = BODY_UNKNOWN,
+                                   .last = true};
+    struct pair *pair = pair_open();
+    struct end *server = &pair->server;
+    struct h2_stream *stream;
+
+    h2_free(&server->h2);
+    h2_free(&pair->client.h2);
+    server->h2 = h2_new(pair->bench, H2_SERVER, &settings, &pair_ops, server);
+    pair->client.h2 = h2_new(pair->bench, H2_CLIENT, &pair_settings, &pair_ops, &pair->client);
+    settle(pair);
+    settings.field_count = MANY;
+    settings.head_bytes = 128 * 1024;
+    for (unsigned i = 0; i < MANY; i++) {
+        lines[i] = (struct field_line){"x", "1", 1, 1, FIELD_OTHER, 0};
+    }
+    request.fields = (struct fields){.line = lines, .n = MANY, .cap = MANY};
+    ck_assert_int_eq(h2_send_request(pair->client.h2, &head, NULL, &stream), OK);
+    settle(pair);
+    ck_assert(said(server, "GET / host=a framing=0 x=1 x=1"));
+    pair_close(pair);
+}
+END_TEST
+
 UNIT_MAIN("http/h2", h2_request_and_response_go_through, h2_trailers_go_both_ways,
           h2_interim_heads_come_before_the_final_one,
           h2_window_stops_the_sender_until_content_is_taken, h2_end_waits_for_content_that_is_held,
@@ -319,4 +431,8 @@ UNIT_MAIN("http/h2", h2_request_and_response_go_through, h2_trailers_go_both_way
           h2_goaway_leaves_unknown_streams_unprocessed,
           h2_request_that_crosses_a_goaway_may_be_sent_again,
           h2_streams_beyond_the_limit_are_not_opened, h2_extended_connect_is_told_as_a_get,
-          h2_lost_connection_tells_every_owner, h2_many_connections_share_one_frame_buffer)
+          h2_lost_connection_tells_every_owner, h2_many_connections_share_one_frame_buffer,
+          h2_answer_that_is_whole_outlives_its_stream,
+          h2_answer_that_is_whole_outlives_its_connection,
+          h2_request_that_waits_to_be_sent_when_a_goaway_comes_may_be_sent_again,
+          h2_limit_of_fields_that_grows_under_a_connection_has_room)

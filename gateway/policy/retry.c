@@ -77,3 +77,11 @@ bool retry_after_ms(const struct retry_backoff *backoff, struct sluice_span retr
         *pause_ms = seconds * 1000;
     return true;
 }
+
+bool retry_pushback_ms(struct sluice_span pushback, uint64_t max_ms, uint64_t *pause_ms)
+{
+    bool has_zeros = pushback.len > 1 && *pushback.ptr == '0';
+
+    return !has_zeros &&
+           span_number(pushback, max_ms < INT32_MAX ? max_ms : INT32_MAX, pause_ms) == OK;
+}

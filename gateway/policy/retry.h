@@ -112,4 +112,10 @@ uint64_t retry_pause_ms(const struct retry_backoff *backoff, unsigned n, uint64_
 bool retry_after_ms(const struct retry_backoff *backoff, struct sluice_span retry_after,
                     uint64_t *pause_ms);
 
+/*
+ * The same of a call of gRPC that ended with grpc-retry-pushback-ms: exactly then. False when that
+ * is later than max_ms, negative or no number: it is not to be sent again.
+ */
+bool retry_pushback_ms(struct sluice_span pushback, uint64_t max_ms, uint64_t *pause_ms);
+
 #endif /* POLICY_RETRY_H */

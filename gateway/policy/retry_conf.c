@@ -150,7 +150,8 @@ static const struct field retry_fields[] = {
      .offset = offsetof(struct retry_rule, grpc),
      .help = "Calls of gRPC that end with one of these, without a message before it, are sent "
              "again as far as their content was kept; the methods do not matter. None when not "
-             "given.",
+             "given. When grpc-retry-pushback-ms tells how long to wait, that holds, within the "
+             "deadline or else timeout.response; what it forbids is not sent again.",
      .example = "[ unavailable, resource_exhausted ]"},
     {.name = "methods",
      .shape = &methods_shape,

@@ -233,7 +233,7 @@ static void begin_pause(struct exchange *ex, uint64_t ms)
 
 static uint64_t pause_of(struct exchange *ex)
 {
-    unsigned n = ex->retry ? ex->retry->n_ends : 0;
+    unsigned n = ex->retry ? ex->retry->n_ends - ex->retry->n_settled : 0;
 
     return retry_pause_ms(&rule_of(ex)->backoff, n, rng_next(&ex->worker->rng));
 }
@@ -343,18 +343,48 @@ static bool is_cause(const struct exchange *ex, const struct response *response,
     return true;
 }
 
+/* How long another try may wait for its turn: till the end of the whole, or as for an answer. */
+static uint64_t patience_ms(const struct exchange *ex)
+{
+    uint64_t now_us = loop_now_us(ex->worker->loop);
+
+    if (ex->deadline_us > 0)
+        return ex->deadline_us > now_us ? (ex->deadline_us - now_us) / 1000 : 0;
+    return ex->times.response_ms > 0 ? ex->times.response_ms : UINT64_MAX;
+}
+
+/*
+ * What the endpoint itself says of when to come again: *ms is changed by it; *settles: by that
+ * alone. False: not within what this exchange would wait, or not at all.
+ */
+static bool hear_endpoint(const struct exchange *ex, const struct response *response, uint64_t *ms,
+                          bool *settles)
+{
+    const struct sluice_span name = SPAN("grpc-retry-pushback-ms");
+    const struct field_line *line;
+    unsigned at = 0;
+
+    line = ex->is_grpc ? fields_next(&response->fields, name, &at) : NULL;
+    *settles = line != NULL;
+    if (line) {
+        return !fields_next(&response->fields, name, &at) &&
+               retry_pushback_ms(field_value(line), patience_ms(ex), ms);
+    }
+    line = fields_find(&response->fields, FIELD_RETRY_AFTER);
+    return !line || retry_after_ms(&rule_of(ex)->backoff, field_value(line), ms);
+}
+
 bool retry_on_response(struct exchange *ex, const struct response *response)
 {
-    const struct field_line *after;
     enum retry_cause cause;
     unsigned status;
+    bool settles;
     uint64_t ms;
 
     if (!is_cause(ex, response, &cause, &status) || !decide(ex, cause, status, false))
         return false;
     ms = pause_of(ex);
-    after = fields_find(&response->fields, FIELD_RETRY_AFTER);
-    if (after && !retry_after_ms(&rule_of(ex)->backoff, field_value(after), &ms)) {
+    if (!hear_endpoint(ex, response, &ms, &settles)) {
         count_refusal(ex, UPSTREAM_REFUSED_AFTER);
         return false;
     }
@@ -362,6 +392,8 @@ bool retry_on_response(struct exchange *ex, const struct response *response)
         return false;
     lease_mark_tried(&ex->attempt->lease);
     note_end(ex, cause == RETRY_STATUS ? status : cause);
+    if (settles && ex->retry)
+        ex->retry->n_settled = ex->retry->n_ends;
     count_retry(ex, cause);
     if (ex->chain)
         exchange_chain_attempt_done(ex, ex->attempt, response->status, REASON_NONE, true);

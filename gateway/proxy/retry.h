@@ -29,6 +29,7 @@ struct retry {
     size_t dropped;             /* bytes of a failed response that were read away */
     uint16_t ends[LEASE_TRIES]; /* why tries ended: a status, or enum retry_cause */
     uint8_t n_ends;
+    uint8_t n_settled; /* of them: an endpoint has said since how long to wait */
 };
 
 /* Before the first try of a request with content. */

@@ -73,7 +73,7 @@ enum upstream_refusal {
     UPSTREAM_REFUSED_ATTEMPTS,
     UPSTREAM_REFUSED_METHOD,
     UPSTREAM_REFUSED_CONTENT,
-    UPSTREAM_REFUSED_AFTER, /* Retry-After asks for more patience than we have */
+    UPSTREAM_REFUSED_AFTER, /* Retry-After, or its like in gRPC, asks for too much patience */
     UPSTREAM_REFUSAL_COUNT
 };
 

@@ -4,6 +4,7 @@ What a call is told here by raw requests does not depend on who asks; real clien
 """
 
 import os
+import time
 
 import pytest
 
@@ -254,6 +255,61 @@ def test_a_status_that_no_rule_names_is_told(h2_upstreams, start):
     gateway = start(to(up, retry={"grpc": ["internal"]}))
     assert call(gateway).get("grpc-status") == "14"
     assert len(up.exchanges) == 1
+
+
+def pushing_back(*values):
+    """A script: each call in turn is unavailable with one of these for grpc-retry-pushback-ms; then all are well."""
+    def script(exchange):
+        exchange.read_body()
+        exchange.at = time.monotonic()
+        turn = exchange.conn.upstream.exchanges.index(exchange)
+        if turn < len(values):
+            pushback = [("grpc-retry-pushback-ms", value) for value in values[turn]]
+            exchange.head(200, [("content-type", "application/grpc"), ("grpc-status", "14"), *pushback], end=True)
+        else:
+            exchange.reply(200, b"\0\0\0\0\1y", [("content-type", "application/grpc")], trailers=[("grpc-status", "0")])
+    return script
+
+
+RETRY = {"grpc": ["unavailable"], "backoff": {"base": "0s", "max": "0s"}}
+
+
+def test_a_call_is_sent_again_when_its_endpoint_says(h2_upstreams, start):
+    up = h2_upstreams(pushing_back(["700"], ["0"]))
+    gateway = start(to(up, retry=RETRY))
+    assert dict(call(gateway).trailers)["grpc-status"] == "0"
+    first, second, _ = up.exchanges
+    assert second.at - first.at >= 0.69
+    assert gateway.wait_access()["retry_reasons"] == "grpc,grpc"
+    assert gateway.metric("sluice_upstream_retries_refused_total", upstream="app", cause="retry_after") == 0
+
+
+@pytest.mark.parametrize("values", [["-1"], ["soon"], [""], ["1.5"], ["2147483648"], ["0", "0"]])
+def test_a_call_is_not_sent_again_when_its_endpoint_forbids(h2_upstreams, start, values):
+    up = h2_upstreams(pushing_back(values))
+    gateway = start(to(up, retry=RETRY))
+    answer = call(gateway)
+    assert answer.get("grpc-status") == "14" and answer.get("grpc-retry-pushback-ms") == values[0]
+    assert len(up.exchanges) == 1
+    assert gateway.metric("sluice_upstream_retries_refused_total", upstream="app", cause="retry_after") == 1
+
+
+@pytest.mark.parametrize("fields, timeout", [([("grpc-timeout", "60S")], {}), ([], {"response": "60s"}),
+                                             ([], {"total": "60s"})])
+def test_a_call_that_would_wait_too_long_is_told_at_once(h2_upstreams, start, fields, timeout):
+    up = h2_upstreams(pushing_back(["60001"]))
+    gateway = start(to(up, retry=RETRY, timeout=timeout))
+    assert call(gateway, fields=fields).get("grpc-retry-pushback-ms") == "60001"
+    assert len(up.exchanges) == 1
+
+
+def test_who_pushes_back_is_no_matter_without_a_call(h2_upstreams, start):
+    def script(exchange):
+        exchange.read_body()
+        exchange.reply(503 if len(up.exchanges) == 1 else 200, b"", [("grpc-retry-pushback-ms", "-1")])
+    up = h2_upstreams(script)
+    gateway = start(to(up, retry={**RETRY, "on": [503]}))
+    assert gateway.ask("GET").status == 200
 
 
 def test_calls_that_fail_eject_their_endpoint(h2_upstreams, start):

@@ -186,6 +186,24 @@ START_TEST(retry_after_is_honoured_within_the_most)
 }
 END_TEST
 
+START_TEST(pushback_is_taken_at_its_word)
+{
+    static const char *const wrong[] = {
+        "", "-1", "-", "+1", "01", "00", "1 ", "1s", "0x1", "2147483648", "99999999999999999999"};
+    uint64_t ms = 30;
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        ck_assert_msg(!retry_pushback_ms(span_of(wrong[i]), UINT64_MAX, &ms), "%s", wrong[i]);
+    ck_assert(retry_pushback_ms(SPAN("0"), 0, &ms));
+    ck_assert_uint_eq(ms, 0);
+    ck_assert(retry_pushback_ms(SPAN("2147483647"), UINT64_MAX, &ms));
+    ck_assert_uint_eq(ms, 2147483647);
+    ck_assert(retry_pushback_ms(SPAN("500"), 500, &ms));
+    ck_assert_uint_eq(ms, 500);
+    ck_assert(!retry_pushback_ms(SPAN("501"), 500, &ms));
+}
+END_TEST
+
 /* -- configuration ------------------------------------------------------------ */
 
 START_TEST(what_a_route_does_not_write_the_upstream_says)
@@ -265,5 +283,6 @@ START_TEST(what_is_no_rule_is_refused)
 END_TEST
 
 UNIT_MAIN("policy/retry", each_row_is_decided, pauses_double_up_to_the_most_and_never_exceed_it,
-          retry_after_is_honoured_within_the_most, what_a_route_does_not_write_the_upstream_says,
-          what_is_retried_is_printed_as_written, what_is_no_rule_is_refused)
+          retry_after_is_honoured_within_the_most, pushback_is_taken_at_its_word,
+          what_a_route_does_not_write_the_upstream_says, what_is_retried_is_printed_as_written,
+          what_is_no_rule_is_refused)

@@ -42,6 +42,17 @@ static inline uint64_t read_word(const char *bytes, size_t n)
     return word;
 }
 
+/* What is behind the whole words: of a longer text the last word, without what was read of it. */
+static inline uint64_t read_rest(struct sluice_span text, size_t whole)
+{
+    size_t n = text.len - whole;
+
+    if (n == 0)
+        return 0;
+    return whole > 0 ? read_word(text.ptr + text.len - 8, 8) >> (8 * (8 - n))
+                     : read_word(text.ptr, n);
+}
+
 static void take(struct state *s, uint64_t word)
 {
     s->v3 ^= word;
@@ -66,8 +77,7 @@ struct sip_hash sip_hash(const struct sip_key *key, struct sluice_span text)
 
     for (size_t at = 0; at < whole; at += 8)
         take(&s, read_word(text.ptr + at, 8));
-    take(&s, (uint64_t)text.len << 56 |
-                 (text.len > whole ? read_word(text.ptr + whole, text.len - whole) : 0));
+    take(&s, (uint64_t)text.len << 56 | read_rest(text, whole));
     s.v2 ^= 0xee;
     hash.word[0] = finish(&s);
     s.v1 ^= 0xdd;

@@ -10,6 +10,7 @@
 #include "chain/options.h"
 #include "chain/plugin.h"
 #include "chain/set.h"
+#include "chain/state.h"
 
 #include <stdalign.h>
 #include <stdio.h>
@@ -257,6 +258,13 @@ struct chain_entry *entry_new(struct chain_build *build, const struct tree *node
     entry->at = named->key_at;
     entry->phases = phases_of(entry->about);
     entry->place = place;
+    for (unsigned i = 0; i < CHAIN_PHASES; i++) {
+        entry->words[i] = (struct crash_words){.what = "plugin",
+                                               .name = entry->about->name,
+                                               .phase = run_phase_name((enum sluice_phase)i),
+                                               .id = entry->plugin->id,
+                                               .place = place.ptr};
+    }
     if (bind_entry(build, entry, node, named))
         return NULL;
     return entry;

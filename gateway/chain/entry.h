@@ -9,11 +9,14 @@
 #include "abi/sluice_plugin.h"
 #include "chain/when.h"
 #include "config/shape.h"
+#include "core/crash.h"
 
 struct chain_set;
 struct chain_wanted;
 struct plugin;
 struct tally_block;
+
+enum { CHAIN_PHASES = SLUICE_PHASE_DONE + 1 };
 
 enum entry_on_error { ENTRY_CLOSED, ENTRY_OPEN };
 
@@ -42,6 +45,8 @@ struct chain_entry {
     bool has_when;
     unsigned group;  /* of "any_of", from 1; 0: none */
     uint32_t phases; /* 1 << enum sluice_phase: those it has callbacks for */
+    /* What is said when the process dies in a callback, by phase. */
+    struct crash_words words[CHAIN_PHASES];
     bool is_checked; /* conf_check ran: conf_fini is owed */
 };
 

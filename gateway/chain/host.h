@@ -36,7 +36,7 @@
 
 struct chain_wait;
 
-enum { CHAIN_PHASES = SLUICE_PHASE_DONE + 1, CHAIN_PENDING_MAX = 64, CHAIN_TICKET_ROWS = 256 };
+enum { CHAIN_PENDING_MAX = 64, CHAIN_TICKET_ROWS = 256 };
 
 /* -- counting --------------------------------------------------------------------- */
 

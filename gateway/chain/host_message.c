@@ -46,24 +46,15 @@ struct sluice_span run_copy(struct sluice_exchange *ex, struct sluice_span text)
  * How a message is delimited, what belongs to one connection, and where a request goes (`host` of
  * routes and upstreams says): the gateway's own business.
  */
-static bool is_ours(struct sluice_span name)
+static bool is_ours(enum field_id id)
 {
-    static const enum field_id ours[] = {FIELD_CONTENT_LENGTH,
-                                         FIELD_TRANSFER_ENCODING,
-                                         FIELD_CONNECTION,
-                                         FIELD_KEEP_ALIVE,
-                                         FIELD_TE,
-                                         FIELD_TRAILER,
-                                         FIELD_UPGRADE,
-                                         FIELD_PROXY_CONNECTION,
-                                         FIELD_HOST};
-    enum field_id id = name_find(name);
+    const uint64_t ours = field_bit(FIELD_CONTENT_LENGTH) | field_bit(FIELD_TRANSFER_ENCODING) |
+                          field_bit(FIELD_CONNECTION) | field_bit(FIELD_KEEP_ALIVE) |
+                          field_bit(FIELD_TE) | field_bit(FIELD_TRAILER) |
+                          field_bit(FIELD_UPGRADE) | field_bit(FIELD_PROXY_CONNECTION) |
+                          field_bit(FIELD_HOST);
 
-    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-        if (ours[i] == id)
-            return true;
-    }
-    return false;
+    return (ours & field_bit(id)) != 0;
 }
 
 /* Does a callback of that phase run, beside the two directions? */
@@ -85,6 +76,16 @@ static struct fields *fields_of(const struct sluice_call *call, enum sluice_side
     return fields && !(to_change && frozen) ? fields : NULL;
 }
 
+/* The same to look at them. The request's own, which most ask for, are there always. */
+static const struct fields *fields_seen(const struct sluice_call *call, enum sluice_side side)
+{
+    const struct sluice_exchange *ex = call->exchange;
+
+    if (ex && side == SLUICE_REQUEST)
+        return &ex->ops->request(ex->owner)->fields;
+    return fields_of(call, side, false);
+}
+
 struct sluice_span run_field(struct sluice_exchange *ex, enum sluice_side side,
                              struct sluice_span name)
 {
@@ -100,7 +101,7 @@ struct sluice_span run_field(struct sluice_exchange *ex, enum sluice_side side,
 bool host_field_get(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
                     struct sluice_span *value)
 {
-    const struct fields *fields = fields_of(call, side, false);
+    const struct fields *fields = fields_seen(call, side);
     const struct field_line *line;
     unsigned at = 0;
 
@@ -113,7 +114,7 @@ bool host_field_get(const struct sluice_call *call, enum sluice_side side, struc
 bool host_field_each(const struct sluice_call *call, enum sluice_side side, size_t *at,
                      struct sluice_pair *line)
 {
-    const struct fields *fields = fields_of(call, side, false);
+    const struct fields *fields = fields_seen(call, side);
 
     while (fields && *at < fields->n) {
         const struct field_line *one = &fields->line[(*at)++];
@@ -127,22 +128,44 @@ bool host_field_each(const struct sluice_call *call, enum sluice_side side, size
     return false;
 }
 
+/*
+ * Keep what a line is made of: in one piece, and without the name where that is written as we have
+ * it ourselves. False: there is no room.
+ */
+static bool keep_line(struct sluice_exchange *ex, enum field_id id, struct sluice_span *name,
+                      struct sluice_span *value)
+{
+    struct sluice_span known = name_text(id);
+    bool is_same = span_equal(*name, known);
+    size_t name_len = is_same ? 0 : name->len;
+    char *copy;
+
+    if (name->len > UINT16_MAX || value->len > ex->arena_left)
+        return false;
+    copy = run_alloc(ex, name_len + value->len);
+    if (!copy)
+        return false;
+    if (value->len > 0)
+        memcpy(copy, value->ptr, value->len);
+    value->ptr = copy;
+    if (name_len > 0)
+        memcpy(copy + value->len, name->ptr, name_len);
+    name->ptr = is_same ? known.ptr : copy + value->len;
+    return true;
+}
+
 static bool change(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
                    struct sluice_span value, bool add)
 {
     struct fields *fields = fields_of(call, side, true);
-    struct sluice_span kept[2];
+    enum field_id id = name_find(name);
 
-    if (!fields || is_ours(name))
-        return false;
-    kept[0] = run_copy(call->exchange, name);
-    kept[1] = run_copy(call->exchange, value);
-    if (!kept[0].ptr || !kept[1].ptr)
+    if (!fields || is_ours(id) || !keep_line(call->exchange, id, &name, &value))
         return false;
     if (!fields->arena)
         fields->arena = call->exchange->arena;
-    return (add ? fields_add(fields, kept[0], kept[1]) : fields_set(fields, kept[0], kept[1])) ==
-           OK;
+    return (add ? fields_add_known(fields, id, name, value)
+                : fields_set_known(fields, id, name, value)) == OK;
 }
 
 bool host_field_set(const struct sluice_call *call, enum sluice_side side, struct sluice_span name,
@@ -162,7 +185,7 @@ bool host_field_remove(const struct sluice_call *call, enum sluice_side side,
 {
     struct fields *fields = fields_of(call, side, true);
 
-    if (!fields || is_ours(name))
+    if (!fields || is_ours(name_find(name)))
         return false;
     (void)fields_remove(fields, name);
     return true;
@@ -195,6 +218,8 @@ bool host_attribute_get(const struct sluice_call *call, uint32_t attribute,
 /* It stands in logs, fields and pages of all kinds: nothing in it needs quoting anywhere. */
 static bool is_id(struct sluice_span id)
 {
+    if (octet_are(id.ptr, id.len, OCTET_PLAIN))
+        return id.len > 0 && id.len <= ID_MAX;
     for (size_t i = 0; i < id.len; i++) {
         char c = id.ptr[i];
 
@@ -298,7 +323,7 @@ static bool copy_pairs(struct sluice_exchange *ex, const struct sluice_reply *re
     for (size_t i = 0; pairs && i < reply->n_fields; i++) {
         struct sluice_span name = reply->fields[i].name, value = reply->fields[i].value;
 
-        if (is_ours(name))
+        if (is_ours(name_find(name)))
             continue;
         pairs[kept->n_fields].name = run_copy(ex, name);
         pairs[kept->n_fields].value = run_copy(ex, value);

@@ -126,7 +126,7 @@ static struct chain_wait *ticket_find(struct chain_worker *worker, struct sluice
     return NULL;
 }
 
-void wait_clear(struct chain_wait *wait)
+void wait_clear_rest(struct chain_wait *wait)
 {
     if (wait->number > 0)
         list_remove(&wait->link);

@@ -7,15 +7,12 @@
  */
 #include "chain/run.h"
 
-#include "base/ticks.h"
 #include "chain/plugin.h"
 #include "chain/set.h"
 #include "chain/state.h"
 #include "core/loop.h"
 
 #include <string.h>
-
-enum { SLOW_US = 5000 /* a worker serves thousands of others */ };
 
 #define BIT(phase) (1u << (phase))
 
@@ -39,7 +36,7 @@ const char *run_phase_name(enum sluice_phase phase)
 
 /* -- one callback ------------------------------------------------------------------ */
 
-static void say_slow(const struct run_call *run, uint64_t us)
+void run_say_slow(const struct run_call *run, uint64_t us)
 {
     const struct chain_entry *entry = run->place->entry;
 
@@ -49,30 +46,6 @@ static void say_slow(const struct run_call *run, uint64_t us)
     log_warn("plugin held its worker: what takes time belongs into offload() or a call",
              F_STR("plugin", entry->about->name), F_STR("phase", phase_names[run->phase]),
              F_SPAN("place", entry->place), F_UINT("us", us));
-}
-
-void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_phase phase)
-{
-    run->place = place;
-    run->phase = phase;
-    run->words = (struct crash_words){.what = "plugin",
-                                      .name = place->entry->about->name,
-                                      .phase = phase_names[phase],
-                                      .id = place->entry->plugin->id,
-                                      .place = place->entry->place.ptr};
-    run->before = crash_say(&run->words);
-    run->begun = ticks_now();
-}
-
-void run_leave(struct run_call *run)
-{
-    const struct chain_worker *worker = run->place->worker;
-    uint64_t per_us = worker->ticks_per_us, ticks = ticks_now() - run->begun;
-
-    (void)crash_say(run->before);
-    times_add(&run->place->counters->phase[run->phase].times, ticks, worker->times_scale);
-    if (ticks >= SLOW_US * per_us)
-        say_slow(run, ticks / per_us);
 }
 
 /* What phases are given beside the call. */
@@ -165,8 +138,9 @@ static void drop_pending(struct sluice_exchange *ex, const struct chain_seat *se
     }
 }
 
-static enum chain_answer fail(struct sluice_exchange *ex, struct chain_wait *wait,
-                              struct chain_seat *seat)
+/* Rare, and large: apart from what each callback passes. */
+__attribute__((noinline, cold)) static enum chain_answer
+fail(struct sluice_exchange *ex, struct chain_wait *wait, struct chain_seat *seat)
 {
     struct sluice_place *place = seat->call.place;
     bool is_late = wait->is_late;
@@ -212,6 +186,11 @@ static enum chain_answer settle(struct sluice_exchange *ex, enum chain_flow flow
     struct chain_wait *wait = &ex->wait[flow];
     enum sluice_phase phase = (enum sluice_phase)wait->phase;
 
+    if (verdict == SLUICE_NEXT) {
+        wait_clear(wait);
+        ex->reply.status = 0;
+        return CHAIN_GOES_ON;
+    }
     if (verdict == SLUICE_WAIT && may_wait(phase)) {
         wait->is_waiting = true;
         counter_add(&seat->call.place->counters->waits, 1);
@@ -224,11 +203,7 @@ static enum chain_answer settle(struct sluice_exchange *ex, enum chain_flow flow
         counter_add(&seat->call.place->own->replies, 1);
         return CHAIN_REPLIES;
     }
-    if (verdict != SLUICE_NEXT)
-        return fail(ex, wait, seat);
-    wait_clear(wait);
-    ex->reply.status = 0;
-    return CHAIN_GOES_ON;
+    return fail(ex, wait, seat);
 }
 
 /* The seat's verdict: what came while it was waited for, or what it says now. */
@@ -331,6 +306,12 @@ enum err chain_extend(struct sluice_exchange *ex, const struct chain *back)
     return take_seats(ex, back);
 }
 
+/* It is told of the end, even when it has failed; unless it said that it does not care. */
+static bool owes_done(const struct chain_seat *seat)
+{
+    return seat->has_run && (seat->entry->phases & ~seat->detached & BIT(SLUICE_PHASE_DONE)) != 0;
+}
+
 void chain_end(struct sluice_exchange *ex)
 {
     if (!ex || ex->is_ended)
@@ -342,7 +323,7 @@ void chain_end(struct sluice_exchange *ex)
     for (unsigned i = ex->n_seats; i > 0; i--) {
         struct chain_seat *seat = &ex->seat[i - 1];
 
-        if (!seat->has_run || !(seat->entry->phases & BIT(SLUICE_PHASE_DONE)))
+        if (!owes_done(seat))
             continue;
         seat->is_out = false; /* who failed is told of the end all the same */
         (void)call(ex, CHAIN_ASIDE, seat, SLUICE_PHASE_DONE, NULL);
@@ -354,7 +335,7 @@ void chain_end(struct sluice_exchange *ex)
 bool chain_owes_end(const struct sluice_exchange *ex)
 {
     for (unsigned i = 0; i < ex->n_seats; i++) {
-        if (ex->seat[i].has_run && (ex->seat[i].entry->phases & BIT(SLUICE_PHASE_DONE)))
+        if (owes_done(&ex->seat[i]))
             return true;
     }
     return !list_is_empty(&ex->pending);

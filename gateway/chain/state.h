@@ -7,6 +7,7 @@
 #define CHAIN_STATE_H
 
 #include "base/text.h"
+#include "base/ticks.h"
 #include "chain/host.h"
 #include "core/alarm.h"
 #include "core/crash.h"
@@ -97,17 +98,45 @@ struct run_call {
     struct sluice_place *place;
     enum sluice_phase phase;
     uint64_t begun;
-    struct crash_words words;
     const struct crash_words *before;
 };
-void run_enter(struct run_call *run, struct sluice_place *place, enum sluice_phase phase);
-void run_leave(struct run_call *run);
+
+enum { RUN_SLOW_US = 5000 /* a worker serves thousands of others */ };
+
+/* Count and tell a callback that was slow. */
+__attribute__((cold)) void run_say_slow(const struct run_call *run, uint64_t us);
+
+static inline void run_enter(struct run_call *run, struct sluice_place *place,
+                             enum sluice_phase phase)
+{
+    run->place = place;
+    run->phase = phase;
+    run->before = crash_say(&place->entry->words[phase]);
+    run->begun = ticks_now();
+}
+
+static inline void run_leave(const struct run_call *run)
+{
+    const struct chain_worker *worker = run->place->worker;
+    uint64_t per_us = worker->ticks_per_us, ticks = ticks_now() - run->begun;
+
+    (void)crash_say(run->before);
+    times_add(&run->place->counters->phase[run->phase].times, ticks, worker->times_scale);
+    if (ticks >= RUN_SLOW_US * per_us)
+        run_say_slow(run, ticks / per_us);
+}
 
 /* Somebody brings the verdict of a flow that waits; the story takes it. Entered. */
 void run_answer(struct sluice_exchange *ex, enum chain_flow flow, enum sluice_verdict verdict);
 
 /* The flow waits no longer; its ticket is stale from now on. */
-void wait_clear(struct chain_wait *wait);
+void wait_clear_rest(struct chain_wait *wait);
+
+static inline void wait_clear(struct chain_wait *wait)
+{
+    if (wait->is_waiting || wait->number > 0)
+        wait_clear_rest(wait);
+}
 
 /*
  * Call a completion for a seat; its verdict is the flow's when it waits there. The exchange is

@@ -4,12 +4,16 @@
  * A head has some ten lines of 24 bytes; looking at their one-byte ids in a row is faster than
  * any index that would have to be built first.
  */
+#include "http/h1_scan.h"
 #include "http/message.h"
 #include "http/octet.h"
 
 #include <string.h>
 
-enum { FIELDS_FIRST = 16 }; /* lines a table begins with when the first is added */
+enum {
+    FIELDS_FIRST = 16, /* lines a table begins with when the first is added */
+    SCANNED = 32,      /* bytes from which on the scan of heads is quicker */
+};
 
 struct field_line *fields_find(const struct fields *fields, enum field_id id)
 {
@@ -72,30 +76,65 @@ static bool is_free_of_controls(const char *octets)
     return ((((word - 0x20 * ones) & ~word) | ((rubout - ones) & ~rubout)) & tops) == 0;
 }
 
+/* Eight octets that are small letters or '-', as names of fields mostly are. */
+static bool is_small_word(const char *octets)
+{
+    const uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
+    uint64_t word, letters, dash;
+
+    memcpy(&word, octets, sizeof(word));
+    if (word & tops)
+        return false;
+    letters = (word + (0x80 - 'a') * ones) & ~(word + (0x80 - 'z' - 1) * ones);
+    dash = ~((word ^ '-' * ones) + 0x7f * ones); /* no octet carries: all are below 0x80 */
+    return ((letters | dash) & tops) == tops;
+}
+
+typedef bool word_fn(const char *octets);
+
+/* Are all octets of those eight at a time? The last eight overlap; fewer than eight are not. */
+static inline bool are_words(struct sluice_span text, word_fn *is_word)
+{
+    if (text.len < 8)
+        return false;
+    for (size_t i = 0; i + 8 < text.len; i += 8) {
+        if (!is_word(text.ptr + i))
+            return false;
+    }
+    return is_word(text.ptr + text.len - 8);
+}
+
 static bool is_line(struct sluice_span value)
 {
-    size_t i = 0;
+    const char *end = value.ptr + value.len;
 
-    while (i < value.len) {
-        if (value.len - i >= 8 && is_free_of_controls(value.ptr + i)) {
-            i += 8;
-        } else if (octet_is(value.ptr[i++], OCTET_STOP)) {
+    if (value.len >= SCANNED)
+        return h1_scan_get()->line_end(value.ptr, end, value.ptr) == end;
+    if (are_words(value, is_free_of_controls))
+        return true;
+    for (size_t i = 0; i < value.len; i++) {
+        if (octet_is(value.ptr[i], OCTET_STOP))
             return false;
-        }
     }
     return true;
+}
+
+static bool is_token(struct sluice_span name)
+{
+    if (are_words(name, is_small_word))
+        return true;
+    for (size_t i = 0; i < name.len; i++) {
+        if (!octet_is(name.ptr[i], OCTET_TOKEN))
+            return false;
+    }
+    return name.len > 0;
 }
 
 /* Nothing that is added may break out of its line, wherever the text came from. */
 static bool can_stand(enum field_id id, struct sluice_span name, struct sluice_span value)
 {
-    if (name.len == 0 || name.len > UINT16_MAX || value.len > UINT32_MAX)
-        return false;
-    for (size_t i = 0; id == FIELD_OTHER && i < name.len; i++) {
-        if (!octet_is(name.ptr[i], OCTET_TOKEN))
-            return false;
-    }
-    return is_line(value);
+    return name.len <= UINT16_MAX && value.len <= UINT32_MAX &&
+           (id != FIELD_OTHER || is_token(name)) && is_line(value);
 }
 
 static inline enum err append(struct fields *fields, enum field_id id, struct sluice_span name,
@@ -120,11 +159,15 @@ static inline enum err append(struct fields *fields, enum field_id id, struct sl
     return OK;
 }
 
+enum err fields_add_known(struct fields *fields, enum field_id id, struct sluice_span name,
+                          struct sluice_span value)
+{
+    return can_stand(id, name, value) ? append(fields, id, name, value) : ERR_PROTOCOL;
+}
+
 enum err fields_add(struct fields *fields, struct sluice_span name, struct sluice_span value)
 {
-    enum field_id id = name_find(name);
-
-    return can_stand(id, name, value) ? append(fields, id, name, value) : ERR_PROTOCOL;
+    return fields_add_known(fields, name_find(name), name, value);
 }
 
 enum err fields_put(struct fields *fields, enum field_id id, struct sluice_span value)
@@ -132,19 +175,27 @@ enum err fields_put(struct fields *fields, enum field_id id, struct sluice_span 
     return append(fields, id, name_text(id), value);
 }
 
-enum err fields_set(struct fields *fields, struct sluice_span name, struct sluice_span value)
+enum err fields_set_known(struct fields *fields, enum field_id id, struct sluice_span name,
+                          struct sluice_span value)
 {
-    enum field_id id = name_find(name);
     unsigned n = fields->n;
+    bool was_absent = fields_have_none(fields, field_bit(id));
     enum err err = can_stand(id, name, value) ? append(fields, id, name, value) : ERR_PROTOCOL;
 
     if (err)
         return err; /* and nothing is dropped */
+    if (id != FIELD_OTHER && was_absent)
+        return OK;
     for (unsigned i = 0; i < n; i++) {
         if (is_named(&fields->line[i], id, name))
             fields->line[i].mark |= FIELD_DROPPED;
     }
     return OK;
+}
+
+enum err fields_set(struct fields *fields, struct sluice_span name, struct sluice_span value)
+{
+    return fields_set_known(fields, name_find(name), name, value);
 }
 
 unsigned fields_remove(struct fields *fields, struct sluice_span name)

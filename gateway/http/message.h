@@ -148,6 +148,12 @@ CHECKED enum err fields_put(struct fields *fields, enum field_id id, struct slui
 CHECKED enum err fields_set(struct fields *fields, struct sluice_span name,
                             struct sluice_span value);
 
+/* The same where the number of the name, name_find(name), is known already. */
+CHECKED enum err fields_add_known(struct fields *fields, enum field_id id, struct sluice_span name,
+                                  struct sluice_span value);
+CHECKED enum err fields_set_known(struct fields *fields, enum field_id id, struct sluice_span name,
+                                  struct sluice_span value);
+
 /* Mark all lines of this name dropped; returns how many. */
 unsigned fields_remove(struct fields *fields, struct sluice_span name);
 

@@ -102,7 +102,8 @@ struct exchange {
     struct exchange_tunnel *tunnel; /* in the arena: both legs have become one; NULL: not so */
 
     struct sluice_exchange *chain;    /* in the arena: its plugins; NULL: none */
-    struct request *try_request;      /* in the arena: of the try that plugins are told of */
+    struct request *try_request;      /* what the try sends that plugins were told of last */
+    struct attempt *telling;          /* plugins are being told that it begins, or NULL */
     enum reason unmatched;            /* refuse it for this when all plugins let it pass */
     enum exchange_state returned;     /* from EX_RETURN: where to */
     struct sluice_span body;          /* of an answer of our own */

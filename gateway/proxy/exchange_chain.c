@@ -75,6 +75,40 @@ static const struct request *op_request(void *ex)
     return &((struct exchange *)ex)->request;
 }
 
+/* The request as this try sends it: plugins may change its fields. */
+static struct request *copy_request(struct exchange *ex)
+{
+    const struct fields *from = &ex->request.fields;
+    struct request *copy = arena_try_raw(&ex->arena, sizeof(*copy));
+    unsigned cap = from->n + ATTEMPT_SPARE;
+
+    if (!copy)
+        return NULL;
+    *copy = ex->request;
+    copy->fields.line = arena_try_raw(&ex->arena, cap * sizeof(struct field_line));
+    if (!copy->fields.line)
+        return NULL;
+    for (unsigned i = 0; i < from->n; i++)
+        copy->fields.line[i] = from->line[i];
+    copy->fields.cap = (uint16_t)cap;
+    copy->fields.arena = &ex->arena;
+    return copy;
+}
+
+/* Only who looks at what a try sends needs it apart from the request. */
+static struct fields *fields_of_try(struct exchange *ex, bool *frozen)
+{
+    struct attempt *attempt = ex->telling;
+
+    if (attempt) {
+        if (!attempt->request)
+            attempt->request = ex->try_request = copy_request(ex);
+        return attempt->request ? &attempt->request->fields : NULL;
+    }
+    *frozen = true;
+    return ex->try_request ? &ex->try_request->fields : NULL;
+}
+
 static struct fields *op_fields(void *ex_, enum sluice_side side, bool *frozen)
 {
     struct exchange *ex = ex_;
@@ -89,7 +123,7 @@ static struct fields *op_fields(void *ex_, enum sluice_side side, bool *frozen)
         return ex->head_sent || ex->state == EX_RETURN || ex->composed ? &ex->response.fields
                                                                        : NULL;
     case SLUICE_ATTEMPT:
-        return ex->try_request ? &ex->try_request->fields : NULL;
+        return fields_of_try(ex, frozen);
     case SLUICE_REQUEST_TRAILERS:
         return trailers_of(ex, CHAIN_REQUEST);
     case SLUICE_RESPONSE_TRAILERS:
@@ -398,26 +432,6 @@ enum err exchange_chain_pass(struct exchange *ex)
 
 /* -- attempts ------------------------------------------------------------------------------ */
 
-/* The request as this try sends it: plugins may change its fields. */
-static struct request *copy_request(struct exchange *ex)
-{
-    const struct fields *from = &ex->request.fields;
-    struct request *copy = arena_try_raw(&ex->arena, sizeof(*copy));
-    unsigned cap = from->n + ATTEMPT_SPARE;
-
-    if (!copy)
-        return NULL;
-    *copy = ex->request;
-    copy->fields.line = arena_try_raw(&ex->arena, cap * sizeof(struct field_line));
-    if (!copy->fields.line)
-        return NULL;
-    for (unsigned i = 0; i < from->n; i++)
-        copy->fields.line[i] = from->line[i];
-    copy->fields.cap = (uint16_t)cap;
-    copy->fields.arena = &ex->arena;
-    return copy;
-}
-
 static bool are_told(const struct exchange *ex)
 {
     return chain_sees(ex->chain, SLUICE_PHASE_ATTEMPT) ||
@@ -428,9 +442,10 @@ static bool are_told(const struct exchange *ex)
 static enum chain_answer tell(struct exchange *ex, struct attempt *attempt)
 {
     struct sluice_attempt *told = arena_try_raw(&ex->arena, sizeof(*told));
+    enum chain_answer answer;
 
-    attempt->request = ex->try_request = copy_request(ex);
-    if (!told || !attempt->request)
+    attempt->request = NULL;
+    if (!told)
         return CHAIN_FAILS;
     *told = (struct sluice_attempt){
         .size = sizeof(*told),
@@ -440,7 +455,11 @@ static enum chain_answer tell(struct exchange *ex, struct attempt *attempt)
         .is_reused = attempt->lease.reused,
         .begun_us = loop_now_us(ex->worker->loop)};
     attempt->told = told;
-    return chain_attempt(ex->chain, told, &attempt->n_told);
+    ex->try_request = &ex->request;
+    ex->telling = attempt;
+    answer = chain_attempt(ex->chain, told, &attempt->n_told);
+    ex->telling = NULL;
+    return answer;
 }
 
 bool exchange_chain_attempt(struct exchange *ex, struct attempt *attempt)

@@ -396,7 +396,7 @@ void sluice_test_done(struct sluice_exchange *ex, bool complete)
     ex->waiting = ex->has_ticket = false;
     ex->is_complete = complete;
     fake_jobs_drop(test, ex, false);
-    if (ex->saw && test->plugin->on_done) {
+    if (ex->saw && test->plugin->on_done && !(ex->detached & 1U << SLUICE_PHASE_DONE)) {
         ex->phase = SLUICE_PHASE_DONE;
         fake_call_begin(test, ex, ex->worker);
         test->call->is_phase = true;

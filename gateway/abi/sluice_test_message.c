@@ -531,7 +531,7 @@ static void note(const struct sluice_call *call, struct sluice_span word)
 
 static void detach(const struct sluice_call *call, uint32_t phases)
 {
-    fake_exchange(call, "detach")->detached |= phases & ~(1U << SLUICE_PHASE_DONE);
+    fake_exchange(call, "detach")->detached |= phases;
 }
 
 /* -- bodies ----------------------------------------------------------------------------- */

@@ -169,6 +169,8 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
     if (event.entry == CIRCUIT_REFUSE)
         return refuse(call, &circuit);
     ctx->is_probe = event.entry == CIRCUIT_PROBE;
+    if (!ctx->is_probe)
+        call->host->detach(call, 1u << SLUICE_PHASE_DONE); /* there is nothing to give back */
     ctx->trips = circuit.trips;
     return SLUICE_NEXT;
 }

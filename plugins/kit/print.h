@@ -4,6 +4,7 @@
 #ifndef KIT_PRINT_H
 #define KIT_PRINT_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,13 +25,33 @@ static inline size_t print_number(char *out, uint64_t number)
     return n;
 }
 
+/* The eight hexadecimal digits of a number, as they stand in memory. */
+static inline uint64_t print_hex_word(uint32_t number)
+{
+    const uint64_t ones = 0x0101010101010101U;
+    uint64_t digits = number, above_nine;
+
+    /* one digit into each byte, the lowest into the lowest */
+    digits = (digits << 16 | digits) & 0x0000ffff0000ffffU;
+    digits = (digits << 8 | digits) & 0x00ff00ff00ff00ffU;
+    digits = (digits << 4 | digits) & 0x0f0f0f0f0f0f0f0fU;
+    above_nine = (digits + 6 * ones) >> 4 & ones;
+    return htobe64(digits + '0' * ones + above_nine * ('a' - '0' - 10));
+}
+
 /* The lowest n digits in hexadecimal, lower case, zeros in front. No NUL. */
 static inline void print_hex(char *out, uint64_t number, size_t n)
 {
-    static const char digits[] = "0123456789abcdef";
+    uint64_t word;
 
-    for (; n > 0; number >>= 4)
-        out[--n] = digits[number & 15];
+    for (; n >= 8; n -= 8, number >>= 32) {
+        word = print_hex_word((uint32_t)number);
+        memcpy(out + n - 8, &word, sizeof(word));
+    }
+    if (n > 0) {
+        word = print_hex_word((uint32_t)number);
+        memcpy(out, (const char *)&word + 8 - n, n);
+    }
 }
 
 /* Returns the place behind it. */

@@ -29,7 +29,9 @@ static inline bool span_is_word(struct sluice_span a, struct sluice_span b)
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (span_lower(a.ptr[i]) != span_lower(b.ptr[i]))
+        int differ = a.ptr[i] ^ b.ptr[i];
+
+        if (differ != 0 && (differ != 0x20 || span_lower(a.ptr[i]) != span_lower(b.ptr[i])))
             return false;
     }
     return true;

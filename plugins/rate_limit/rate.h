@@ -56,6 +56,7 @@ struct rate_conf {
     /* made of the above */
     const struct rate_limit *limit;
     size_t n_limits;
+    bool has_slots;   /* one of them is by concurrency: taken until the end */
     uint32_t address; /* attribute */
     struct sluice_words *words;
     struct sluice_metric *requests, *redis, *unkept;

@@ -384,6 +384,7 @@ void rate_check(const struct sluice_host *host, struct sluice_setup *setup, void
         if (conf->limits.n > 0)
             place.prefix = (size_t)snprintf(place.text, sizeof(place.text), "limits[%zu].", i);
         check_limit(&place, conf, &limits[i], i);
+        conf->has_slots |= limits[i].algorithm == RATE_CONCURRENCY;
     }
 }
 

@@ -190,6 +190,8 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
         return SLUICE_FAIL;
     memset(ctx->hit, 0, bytes);
     ctx->tightest = -1;
+    if (!conf->has_slots)
+        call->host->detach(call, 1u << SLUICE_PHASE_DONE);
     for (size_t i = 0; i < conf->n_limits; i++) {
         if (!rate_key(call, &conf->limit[i], &ctx->hit[i].key))
             return call->host->reply(call, &unknown) ? SLUICE_REPLIED : SLUICE_FAIL;

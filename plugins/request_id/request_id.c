@@ -127,20 +127,20 @@ static void print_uuid(char out[ID_BYTES], uint64_t high, uint64_t low)
 
 static size_t make_id(const struct sluice_call *call, enum format format, char out[ID_BYTES])
 {
-    uint64_t high = call->host->random(call), low = call->host->random(call);
-    uint64_t wall_us = call->host->wall_us(call);
+    uint64_t high = 0, low = call->host->random(call), wall_us;
 
     switch (format) {
     case FORMAT_UUID7:
+        wall_us = call->host->wall_us(call);
         /* milliseconds, then their fraction in 4096ths (RFC 9562 6.2, method 3) */
         high = wall_us / 1000 << 16 | 0x7000 | (wall_us % 1000 * 4096 / 1000);
         break;
     case FORMAT_UUID4:
-        high = (high & ~UINT64_C(0xf000)) | 0x4000;
+        high = (call->host->random(call) & ~UINT64_C(0xf000)) | 0x4000;
         break;
     case FORMAT_HEX:
         /* all zeros would be no trace id */
-        print_hex(out, high, 16);
+        print_hex(out, call->host->random(call), 16);
         print_hex(out + 16, low | 1, 16);
         return 32;
     }

@@ -1,5 +1,7 @@
 #include "context.h"
 
+#include "kit/print.h"
+
 #include <string.h>
 
 /* -- hexadecimal ------------------------------------------------------------- */
@@ -41,12 +43,14 @@ static bool parse_id(const char *text, size_t n, uint8_t *out)
 
 void context_print_hex(const uint8_t *bytes, size_t n, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
+    for (; n >= 8; n -= 8, bytes += 8, out += 16) {
+        uint64_t word;
 
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
+        memcpy(&word, bytes, sizeof(word));
+        print_hex(out, be64toh(word), 16);
     }
+    for (; n > 0; n--, bytes++, out += 2)
+        print_hex(out, *bytes, 2);
 }
 
 /* -- traceparent --------------------------------------------------------------- */

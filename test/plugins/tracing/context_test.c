@@ -358,6 +358,21 @@ START_TEST(b3_is_written)
 }
 END_TEST
 
+START_TEST(every_byte_is_printed_in_hexadecimal)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t bytes[CONTEXT_TRACE_BYTES + 3];
+        char text[2 * sizeof(bytes) + 1] = {0}, one[3];
+
+        memset(bytes, (int)byte, sizeof(bytes));
+        snprintf(one, sizeof(one), "%02x", byte);
+        context_print_hex(bytes, sizeof(bytes), text);
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            ck_assert_mem_eq(text + 2 * i, one, 2);
+    }
+}
+END_TEST
+
 UNIT_MAIN("plugins/tracing/context", traceparent_is_read_and_written,
           traceparent_flags_that_nobody_knows_are_not_passed_on,
           traceparent_of_a_higher_version_is_read_as_far_as_we_know_it,
@@ -368,4 +383,4 @@ UNIT_MAIN("plugins/tracing/context", traceparent_is_read_and_written,
           tracestate_keys_and_values_have_256_bytes_at_most,
           tracestate_beyond_512_bytes_loses_large_members_first_then_the_last, b3_is_read,
           b3_that_is_malformed_is_none, b3_fields_are_read, b3_fields_that_are_malformed_are_none,
-          b3_is_written)
+          b3_is_written, every_byte_is_printed_in_hexadecimal)

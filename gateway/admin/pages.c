@@ -24,6 +24,12 @@ const struct admin_page admin_pages[] = {
      NULL},
     {"/memory", ADMIN_GET, JSON, page_memory, "where the bytes of the process are, by kind", NULL},
     {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one", NULL},
+    {"/connections", ADMIN_GET, JSON, page_connections,
+     "?client=&listener=&protocol=&worker=&idle_over=&id=&sort=age|idle|requests&limit=N: "
+     "connections of clients, 100 if not told",
+     finish_connections},
+    {"/connections/", ADMIN_POST, JSON, page_connection,
+     "ID/close?now=true: end one when what is under way is over, or now", finish_connection},
     {"/plugins", ADMIN_GET, JSON, page_plugins, "plugins, their places, and what these report",
      finish_plugins},
     {"/plugins/", ADMIN_POST, JSON, page_plugin, "PLACE, with a command for it as content",

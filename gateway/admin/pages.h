@@ -71,9 +71,11 @@ admin_page_fn page_list, page_health, page_ready, page_metrics; /* page_state.c 
 admin_page_fn page_config;                                      /* page_config.c */
 admin_page_fn page_upstreams;                                   /* page_upstreams.c */
 admin_page_fn page_memory;                                      /* page_memory.c */
-admin_page_fn page_workers;                                     /* page_workers.c */
-admin_page_fn page_reload, page_drain, page_log;                /* page_action.c */
-admin_page_fn page_plugins, page_plugin;                        /* page_plugins.c */
+admin_page_fn page_connections, page_connection;                /* page_connections.c */
+admin_finish_fn finish_connections, finish_connection;
+admin_page_fn page_workers;                      /* page_workers.c */
+admin_page_fn page_reload, page_drain, page_log; /* page_action.c */
+admin_page_fn page_plugins, page_plugin;         /* page_plugins.c */
 admin_finish_fn finish_plugins, finish_plugin;
 
 #endif /* ADMIN_PAGES_H */

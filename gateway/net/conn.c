@@ -146,6 +146,7 @@ static void prepare(struct conn *conn, struct loop *loop, const struct conn_ops 
     conn->out.first = NULL;
     conn->holds = 0;
     conn->state = 0;
+    conn->opened = conn_tick(loop);
     alarm_init(&conn->alarm, on_ring);
     soon_init(&conn->soon, run_soon);
     if (!loop->cork)

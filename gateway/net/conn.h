@@ -67,8 +67,9 @@ struct conn {
     struct bytes in, out;
     struct alarm alarm;
     struct soon soon;
-    uint8_t holds;  /* enum conn_hold bits */
-    uint16_t state; /* private bits */
+    uint8_t holds;   /* enum conn_hold bits */
+    uint16_t state;  /* private bits */
+    uint32_t opened; /* when, as conn_tick() */
 };
 
 /* -- life ------------------------------------------------------------- */
@@ -221,6 +222,38 @@ static inline int conn_fd(const struct conn *conn)
 {
     return conn->event.ev_fd;
 }
+
+/* The clock in parts of 16 ms; two of them tell how long something took, up to 2 years. */
+static inline uint32_t conn_tick_of(uint64_t now_us)
+{
+    return (uint32_t)(now_us >> 14);
+}
+
+static inline uint32_t conn_tick(struct loop *loop)
+{
+    return conn_tick_of(loop_now_us(loop));
+}
+
+static inline uint64_t conn_ticks_ms(uint32_t ticks)
+{
+    return ((uint64_t)ticks << 14) / 1000;
+}
+
+/* Since it was opened, or dialled. */
+static inline uint64_t conn_age_ms(const struct conn *conn)
+{
+    return conn_ticks_ms(conn_tick(conn->loop) - conn->opened);
+}
+
+/* What the kernel has counted. */
+struct conn_traffic {
+    uint64_t bytes_in, bytes_out; /* what TLS adds is in them; what was sent again is not */
+    uint64_t quiet_ms;            /* since the last byte, either way */
+    uint32_t rtt_us;
+};
+
+/* One system call. False: it counts nothing for this kind of socket. */
+bool conn_traffic(const struct conn *conn, struct conn_traffic *traffic);
 
 /* Of our own side; family 0 when it has none. One system call. */
 void conn_local_address(const struct conn *conn, struct addr *addr);

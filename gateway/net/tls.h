@@ -110,6 +110,9 @@ struct sluice_span tls_protocol(const struct conn *conn);    /* by ALPN; empty: 
  */
 bool tls_is_early(const struct conn *conn);
 
+/* Has data come from the client before the handshake was over, and been taken? */
+bool tls_took_early(const struct conn *conn);
+
 /* Why the handshake failed; a static text. */
 struct sluice_span tls_failure(const struct conn *conn);
 

@@ -157,6 +157,11 @@ static void finish(struct exchange *ex)
     release(ex);
 }
 
+const char *exchange_state_name(const struct exchange *ex)
+{
+    return story[ex->state].name;
+}
+
 void exchange_enter(struct exchange *ex)
 {
     ex->entered++;
@@ -164,7 +169,7 @@ void exchange_enter(struct exchange *ex)
 
 static void tell_step(const struct exchange *ex)
 {
-    log_at(LOG_TRACE, "exchange goes on", F_STR("state", story[ex->state].name),
+    log_at(LOG_TRACE, "exchange goes on", F_STR("state", exchange_state_name(ex)),
            F_UINT("connection", ex->from.connection), F_UINT("request", ex->from.requests));
 }
 

@@ -166,6 +166,9 @@ void exchange_begin_refused(struct exchange *ex, const struct exchange_from *fro
 
 void exchange_enter(struct exchange *ex);
 
+/* "forwarding"; a static text. */
+const char *exchange_state_name(const struct exchange *ex);
+
 /*
  * Send what was added to the legs: before the memory that pieces were borrowed from is used
  * again.

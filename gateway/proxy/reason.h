@@ -35,6 +35,7 @@
     X(TOTAL_TIMEOUT, "total_timeout", 504, "The exchange took longer than allowed.")               \
     X(TUNNEL_TIMEOUT, "tunnel_timeout", 0, "")                                                     \
     X(TUNNEL_DRAINED, "tunnel_drained", 0, "")                                                     \
+    X(OPERATOR_CLOSED, "operator_closed", 0, "")                                                   \
     X(CLIENT_CLOSED, "client_closed", 0, "")                                                       \
     X(CLIENT_RESET, "client_reset", 0, "")                                                         \
     X(WRITE_TIMEOUT, "write_timeout", 0, "")                                                       \

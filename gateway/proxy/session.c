@@ -1,7 +1,7 @@
 /*
  * session.c - how a downstream connection begins and ends, whatever it speaks in between.
  */
-#include "proxy/session_state.h"
+#include "proxy/session_h2.h"
 
 #include "base/log.h"
 #include "net/addr_conf.h"
@@ -94,6 +94,18 @@ static enum err shake(struct session *session)
     return is_asked ? await_header(session) : OK;
 }
 
+/* Of no list any more, and whoever was about to meet it meets the one behind it. */
+static void leave_list(struct session *session)
+{
+    list_each (node, &session->port->worker->walks) {
+        struct session_walk *walk = list_entry(node, struct session_walk, link);
+
+        if (walk->next == &session->link)
+            walk->next = session->link.next;
+    }
+    list_remove(&session->link);
+}
+
 void session_open(struct port *port, int fd, const struct addr *peer)
 {
     struct worker *worker = port->worker;
@@ -111,7 +123,7 @@ void session_open(struct port *port, int fd, const struct addr *peer)
     session->id = worker->last_connection++ * worker->crew->n_workers + worker->index + 1;
     list_append(&worker->all, &session->link);
     if (conn_open(&session->conn, worker->loop, fd, &shaking_ops)) {
-        list_remove(&session->link);
+        leave_list(session);
         slab_give(&worker->sessions, session);
         worker_on_session_end(worker, port);
         return;
@@ -138,36 +150,97 @@ void session_on_closed(struct conn *conn)
         (session->state == SESSION_MULTIPLEX || session->state == SESSION_LINGER))
         session_h2_end(session);
     proxied_free(&session->proxied);
-    list_remove(&session->link);
+    leave_list(session);
     slab_give(&worker->sessions, session);
     worker_on_session_end(worker, port);
+}
+
+/* End it now, whatever is under way. */
+static void cut(struct session *session, enum reason reason)
+{
+    switch ((enum session_state)session->state) {
+    case SESSION_SHAKING:
+    case SESSION_LINGER:
+        break;
+    case SESSION_TUNNEL:
+        tunnel_cut(session->tunnel, reason);
+        break;
+    case SESSION_IDLE:
+    case SESSION_HEAD:
+    case SESSION_EXCHANGE:
+        session_h1_cut(session, reason);
+        break;
+    case SESSION_MULTIPLEX:
+        session_h2_cut(session, reason);
+        break;
+    }
+    conn_close(&session->conn);
 }
 
 void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us)
 {
     struct session *session = list_entry(link, struct session, link);
 
-    switch ((enum session_state)session->state) {
-    case SESSION_SHAKING:
-    case SESSION_LINGER:
-        if (quiet_us == 0)
+    if (quiet_us == 0) {
+        cut(session, REASON_DRAINING);
+    } else if (session->state == SESSION_IDLE) {
+        if (now_us - session->idle_since_us >= quiet_us)
             conn_close(&session->conn);
-        break;
-    case SESSION_TUNNEL:
-        if (quiet_us == 0) {
-            tunnel_cut(session->tunnel, REASON_DRAINING);
-            conn_close(&session->conn);
-        }
-        break;
-    case SESSION_IDLE:
-    case SESSION_HEAD:
-    case SESSION_EXCHANGE:
-        session_h1_sweep(session, now_us, quiet_us);
-        break;
-    case SESSION_MULTIPLEX:
-        session_h2_sweep(session, quiet_us);
-        break;
+    } else if (session->state == SESSION_MULTIPLEX) {
+        multiplex_drain(session->multiplex);
     }
+}
+
+/* -- those who look at all of them --------------------------------------------------- */
+
+void session_walk_begin(struct session_walk *walk, struct worker *worker)
+{
+    walk->next = worker->all.next;
+    list_append(&worker->walks, &walk->link);
+}
+
+struct list *session_walk_next(struct session_walk *walk, struct worker *worker)
+{
+    while (walk->next != &worker->all) {
+        struct session *session = list_entry(walk->next, struct session, link);
+
+        walk->next = session->link.next;
+        if (conn_is_open(&session->conn))
+            return &session->link;
+    }
+    return NULL;
+}
+
+uint64_t session_id(struct list *link)
+{
+    return list_entry(link, struct session, link)->id;
+}
+
+void session_walk_end(struct session_walk *walk)
+{
+    if (walk->link.next)
+        list_remove(&walk->link);
+}
+
+enum session_close session_close(struct list *link, bool now)
+{
+    struct session *session = list_entry(link, struct session, link);
+    bool tunnels = session->state == SESSION_TUNNEL ||
+                   (session->state == SESSION_EXCHANGE && session->exchange &&
+                    session->exchange->state == EX_TUNNEL);
+
+    if (tunnels && !now)
+        return SESSION_CLOSE_TUNNEL;
+    if (now || session->state == SESSION_SHAKING || session->state == SESSION_IDLE) {
+        cut(session, REASON_OPERATOR_CLOSED);
+        return SESSION_CLOSE_NOW;
+    }
+    if (session->state == SESSION_MULTIPLEX) {
+        multiplex_drain(session->multiplex);
+    } else {
+        session->last = true;
+    }
+    return SESSION_CLOSE_SOON;
 }
 
 /* Here, or with the trusted one who tells of it. */

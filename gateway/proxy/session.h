@@ -38,6 +38,7 @@ struct conn;
 struct exchange_from;
 struct port;
 struct tunnel;
+struct worker;
 
 /* Serve fd, which came in by port from peer. The session frees itself when it ends. */
 void session_open(struct port *port, int fd, const struct addr *peer);
@@ -47,6 +48,38 @@ void session_open(struct port *port, int fd, const struct addr *peer);
  * 0, in any case.
  */
 void session_sweep(struct list *link, uint64_t now_us, uint64_t quiet_us);
+
+/*
+ * A walk over all sessions of a worker, oldest first, that may take several turns: those that end
+ * meanwhile are left out, those that begin are met.
+ */
+struct session_walk {
+    struct list link;  /* of worker->walks */
+    struct list *next; /* of worker->all: to be met next */
+};
+
+void session_walk_begin(struct session_walk *walk, struct worker *worker);
+
+/* The link of the next one; NULL: that was all. */
+struct list *session_walk_next(struct session_walk *walk, struct worker *worker);
+
+/* What the access log and pages call it; greater than that of any older one of its worker. */
+uint64_t session_id(struct list *link);
+
+/* Safe on one that never began, whose bytes are zero. */
+void session_walk_end(struct session_walk *walk);
+
+enum session_close {
+    SESSION_CLOSE_NOW,    /* it is closed */
+    SESSION_CLOSE_SOON,   /* when what is under way is over */
+    SESSION_CLOSE_TUNNEL, /* nothing was done: only the two who talk can end it in order */
+};
+
+/*
+ * For somebody who wants it gone. Without now, what is under way ends first: of HTTP/2 by GOAWAY,
+ * of HTTP/1.1 by Connection: close in its response. With now, it is cut.
+ */
+enum session_close session_close(struct list *link, bool now);
 
 /* -- for a tunnel that drives a session's connection -------------------------- */
 

@@ -72,16 +72,15 @@ void session_h1_begin(struct session *session)
     begin_idle(session, session_conf(session)->timeout.head_ms);
 }
 
-void session_h1_sweep(struct session *session, uint64_t now_us, uint64_t quiet_us)
+void session_h1_cut(struct session *session, enum reason reason)
 {
-    if (quiet_us == 0 && session->exchange) {
-        exchange_enter(session->exchange);
-        exchange_on_client_gone(session->exchange, REASON_DRAINING);
-        exchange_leave(session->exchange);
-    }
-    if (quiet_us == 0 ||
-        (session->state == SESSION_IDLE && now_us - session->idle_since_us >= quiet_us))
-        conn_close(&session->conn);
+    struct exchange *ex = session->exchange;
+
+    if (!ex)
+        return;
+    exchange_enter(ex);
+    exchange_on_client_gone(ex, reason);
+    exchange_leave(ex);
 }
 
 /* -- reading a head -------------------------------------------------------- */

@@ -143,15 +143,9 @@ void multiplex_drain(struct multiplex *multiplex)
     multiplex_set_alarm(multiplex);
 }
 
-void session_h2_sweep(struct session *session, uint64_t quiet_us)
+void session_h2_cut(struct session *session, enum reason reason)
 {
-    struct multiplex *multiplex = session->multiplex;
-
-    if (quiet_us == 0) {
-        fail(multiplex, REASON_DRAINING);
-    } else {
-        multiplex_drain(multiplex);
-    }
+    fail(session->multiplex, reason);
 }
 
 /* -- the alarm --------------------------------------------------------------------------- */
@@ -351,6 +345,7 @@ void session_h2_begin(struct session *session)
     }
     multiplex->session = session;
     multiplex->begun_us = loop_now_us(session->conn.loop);
+    multiplex->quiet_since = conn_tick(session->conn.loop);
     list_init(&multiplex->streams);
     soon_init(&multiplex->soon, on_soon);
     multiplex->h2 =

@@ -27,15 +27,20 @@ struct multiplex {
     uint64_t begun_us;
     uint32_t untaken_bytes; /* by the client when the alarm last rang; 0: not since it took some */
     uint32_t n_streams;
-    uint8_t drain; /* enum multiplex_drain */
-    bool heard;    /* bytes have come since the alarm was set */
-    bool running;  /* what was queued is handed over: a piece goes when its call returns */
-    bool asked;    /* a PING is not answered yet */
-    bool pinged;   /* after the first GOAWAY */
-    bool rests;    /* the alarm is for h2_rest() */
-    bool blocked;  /* the connection takes no more */
-    bool ending;   /* nothing more is to be read or said: close it */
-    bool cut;      /* it ends as a whole: no stream is reset for itself */
+    uint32_t quiet_since; /* no stream is open, as conn_tick() */
+    uint8_t drain;        /* enum multiplex_drain */
+    bool heard;           /* bytes have come since the alarm was set */
+    bool running;         /* what was queued is handed over: a piece goes when its call returns */
+    bool asked;           /* a PING is not answered yet */
+    bool pinged;          /* after the first GOAWAY */
+    bool rests;           /* the alarm is for h2_rest() */
+    bool blocked;         /* the connection takes no more */
+    bool ending;          /* nothing more is to be read or said: close it */
+    bool cut;             /* it ends as a whole: no stream is reset for itself */
+    /* The last stream that was reset: */
+    uint8_t reset_code;   /* enum h2_code, below H2_CODES */
+    uint8_t reset_reason; /* enum reason; REASON_NONE: none was */
+    bool reset_by_client;
 };
 
 extern const struct h2_ops session_h2_ops;
@@ -61,6 +66,9 @@ void multiplex_wake(struct multiplex *multiplex);
 
 /* Leave the exchange that was entered, if any: what was read for it goes upstream in one piece. */
 void stream_leave(struct multiplex *multiplex);
+
+/* The exchange of a stream; link: of multiplex->streams. */
+struct exchange *stream_exchange(struct list *link);
 
 /* End all exchanges: nobody is there to be answered. */
 void stream_cut_all(struct multiplex *multiplex, enum reason reason);

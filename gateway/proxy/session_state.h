@@ -98,12 +98,12 @@ enum reason session_reason_of_rule(enum h1_rule rule);
 
 void session_h1_begin(struct session *session);
 
-/* As session_sweep(). */
-void session_h1_sweep(struct session *session, uint64_t now_us, uint64_t quiet_us);
+/* What is under way ends now; the connection is still to be closed. */
+void session_h1_cut(struct session *session, enum reason reason);
 
 /* Take over; unread bytes are looked at. The connection is closed when that cannot be. */
 void session_h2_begin(struct session *session);
-void session_h2_sweep(struct session *session, uint64_t quiet_us);
+void session_h2_cut(struct session *session, enum reason reason); /* as session_h1_cut() */
 
 /* The connection is closed. */
 void session_h2_end(struct session *session);

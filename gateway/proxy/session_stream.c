@@ -59,6 +59,20 @@ static struct port_counters *counters_of(const struct multiplex *multiplex)
     return multiplex->session->port->counters;
 }
 
+struct exchange *stream_exchange(struct list *link)
+{
+    return list_entry(link, struct stream, link)->ex;
+}
+
+/* For who looks at the connection. */
+static void note_reset(struct multiplex *multiplex, uint32_t code, bool by_client,
+                       enum reason reason)
+{
+    multiplex->reset_code = (uint8_t)code;
+    multiplex->reset_by_client = by_client;
+    multiplex->reset_reason = (uint8_t)reason;
+}
+
 /* -- entering and leaving ---------------------------------------------------------- */
 
 void stream_leave(struct multiplex *multiplex)
@@ -288,6 +302,7 @@ static void on_lost(struct h2_stream *h2_stream, const struct h2_loss *loss)
         reason = REASON_BAD_REQUEST;
         ex->detail = loss->detail;
     }
+    note_reset(stream->multiplex, code, loss->by_peer, reason);
     stream->stream = NULL;
     exchange_on_client_gone(enter(stream), reason);
 }
@@ -475,6 +490,7 @@ static uint32_t code_of(const struct exchange *ex)
     case REASON_TUNNEL_TIMEOUT:
     case REASON_TUNNEL_DRAINED:
     case REASON_DRAINING:
+    case REASON_OPERATOR_CLOSED:
         return H2_CANCEL;
     default:
         return H2_INTERNAL_ERROR;
@@ -491,14 +507,18 @@ static void leg_end(struct leg *leg, enum leg_end how)
     list_remove(&stream->link);
     alarm_disarm(&stream->alarm);
     if (stream->stream && how == LEG_CUT) {
+        uint32_t code = code_of(stream->ex);
+
         if (!multiplex->cut)
-            counter_add(&counters_of(multiplex)->h2_resets_out[code_of(stream->ex)], 1);
-        h2_reset(stream->stream, code_of(stream->ex));
+            counter_add(&counters_of(multiplex)->h2_resets_out[code], 1);
+        note_reset(multiplex, code, false, stream->ex->reason);
+        h2_reset(stream->stream, code);
     } else if (stream->stream) {
         h2_leave(stream->stream);
     }
     if (--multiplex->n_streams > 0)
         return;
+    multiplex->quiet_since = conn_tick(multiplex->session->conn.loop);
     multiplex_set_alarm(multiplex);
     if (multiplex->drain == DRAIN_FINAL)
         multiplex_wake(multiplex); /* the last one: it may end */

@@ -56,6 +56,16 @@ static enum tunnel_side other(enum tunnel_side side)
     return side == TUNNEL_DOWN ? TUNNEL_UP : TUNNEL_DOWN;
 }
 
+void tunnel_look(struct tunnel *tunnel, struct tunnel_look *look)
+{
+    *look = (struct tunnel_look){.route = tunnel->route->key,
+                                 .endpoint = tenancy_endpoint(&tunnel->up),
+                                 .tenancy = &tunnel->up,
+                                 .begun_us = tunnel->begun_us,
+                                 .bytes_in = tunnel->bytes[TUNNEL_DOWN],
+                                 .bytes_out = tunnel->bytes[TUNNEL_UP]};
+}
+
 size_t tunnel_bytes(void)
 {
     return sizeof(struct tunnel);

@@ -23,6 +23,7 @@
 #ifndef PROXY_TUNNEL_H
 #define PROXY_TUNNEL_H
 
+#include "base/span.h"
 #include "proxy/reason.h"
 
 #include <stdbool.h>
@@ -30,9 +31,11 @@
 #include <stdint.h>
 
 struct conn;
+struct endpoint;
 struct exchange;
 struct lease;
 struct loop;
+struct tenancy;
 struct tunnel;
 
 /*
@@ -53,6 +56,15 @@ void tunnel_cut(struct tunnel *tunnel, enum reason reason);
 
 /* How long it may be quiet from now on, within what its age leaves (ends_us). 0: no limit. */
 uint64_t tunnel_time_left_ms(struct loop *loop, uint64_t idle_ms, uint64_t ends_us);
+
+/* For who looks at it. */
+struct tunnel_look {
+    struct sluice_span route;
+    const struct endpoint *endpoint; /* borrowed */
+    struct tenancy *tenancy;         /* borrowed: the upstream's connection */
+    uint64_t begun_us, bytes_in, bytes_out;
+};
+void tunnel_look(struct tunnel *tunnel, struct tunnel_look *look);
 
 /* What a worker's slab must hold. */
 size_t tunnel_bytes(void);

@@ -672,6 +672,7 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     slab_init(&worker->chunks, ARENA_CHUNK, 0);
     list_init(&worker->ports);
     list_init(&worker->all);
+    list_init(&worker->walks);
     alarm_init(&worker->sweep, on_sweep);
     alarm_init(&worker->flush, on_flush);
     soon_init(&worker->last_turn, on_last_turn);

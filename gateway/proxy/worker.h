@@ -98,6 +98,7 @@ struct worker {
     struct slab chunks;   /* of ARENA_CHUNK bytes: exchanges and all that belongs to them */
     struct list ports;    /* of struct port */
     struct list all;      /* of struct session: every connection, oldest first */
+    struct list walks;    /* of struct session_walk: who goes through them */
     struct writer_lane *lane;
     struct text line;            /* an access log line being made */
     struct access_second second; /* of the line before */

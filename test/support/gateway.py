@@ -27,7 +27,7 @@ REASONS = {
     "version_unsupported", "misdirected", "too_early", "body_too_large", "head_timeout", "body_timeout", "not_found", "method_not_allowed",
     "no_endpoint", "upstream_full", "queue_timeout", "connect_failed", "connect_timeout", "upstream_reset",
     "upstream_closed", "upstream_protocol", "response_timeout", "upstream_idle_timeout", "total_timeout", "tunnel_timeout",
-    "tunnel_drained",
+    "tunnel_drained", "operator_closed",
     "client_closed", "client_reset", "write_timeout", "tunnel_unsupported", "plugin_replied", "plugin_failed",
     "plugin_timeout", "response_too_large", "overload", "draining", "internal"}
 

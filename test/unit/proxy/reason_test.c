@@ -61,6 +61,7 @@ START_TEST(statuses_are_those_of_the_specification)
         {"total_timeout", 504},
         {"tunnel_timeout", 0},
         {"tunnel_drained", 0},
+        {"operator_closed", 0},
         {"client_closed", 0},
         {"client_reset", 0},
         {"write_timeout", 0},

@@ -298,11 +298,12 @@ static const struct h2_ops mux_h2_ops = {
 void mux_lose(struct mux *mux, enum endpoint_failure failure, const char *detail)
 {
     const struct h2_loss loss = {.code = H2_NO_ERROR, .detail = detail};
+    struct endpoint *endpoint = mux->endpoint;
 
+    endpoint->active++; /* what ends now must not take it away */
     mux->failure = failure;
     mux->detail = mux->detail ? mux->detail : detail;
-    if (mux->state != MUX_ENDED)
-        mux_detach(mux);
+    mux_detach(mux);
     h2_fail(mux->h2, &loss);
     mux_fail_waiting(mux, ERR_RESET);
     while (!list_is_empty(&mux->waiting)) {
@@ -314,6 +315,8 @@ void mux_lose(struct mux *mux, enum endpoint_failure failure, const char *detail
     }
     end_batch(mux);
     conn_close(mux_conn(mux));
+    endpoint->active--;
+    endpoint_settle(endpoint);
 }
 
 /* The peer broke a rule that makes the whole connection unusable: it is told so. */
@@ -328,7 +331,10 @@ static enum endpoint_failure failure_of(enum err err)
     return err == ERR_CLOSED ? ENDPOINT_CLOSED : ENDPOINT_RESET;
 }
 
-/* Give what was read to the machine; false when the connection has ended. */
+/*
+ * Give what was read to the machine; false when the connection has ended, or is about to: nobody
+ * is on it then, and its endpoint may be gone.
+ */
 static bool feed(struct mux *mux, struct sluice_span bytes)
 {
     enum err err;
@@ -338,11 +344,18 @@ static bool feed(struct mux *mux, struct sluice_span bytes)
     err = h2_feed(mux->h2, bytes, loop_now_us(mux->loop));
     conn_consume(mux_conn(mux), bytes.len);
     end_batch(mux);
-    if (!conn_is_open(mux_conn(mux)))
+    if (!conn_is_open(mux_conn(mux)) || mux->state == MUX_ENDED)
         return false;
     if (err)
         give_up(mux, err);
     return err == OK;
+}
+
+/* What the loop has lent goes back, though nothing more is read. */
+static void let_go(struct conn *conn)
+{
+    if (conn_is_open(conn) && conn_settle(conn, false) != OK)
+        conn_close(conn);
 }
 
 static void read_on(struct mux *mux)
@@ -353,8 +366,10 @@ static void read_on(struct mux *mux)
 
     for (unsigned i = 0; i < READS_MAX && err == OK; i++) {
         err = conn_read(conn, &bytes);
-        if (err == OK && !feed(mux, bytes))
+        if (err == OK && !feed(mux, bytes)) {
+            let_go(conn);
             return;
+        }
     }
     if (err && err != ERR_AGAIN) {
         mux_lose(mux, failure_of(err), NULL);
@@ -373,7 +388,7 @@ static void on_readable(struct conn *conn)
 {
     struct mux *mux = mux_of(conn);
 
-    if (mux->state == MUX_DIALLING)
+    if (mux->state == MUX_DIALLING || mux->state == MUX_ENDED)
         return;
     read_on(mux);
 }

@@ -82,7 +82,7 @@ extern const struct conn_ops mux_conn_ops;
 /* Begin to speak HTTP/2. ERR_MEMORY. */
 CHECKED enum err mux_speak(struct mux *mux);
 
-/* The connection is gone, or given up: so are its streams. */
+/* The connection is gone, or given up: so are its streams. Not of one that has ended. */
 void mux_lose(struct mux *mux, enum endpoint_failure failure, const char *detail);
 
 /* Look, at the end of the turn, what is to be done or sent. */

@@ -8,6 +8,7 @@ import concurrent.futures
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -393,6 +394,40 @@ def test_an_endpoint_that_is_removed_keeps_its_streams(h2_upstreams, start):
         go_on.set()
         assert client.read_response().body == b"first,last"
     wait_until(lambda: not old.open_connections(), what="the old endpoint is left")
+
+
+@pytest.mark.parametrize("way", ["whole", "cut"])
+def test_an_endpoint_that_is_removed_goes_with_its_last_stream(h2_upstreams, start, way):
+    """It ends its connection as it goes: with the end of the answer, in one read, or in the middle of it."""
+    go_on, gone = threading.Event(), threading.Event()
+
+    def script(exchange):
+        exchange.head(200, [("content-length", "10")])
+        exchange.data(b"first")
+        go_on.wait(60)
+        if way == "whole":
+            exchange.data(b"whole", end=True)
+        exchange.conn.sock.shutdown(socket.SHUT_WR)
+        gone.set()
+    old, new = h2_upstreams(script), h2_upstreams()
+    gateway = start(h2c(old))
+    with gateway.client() as client:
+        client.send(raw.request_bytes())
+        head = client.read_head()
+        gateway.must_reload(h2c(new))
+        assert gateway.ask().body == b"ok"
+        os.kill(gateway.pid, signal.SIGSTOP)  # so that all of it is there at once
+        go_on.set()
+        assert gone.wait(60)
+        os.kill(gateway.pid, signal.SIGCONT)
+        if way == "whole":
+            client.read_body(head)
+            assert head.body == b"firstwhole"
+        else:
+            with pytest.raises(raw.Closed):
+                client.read_body(head)
+    wait_until(lambda: not old.open_connections(), what="the old endpoint is left")
+    assert gateway.ask().body == b"ok"
 
 
 def test_a_change_of_protocol_makes_new_connections(h2_upstreams, upstreams, start):

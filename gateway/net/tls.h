@@ -76,9 +76,14 @@ void tls_client_unref(struct tls_client **client);
 /* Made of the same configuration and the same bytes in the files? NULL is like NULL only. */
 bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b);
 
-/* The last session of an endpoint, to be resumed. Zero bytes at first. One loop's. */
+/*
+ * The last session of an endpoint, to be resumed. Zero bytes at first. One loop's. What a session
+ * was begun under is not checked again when it is resumed, so when that changes, forget it: sessions
+ * of connections that began before are not remembered any more.
+ */
 struct tls_memory {
     void *session; /* owned */
+    unsigned era;  /* how often it was forgotten */
 };
 void tls_forget(struct tls_memory *memory);
 

@@ -24,10 +24,16 @@ struct tls_client {
 
 /* -- sessions ------------------------------------------------------------------ */
 
-void tls_forget(struct tls_memory *memory)
+static void replace(struct tls_memory *memory, SSL_SESSION *session)
 {
     SSL_SESSION_free(memory->session);
-    memory->session = NULL;
+    memory->session = session;
+}
+
+void tls_forget(struct tls_memory *memory)
+{
+    replace(memory, NULL);
+    memory->era++;
 }
 
 /* OpenSSL has a session that may be resumed; 1: it is ours now. */
@@ -35,10 +41,9 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     const struct tls *tls = tls_of_ssl(ssl);
 
-    if (!tls->memory)
+    if (!tls->memory || tls->era != tls->memory->era)
         return 0;
-    tls_forget(tls->memory);
-    tls->memory->session = session;
+    replace(tls->memory, session);
     return 1;
 }
 
@@ -200,7 +205,7 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
     tls = alloc_try(sizeof(*tls));
     if (!tls)
         return ERR_MEMORY;
-    *tls = (struct tls){.client = tls_client_ref(client), .memory = memory};
+    *tls = (struct tls){.client = tls_client_ref(client), .memory = memory, .era = memory->era};
     err = tls_start(conn, client->context, &tls);
     if (err)
         return err;
@@ -210,7 +215,7 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
         return ERR_CONFIG;
     }
     if (memory->session && !SSL_set_session(ssl, memory->session))
-        tls_forget(memory);
+        replace(memory, NULL);
     return OK;
 }
 

@@ -78,6 +78,7 @@ struct tls {
     struct tls_server *server; /* shared; NULL: we are the client */
     struct tls_client *client; /* shared; NULL: we are the server */
     struct tls_memory *memory; /* borrowed, as tls_connect() says */
+    unsigned era;              /* the memory's when the connection began */
     char *early;               /* owned: bytes that came before the handshake was over; or NULL */
     const char *why;           /* static: why it failed, or NULL */
     uint32_t small_bytes;      /* to be sent in small records yet */

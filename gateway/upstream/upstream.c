@@ -268,8 +268,12 @@ static void end_if_unused(struct upstream *upstream)
     alloc_free(upstream);
 }
 
+/* Of those that have left too, which may come back. */
 static void renew_all(struct upstream *upstream)
 {
+    list_each (link, &upstream->retired) {
+        endpoint_renew(list_entry(link, struct endpoint, link));
+    }
     for (size_t i = 0; i < upstream->n_endpoints + upstream->n_resting; i++) {
         endpoint_renew(upstream->endpoint[i]);
     }

@@ -345,6 +345,38 @@ START_TEST(a_session_is_resumed_the_next_time)
 }
 END_TEST
 
+static bool b_has_heard(void *it_)
+{
+    return ((struct scene *)it_)->b.n_got > 0;
+}
+
+/* What its tickets say is not checked again when they are used: so it must not be used. */
+START_TEST(a_session_that_began_before_it_was_to_be_forgotten_is_not_resumed)
+{
+    struct made made = make_ec("DNS:www.test"), other = make_ec("DNS:www.test");
+    const struct tls_client_conf careless = {.enabled = true, .max_version = TLS_CONF_1_3};
+
+    scene_init(scene, &made, 1);
+    scene->client = tls_client_new(&careless, scene->notes);
+    ck_assert_ptr_nonnull(scene->client);
+    scene_join(scene, 0);
+    tls_forget(&scene->memory); /* from now on, others are to be believed */
+    loop_until(scene->loop, is_settled, scene);
+    conn_put(&scene->a.conn, SPAN("hello"));
+    ck_assert_int_eq(conn_flush(&scene->a.conn), OK);
+    loop_until(scene->loop, b_has_heard, scene); /* and the tickets before it */
+    ck_assert_ptr_null(scene->memory.session);
+    scene_part(scene);
+    scene_trust(scene, other.cert, "www.test");
+    scene_shake(scene, 0);
+    ck_assert_uint_eq(scene->b.shaken, 0);
+    ck_assert_uint_eq(scene->b.failed, 1);
+    scene_fini(scene);
+    unmake(&made);
+    unmake(&other);
+}
+END_TEST
+
 static bool a_has_all(void *it_)
 {
     return ((struct scene *)it_)->a.n_got == GOT_MAX;
@@ -576,6 +608,7 @@ static int run(void)
                                   the_name_decides_on_the_certificate,
                                   a_stranger_is_not_believed,
                                   a_session_is_resumed_the_next_time,
+                                  a_session_that_began_before_it_was_to_be_forgotten_is_not_resumed,
                                   many_bytes_pass_a_narrow_socket_whole,
                                   an_end_in_order_is_one_and_a_bare_end_is_none,
                                   looking_consumes_nothing_and_sees_the_end,

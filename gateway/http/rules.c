@@ -76,7 +76,12 @@ static const struct sluice_span no_trailers[] = {
     {"content-disposition", 19},
     {"content-language", 16},
     {"http2-settings", 14},
+    {"client-cert", 11},
+    {"client-cert-chain", 17},
+    {"early-data", 10},
 };
+
+enum { LONGEST = 32 /* bytes: all names here are shorter */ };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -100,10 +105,24 @@ bool rules_list_has(struct sluice_span value, struct sluice_span token)
     return false;
 }
 
+/* The name as upstreams may read it for whom '_' and '-' are one (CGI); in room when it differs. */
+static struct sluice_span undisguise(struct sluice_span name, char room[LONGEST])
+{
+    if (name.len > LONGEST || span_find(name, '_') == name.len)
+        return name;
+    for (size_t i = 0; i < name.len; i++) {
+        room[i] = (char)(name.ptr[i] == '_' ? '-' : name.ptr[i]);
+    }
+    return span_make(room, name.len);
+}
+
 bool rules_may_be_trailer(struct sluice_span name)
 {
-    enum field_id id = name_find(name);
+    char room[LONGEST];
+    enum field_id id;
 
+    name = undisguise(name, room);
+    id = name_find(name);
     if (id != FIELD_OTHER)
         return (field_bit(id) & NO_TRAILER) == 0;
     return !is_listed(no_trailers, COUNT(no_trailers), name);

@@ -78,7 +78,7 @@ bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b);
 
 /*
  * The last session of an endpoint, to be resumed. Zero bytes at first. One loop's. What a session
- * was begun under is not checked again when it is resumed, so when that changes, forget it: sessions
+ * began under is not checked again when it is resumed. So when that changes, forget it: then those
  * of connections that began before are not remembered any more.
  */
 struct tls_memory {

@@ -142,10 +142,29 @@ static void *take(struct arena *arena, size_t size, bool bounded)
     return memory;
 }
 
+static void *take_surely(struct arena *arena, size_t size)
+{
+    void *memory;
+
+    alloc_faults_stop();
+    memory = take(arena, size, false);
+    alloc_faults_start();
+    CHECK(memory != NULL);
+    return memory;
+}
+
+/* See arena.h: half a configuration is worse than none. */
+static bool is_vital(const struct arena *arena)
+{
+    return !arena->slab && arena->max == 0;
+}
+
 void *arena_try_elsewhere(struct arena *arena, size_t size)
 {
     void *memory;
 
+    if (is_vital(arena))
+        return take_surely(arena, size);
     if (alloc_is_faulty())
         return NULL;
     alloc_faults_stop(); /* what the arena takes in turn is not counted again */
@@ -165,12 +184,8 @@ void *arena_try(struct arena *arena, size_t size)
 
 void *arena_new(struct arena *arena, size_t size)
 {
-    void *memory;
+    void *memory = take_surely(arena, size);
 
-    alloc_faults_stop();
-    memory = take(arena, size, false);
-    alloc_faults_start();
-    CHECK(memory != NULL);
     memset(memory, 0, size);
     return memory;
 }

@@ -6,6 +6,10 @@
  * arena's maximum. Things that are not memory register a clean-up; clean-ups run
  * in reverse order in arena_fini().
  *
+ * An arena without a slab and without a maximum is one of the control thread's:
+ * what it holds is whole or not there, so all of it aborts when memory is out,
+ * as alloc_new() does.
+ *
  * Threads: one.
  */
 #ifndef BASE_ARENA_H

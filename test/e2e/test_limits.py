@@ -236,7 +236,7 @@ def test_the_cap_holds_over_all_workers(start, upstream):
     for client in clients:
         assert client.read_response().status == 200
         client.close()
-    assert len(upstream.open) <= 2
+    wait_until(lambda: len(upstream.open) <= 2, what="the upstream has seen the end of what was closed")
 
 
 def test_a_cap_does_not_leak_when_upstreams_fail(start, upstream):

@@ -354,6 +354,7 @@ struct h2_stream *h2_stream_new(struct h2 *h2, uint32_t id)
     stream->h2 = h2;
     stream->id = id;
     stream->left = BODY_UNKNOWN;
+    stream->urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY;
     stream->flags = H2_OWNED;
     list_append(&h2->streams, &stream->link);
     list_init(&stream->ready);

@@ -139,6 +139,8 @@ struct h2_ops {
      */
     void (*on_response)(struct h2_stream *stream, const struct response *response,
                         struct sluice_span bytes);
+    /* Once, after h2_await_content(): content is there, or the end. The owner may hold it. */
+    void (*on_content)(struct h2_stream *stream);
     /* Not while held. piece lives until h2_feed() or h2_run() returns. */
     void (*on_body)(struct h2_stream *stream, struct sluice_span piece);
     /*
@@ -192,6 +194,7 @@ struct h2_stream {
     uint64_t framed;             /* bytes of our content that went */
     uint32_t flags;              /* private bits */
     uint8_t method;              /* enum method of the request */
+    uint8_t urgency;             /* of the request: 0 to 7, as RFC 9218 has it; server */
 };
 
 /* -- what the connections of one thread share -------------------------- */
@@ -280,17 +283,23 @@ void h2_send_end(struct h2_stream *stream, const struct fields *trailers);
 
 /*
  * What was lent is framed or copied: memory may go. OK: all is framed; ERR_AGAIN: some is queued,
- * on_drained follows; ERR_CLOSED: the stream is gone. From outside of a callback it pulls.
+ * on_drained follows, or on_lost; ERR_CLOSED: the stream is gone. From outside of a callback it
+ * pulls.
  */
 CHECKED enum err h2_flush(struct h2_stream *stream);
 
 /* -- receiving on a stream ----------------------------------------------------- */
 
 /*
- * Stop and go on handing over content. After h2_release() what is queued comes in h2_run().
+ * Stop and go on handing over content. After h2_release() what is queued comes in h2_run(), or by
+ * h2_hand_over() at once: not from inside a callback. A piece of it lives until h2_run() returns.
  */
 void h2_hold(struct h2_stream *stream);
 void h2_release(struct h2_stream *stream);
+void h2_hand_over(struct h2_stream *stream);
+
+/* Call on_content before the first content, or the end, is told. */
+void h2_await_content(struct h2_stream *stream);
 
 /* -- ends ------------------------------------------------------------------- */
 

@@ -67,3 +67,9 @@ enum err h2_budget_walk(struct h2 *h2, struct sluice_span bytes)
     }
     return err;
 }
+
+void h2_budget_provoked(struct h2 *h2)
+{
+    (void)!h2_budget_spend(h2, &h2->budget.provoked, h2->settings->limits.provoked_resets,
+                           H2_CAUSE_PROVOKED_RESET);
+}

@@ -61,6 +61,15 @@ static void tell_end(struct h2_stream *stream, const struct fields *trailers)
     stream->h2->ops->on_end(stream, trailers);
 }
 
+/* Something of it is about to be told, or held. */
+static inline void announce(struct h2_stream *stream)
+{
+    if (!(stream->flags & H2_AWAITS))
+        return;
+    stream->flags &= ~(unsigned)H2_AWAITS;
+    stream->h2->ops->on_content(stream);
+}
+
 /* The peer's side is over. */
 static void end_in(struct h2_stream *stream, const struct fields *trailers)
 {
@@ -71,6 +80,7 @@ static void end_in(struct h2_stream *stream, const struct fields *trailers)
         h2_break(stream, H2_PROTOCOL_ERROR, h1_rule_text(H1_RULE_CONTENT));
         return;
     }
+    announce(stream);
     if (!(stream->flags & H2_HELD) && stream->in.bytes == 0) {
         tell_end(stream, trailers);
         return;
@@ -122,7 +132,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 }
 
 /* RFC 9218 4: "u=2, i" and the like; what is not understood changes nothing. */
-static void read_priority(struct h2 *h2, const struct h2_stream *stream, struct sluice_span value)
+static void read_priority(struct h2 *h2, struct h2_stream *stream, struct sluice_span value)
 {
     nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY};
     struct sluice_span piece;
@@ -134,12 +144,12 @@ static void read_priority(struct h2 *h2, const struct h2_stream *stream, struct 
         if (span_equal(piece, SPAN("i")) || span_equal(piece, SPAN("i=?1")))
             priority.inc = 1;
     }
+    stream->urgency = (uint8_t)priority.urgency;
     (void)nghttp2_session_change_extpri_stream_priority(h2->session, (int32_t)stream->id, &priority,
                                                         0);
 }
 
-static void find_priority(struct h2 *h2, const struct h2_stream *stream,
-                          const struct fields *fields)
+static void find_priority(struct h2 *h2, struct h2_stream *stream, const struct fields *fields)
 {
     for (unsigned i = 0; i < fields->n; i++) {
         const struct field_line *line = &fields->line[i];
@@ -264,6 +274,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         h2_taken(h2, (uint32_t)id, len);
         return 0;
     }
+    announce(stream);
     if ((stream->flags & H2_HELD) || stream->in.bytes > 0) {
         if (h2_queue_add(h2, &stream->in, span_from(data, len)))
             h2_break(stream, H2_INTERNAL_ERROR, "out of memory");
@@ -333,6 +344,22 @@ static void deliver(struct h2 *h2, struct h2_stream *stream)
     } else {
         tell_end(stream, NULL);
     }
+}
+
+void h2_hand_over(struct h2_stream *stream)
+{
+    struct h2 *h2 = stream->h2;
+
+    if (list_is_empty(&stream->ready))
+        return;
+    list_remove(&stream->ready);
+    deliver(h2, stream);
+    h2->told = NULL;
+}
+
+void h2_await_content(struct h2_stream *stream)
+{
+    stream->flags |= H2_AWAITS;
 }
 
 void h2_deliver(struct h2 *h2)
@@ -448,6 +475,33 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/*
+ * nghttp2 resets a stream for this frame, which it tells as such when that is sent: too late for a
+ * stream whose request would be begun before, and for a read that brings thousands of them. What
+ * ends the connection is told here as well, and is none of these two.
+ */
+static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int error, void *h2_)
+{
+    struct h2_loss loss = {.code = H2_FLOW_CONTROL_ERROR};
+    struct h2 *h2 = h2_;
+    struct h2_stream *stream = NULL;
+
+    (void)session;
+    if (frame->hd.type == NGHTTP2_WINDOW_UPDATE && error == NGHTTP2_ERR_FLOW_CONTROL &&
+        frame->hd.stream_id != 0) {
+        stream = h2_stream_find(h2, frame->hd.stream_id);
+    } else if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_REFUSED_STREAM) {
+        return 0;
+    }
+    if (stream) {
+        stream->flags |= H2_RESET;
+        h2_lose(stream, &loss);
+    }
+    h2->foreseen++;
+    h2_budget_provoked(h2);
+    return 0;
+}
+
 /* Both sides are through with it, or one has reset it. */
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *h2_)
 {
@@ -479,5 +533,6 @@ void h2_receive_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
 }

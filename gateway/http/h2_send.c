@@ -218,6 +218,15 @@ static void on_end_sent(struct h2 *h2, const nghttp2_frame *frame)
         h2_reset(stream, H2_NO_ERROR); /* RFC 9113 8.1: the rest of the request is not needed */
 }
 
+static void on_provoked_sent(struct h2 *h2)
+{
+    if (h2->foreseen > 0) {
+        h2->foreseen--;
+    } else {
+        h2_budget_provoked(h2);
+    }
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *h2_)
 {
     struct h2 *h2 = h2_;
@@ -228,10 +237,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         on_end_sent(h2, frame);
-    if (frame->hd.type == NGHTTP2_RST_STREAM && is_provoked(frame->rst_stream.error_code) &&
-        h2_budget_spend(h2, &h2->budget.provoked, h2->settings->limits.provoked_resets,
-                        H2_CAUSE_PROVOKED_RESET))
-        return 0;
+    if (frame->hd.type == NGHTTP2_RST_STREAM && is_provoked(frame->rst_stream.error_code))
+        on_provoked_sent(h2);
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != H2_NO_ERROR &&
         h2->over == OK) {
         h2->over = ERR_PROTOCOL;
@@ -464,12 +471,13 @@ enum err h2_flush(struct h2_stream *stream)
 
     if (!is_drained(stream))
         push(stream);
+    if (stream->flags & H2_TO_TELL)
+        return ERR_AGAIN; /* until its owner is told why */
     if ((stream->flags & H2_RESET) || ((stream->flags & H2_GONE) && !(stream->flags & H2_EOF)))
         return ERR_CLOSED;
     if (is_drained(stream) && !h2->blocked)
         return OK;
     list_remove(&stream->waiting);
-    if (!(stream->flags & H2_TO_TELL))
-        list_append(&h2->waiting, &stream->waiting);
+    list_append(&h2->waiting, &stream->waiting);
     return ERR_AGAIN;
 }

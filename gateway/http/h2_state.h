@@ -30,6 +30,7 @@ enum h2_stream_flag {
     H2_GONE = 4096,      /* nghttp2 has closed it */
     H2_PEER_RESET = 8192,
     H2_TO_TELL = 16384, /* of its loss */
+    H2_AWAITS = 32768,  /* on_content is due */
 };
 
 struct h2_bench {
@@ -89,6 +90,7 @@ struct h2 {
     uint32_t n_streams;
     uint32_t pull_left; /* bytes of content that this h2_pull() may still frame */
     uint32_t causes;    /* a bit each: told */
+    uint32_t foreseen;  /* RST_STREAM frames not sent yet that the budget was charged with */
     enum err over;      /* OK, or why h2_feed() ended the connection */
     enum h2_role role;
     bool busy;       /* inside nghttp2: nothing may be pulled */
@@ -173,6 +175,9 @@ CHECKED enum err h2_budget_walk(struct h2 *h2, struct sluice_span bytes);
 CHECKED enum err h2_budget_spend(struct h2 *h2, uint32_t *spent, uint32_t limit,
                                  enum h2_cause cause);
 void h2_tell_cause(struct h2 *h2, enum h2_cause cause);
+
+/* The peer makes us reset a stream. */
+void h2_budget_provoked(struct h2 *h2);
 
 /* -- h2_queue.c ------------------------------------------------------------------- */
 

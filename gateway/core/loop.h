@@ -94,4 +94,10 @@ static inline uint64_t loop_now_us(struct loop *loop)
     return loop->fresh ? loop->now_us : loop_look_at_clock(loop);
 }
 
+/* The number of this turn: how many were before it. */
+static inline uint64_t loop_turn(const struct loop *loop)
+{
+    return loop->turns.value;
+}
+
 #endif /* CORE_LOOP_H */

@@ -213,6 +213,14 @@ static const struct row port_rows[] = {
      NULL, AT(h2_dead)},
     {"sluice_http2_streams_total", "Requests that came by HTTP/2.", PAGE_COUNTER, NULL, NULL,
      AT(h2_streams)},
+    {"sluice_http2_put_off_total",
+     "Requests by HTTP/2 that waited while others were served, as their connection had begun as "
+     "many as it may at a time.",
+     PAGE_COUNTER, NULL, NULL, AT(h2_put_off)},
+    {"sluice_http2_not_begun_total",
+     "Requests by HTTP/2 that ended, by a reset or with their connection, before they were begun: "
+     "no upstream heard of them.",
+     PAGE_COUNTER, NULL, NULL, AT(h2_not_begun)},
     H2_CAUSES(CAUSE_ROW) RESET_ROWS("sluice_http2_resets_received_total",
                                     "Streams that clients reset.", AT(h2_resets_in)),
     RESET_ROWS("sluice_http2_resets_sent_total", "Streams that the gateway reset.",

@@ -44,6 +44,8 @@ struct port_counters {
     struct counter tls_ciphers[PORT_TLS_CIPHERS], tls_protocols[PORT_TLS_PROTOCOLS];
     /* HTTP/2: connections, those that answered no PING, streams. */
     struct counter h2_accepted, h2_open, h2_dead, h2_streams;
+    /* Requests that waited for another turn; that ended before they were begun. */
+    struct counter h2_put_off, h2_not_begun;
     struct counter h2_causes[H2_CAUSE_COUNT];
     struct counter h2_resets_in[H2_CODES], h2_resets_out[H2_CODES]; /* by code */
 };

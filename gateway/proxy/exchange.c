@@ -194,8 +194,8 @@ static void forget_head(struct request *request)
                                 .body_bytes = request->body_bytes};
 }
 
-void exchange_begin(struct exchange *ex, const struct exchange_from *from,
-                    const struct request *request, struct sluice_span head)
+void exchange_take(struct exchange *ex, const struct exchange_from *from,
+                   const struct request *request, struct sluice_span head)
 {
     ex->from = *from;
     ex->request = *request;
@@ -205,17 +205,20 @@ void exchange_begin(struct exchange *ex, const struct exchange_from *from,
         forget_head(&ex->request);
         exchange_refuse(ex, REASON_OVERLOAD, NULL);
     }
-    run(ex);
 }
 
-void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from,
-                            enum reason reason, const char *detail)
+void exchange_take_refused(struct exchange *ex, const struct exchange_from *from,
+                           enum reason reason, const char *detail)
 {
     ex->from = *from;
     ex->request.minor = 1;
     ex->request.fields.arena = &ex->arena;
     ex->request_done = true;
     exchange_refuse(ex, reason, detail);
+}
+
+void exchange_begin(struct exchange *ex)
+{
     run(ex);
 }
 

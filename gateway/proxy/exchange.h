@@ -153,16 +153,20 @@ struct exchange *exchange_new(struct port *port);
 /* Release one that has not begun. */
 void exchange_forget(struct exchange *ex);
 
-/*
- * Begin with a whole head whose bytes are copied, and go on until there is something to wait for;
- * nothing is flushed yet. from->leg may live in ex->arena. The exchange must be entered.
- */
-void exchange_begin(struct exchange *ex, const struct exchange_from *from,
-                    const struct request *request, struct sluice_span head);
+/* What it is to be: a whole head, whose bytes are copied. from->leg may live in ex->arena. */
+void exchange_take(struct exchange *ex, const struct exchange_from *from,
+                   const struct request *request, struct sluice_span head);
 
-/* Begin with a head that was refused or did not come in time. */
-void exchange_begin_refused(struct exchange *ex, const struct exchange_from *from,
-                            enum reason reason, const char *detail);
+/* The same of a head that was refused or did not come in time. */
+void exchange_take_refused(struct exchange *ex, const struct exchange_from *from,
+                           enum reason reason, const char *detail);
+
+/*
+ * With what was taken, go on until there is something to wait for; nothing is flushed yet. The
+ * exchange must be entered. exchange_leave() begins as well: this is for a request whose content is
+ * about to be told. Before either, nothing but its end may be told.
+ */
+void exchange_begin(struct exchange *ex);
 
 void exchange_enter(struct exchange *ex);
 

@@ -128,7 +128,7 @@ static void begin_refused(struct session *session, enum reason reason, const cha
     down->whole = true;
     conn_hold(&session->conn, CONN_HOLD_TURN);
     exchange_enter(session->exchange);
-    exchange_begin_refused(session->exchange, &from, reason, detail);
+    exchange_take_refused(session->exchange, &from, reason, detail);
     exchange_leave(session->exchange);
 }
 
@@ -163,7 +163,9 @@ static void begin_exchange(struct session *session, const struct request *reques
         conn_set_alarm(&session->conn, session_conf(session)->timeout.body_ms);
     }
     exchange_enter(session->exchange);
-    exchange_begin(session->exchange, &from, request, head);
+    exchange_take(session->exchange, &from, request, head);
+    if (!down->whole)
+        exchange_begin(session->exchange); /* before its content is read */
 }
 
 /*

@@ -106,6 +106,7 @@ static void on_soon(struct soon *soon)
     h2_run(multiplex->h2);
     multiplex->running = false;
     stream_leave(multiplex);
+    stream_begin_fresh(multiplex);
     if (multiplex->drain == DRAIN_NOTICE && !multiplex->pinged) {
         multiplex->pinged = true; /* behind the GOAWAY that it measures the way of */
         h2_ping(multiplex->h2);
@@ -232,8 +233,11 @@ static bool take(struct multiplex *multiplex, struct sluice_span bytes)
     if (bytes.len == 0)
         return true;
     multiplex->heard = true;
+    multiplex->hasty = false;
     err = h2_feed(multiplex->h2, bytes, loop_now_us(conn->loop));
     stream_leave(multiplex);
+    if (err == OK)
+        stream_begin_fresh(multiplex);
     if (conn_is_open(conn))
         conn_consume(conn, bytes.len);
     if (err) {
@@ -347,6 +351,7 @@ void session_h2_begin(struct session *session)
     multiplex->begun_us = loop_now_us(session->conn.loop);
     multiplex->quiet_since = conn_tick(session->conn.loop);
     list_init(&multiplex->streams);
+    list_init(&multiplex->fresh);
     soon_init(&multiplex->soon, on_soon);
     multiplex->h2 =
         h2_new(port->worker->h2, H2_SERVER, &port->h2_settings, &session_h2_ops, multiplex);

@@ -2,7 +2,7 @@
  * session_h2.h - what the two files of a downstream HTTP/2 connection share; private to proxy.
  *
  * session_h2.c is the connection: bytes, its alarm, its end. session_stream.c is the streams: each
- * is the leg of an exchange.
+ * is the leg of an exchange. session_begin.c says when its requests begin.
  */
 #ifndef PROXY_SESSION_H2_H
 #define PROXY_SESSION_H2_H
@@ -18,18 +18,41 @@
  */
 enum multiplex_drain { DRAIN_NONE, DRAIN_NOTICE, DRAIN_FINAL };
 
+/* Lives in the arena of its exchange. */
+struct stream {
+    struct leg leg;
+    struct list link; /* of multiplex->streams, or ->fresh */
+    struct multiplex *multiplex;
+    struct exchange *ex;      /* borrowed: owns us */
+    struct h2_stream *stream; /* NULL: it is lost */
+    struct alarm alarm;       /* for the client to send, or to take */
+    uint64_t framed_bytes;    /* when the alarm was set */
+    uint64_t turn;            /* of the loop, in which it came */
+    bool fresh;               /* its request is not begun yet */
+    bool whole;               /* the request has been read to its end */
+    bool sends_no_content;    /* HEAD: the response has none whatever its head says */
+    bool connects;            /* an extended CONNECT */
+    bool tunnel;
+    bool sending; /* the alarm is for the client to take */
+    bool waits;   /* for 100 Continue before it sends content */
+};
+
 struct multiplex {
     struct session *session; /* borrowed: owns us */
     struct h2 *h2;           /* owned */
     struct soon soon;        /* h2_run() is due */
     struct list streams;     /* of struct stream */
-    struct stream *entered;  /* whose exchange has been entered; left with the next one */
+    struct list fresh;      /* of those not begun yet, the most urgent first; max_streams at most */
+    struct stream *entered; /* whose exchange has been entered; left with the next one */
     uint64_t begun_us;
+    uint64_t turn;          /* of the loop ... */
+    uint32_t n_begun;       /* ... in which so many were begun */
     uint32_t untaken_bytes; /* by the client when the alarm last rang; 0: not since it took some */
     uint32_t n_streams;
     uint32_t quiet_since; /* no stream is open, as conn_tick() */
     uint8_t drain;        /* enum multiplex_drain */
     bool heard;           /* bytes have come since the alarm was set */
+    bool hasty;           /* of this read, one was left free to begin with its content */
     bool running;         /* what was queued is handed over: a piece goes when its call returns */
     bool asked;           /* a PING is not answered yet */
     bool pinged;          /* after the first GOAWAY */
@@ -70,7 +93,24 @@ void stream_leave(struct multiplex *multiplex);
 /* The exchange of a stream; link: of multiplex->streams. */
 struct exchange *stream_exchange(struct list *link);
 
+/* Be the only one whose exchange is entered. */
+struct exchange *stream_enter(struct stream *stream);
+
+/* Its client is to send, or everything has come. */
+void stream_await_content(struct stream *stream);
+
 /* End all exchanges: nobody is there to be answered. */
 void stream_cut_all(struct multiplex *multiplex, enum reason reason);
+
+/* -- session_begin.c ------------------------------------------------------------------- */
+
+/* Its exchange knows what it is to be: it begins when its turn comes. */
+void stream_line_up(struct stream *stream);
+
+/* Begin it, now. */
+void stream_begin(struct stream *stream);
+
+/* A read was taken whole, or another turn has come: begin what may begin now. */
+void stream_begin_fresh(struct multiplex *multiplex);
 
 #endif /* PROXY_SESSION_H2_H */

@@ -15,23 +15,6 @@ enum {
     SLOW_BYTES = 1024, /* who takes less in a write timeout keeps its window all but shut */
 };
 
-/* Lives in the arena of its exchange. */
-struct stream {
-    struct leg leg;
-    struct list link; /* of multiplex->streams */
-    struct multiplex *multiplex;
-    struct exchange *ex;      /* borrowed: owns us */
-    struct h2_stream *stream; /* NULL: it is lost */
-    struct alarm alarm;       /* for the client to send, or to take */
-    uint64_t framed_bytes;    /* when the alarm was set */
-    bool whole;               /* the request has been read to its end */
-    bool sends_no_content;    /* HEAD: the response has none whatever its head says */
-    bool connects;            /* an extended CONNECT */
-    bool tunnel;
-    bool sending; /* the alarm is for the client to take */
-    bool waits;   /* for 100 Continue before it sends content */
-};
-
 static const struct leg_ops stream_leg_ops;
 
 static struct stream *stream_of(struct leg *leg)
@@ -84,7 +67,7 @@ void stream_leave(struct multiplex *multiplex)
         exchange_leave(stream->ex);
 }
 
-static struct exchange *enter(struct stream *stream)
+struct exchange *stream_enter(struct stream *stream)
 {
     struct multiplex *multiplex = stream->multiplex;
 
@@ -96,18 +79,24 @@ static struct exchange *enter(struct stream *stream)
     return stream->ex;
 }
 
+static void pour(struct list *from, struct list *to)
+{
+    while (!list_is_empty(from)) {
+        struct list *link = from->next;
+
+        list_remove(link);
+        list_append(to, link);
+    }
+}
+
 void stream_cut_all(struct multiplex *multiplex, enum reason reason)
 {
     struct list turn;
 
     multiplex->cut = true;
     list_init(&turn);
-    while (!list_is_empty(&multiplex->streams)) {
-        struct list *link = multiplex->streams.next;
-
-        list_remove(link);
-        list_append(&turn, link);
-    }
+    pour(&multiplex->streams, &turn);
+    pour(&multiplex->fresh, &turn);
     while (!list_is_empty(&turn)) {
         struct stream *stream = list_entry(turn.next, struct stream, link);
         struct exchange *ex = stream->ex;
@@ -121,7 +110,7 @@ void stream_cut_all(struct multiplex *multiplex, enum reason reason)
 
 /* -- deadlines ----------------------------------------------------------------------- */
 
-static void await_content(struct stream *stream)
+void stream_await_content(struct stream *stream)
 {
     stream->sending = false;
     if (stream->whole || stream->tunnel) {
@@ -202,7 +191,7 @@ static struct stream *stream_new(struct multiplex *multiplex, struct h2_stream *
     stream->stream = h2_stream;
     h2_stream->user = stream;
     alarm_init(&stream->alarm, on_alarm);
-    list_append(&multiplex->streams, &stream->link);
+    list_init(&stream->link);
     session->requests++;
     *from = session_origin(session);
     from->leg = &stream->leg;
@@ -243,10 +232,8 @@ static void on_request(struct h2_stream *h2_stream, const struct request *reques
     stream->sends_no_content = request->method == METHOD_HEAD;
     stream->connects = request->protocol.len > 0;
     stream->waits = request->expects_continue;
-    if (stream->connects)
-        h2_hold(h2_stream); /* until it is a tunnel, nobody takes what it sends */
-    await_content(stream);
-    exchange_begin(enter(stream), &from, request, bytes);
+    exchange_take(stream->ex, &from, request, bytes);
+    stream_line_up(stream);
 }
 
 static void on_refused(struct h2_stream *h2_stream, enum h1_rule rule)
@@ -260,10 +247,19 @@ static void on_refused(struct h2_stream *h2_stream, enum h1_rule rule)
     if (!stream)
         return;
     stream->whole = true;
-    exchange_begin_refused(enter(stream), &from, session_reason_of_rule(rule), h1_rule_text(rule));
+    exchange_take_refused(stream->ex, &from, session_reason_of_rule(rule), h1_rule_text(rule));
+    stream_line_up(stream);
 }
 
 /* -- what arrives ------------------------------------------------------------------------ */
+
+static void on_content(struct h2_stream *h2_stream)
+{
+    struct stream *stream = h2_stream->user;
+
+    if (stream->fresh)
+        stream_begin(stream);
+}
 
 static void on_body(struct h2_stream *h2_stream, struct sluice_span piece)
 {
@@ -271,8 +267,8 @@ static void on_body(struct h2_stream *h2_stream, struct sluice_span piece)
 
     stream->waits = false;
     if (!stream->sending)
-        await_content(stream);
-    exchange_on_request_body(enter(stream), piece);
+        stream_await_content(stream);
+    exchange_on_request_body(stream_enter(stream), piece);
     if (stream->multiplex->running)
         exchange_flush(stream->ex); /* it may be lent, to the cork too */
 }
@@ -285,8 +281,8 @@ static void on_end(struct h2_stream *h2_stream, const struct fields *trailers)
         return; /* nothing was announced, and its exchange knows */
     stream->whole = true;
     if (!stream->sending)
-        await_content(stream);
-    exchange_on_request_end(enter(stream), trailers);
+        stream_await_content(stream);
+    exchange_on_request_end(stream_enter(stream), trailers);
 }
 
 static void on_lost(struct h2_stream *h2_stream, const struct h2_loss *loss)
@@ -304,7 +300,7 @@ static void on_lost(struct h2_stream *h2_stream, const struct h2_loss *loss)
     }
     note_reset(stream->multiplex, code, loss->by_peer, reason);
     stream->stream = NULL;
-    exchange_on_client_gone(enter(stream), reason);
+    exchange_on_client_gone(stream_enter(stream), reason);
 }
 
 static void on_drained(struct h2_stream *h2_stream)
@@ -312,7 +308,7 @@ static void on_drained(struct h2_stream *h2_stream)
     struct stream *stream = h2_stream->user;
 
     stream_leave(stream->multiplex);
-    await_content(stream);
+    stream_await_content(stream);
     exchange_enter(stream->ex);
     exchange_on_down_drained(stream->ex);
     exchange_leave(stream->ex);
@@ -367,6 +363,7 @@ static void lend(struct h2 *h2, struct sluice_span bytes)
 const struct h2_ops session_h2_ops = {
     .on_request = on_request,
     .on_refused = on_refused,
+    .on_content = on_content,
     .on_body = on_body,
     .on_end = on_end,
     .on_lost = on_lost,
@@ -464,7 +461,7 @@ static void leg_release(struct leg *leg)
     if (!stream->stream || (stream->connects && !stream->tunnel))
         return;
     if (!stream->sending)
-        await_content(stream);
+        stream_await_content(stream);
     h2_release(stream->stream);
 }
 
@@ -506,6 +503,8 @@ static void leg_end(struct leg *leg, enum leg_end how)
         multiplex->entered = NULL;
     list_remove(&stream->link);
     alarm_disarm(&stream->alarm);
+    if (stream->fresh)
+        counter_add(&counters_of(multiplex)->h2_not_begun, 1);
     if (stream->stream && how == LEG_CUT) {
         uint32_t code = code_of(stream->ex);
 

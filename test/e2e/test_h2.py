@@ -12,7 +12,7 @@ import h2.settings
 import pytest
 
 from gateway import FIELDS, plain
-from h2_client import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, H2Client, RawH2, frame
+from h2_client import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, SETTINGS, H2Client, RawH2, frame
 from pki import Pki
 from raw import Client, request_bytes, wait_until
 
@@ -90,6 +90,32 @@ def test_many_streams_at_once(start, upstream):
         for i, stream in enumerate(streams):
             assert client.answer(stream).body == f"/{i}".encode()
     assert sorted(line["stream"] for line in gateway.wait_access(50)) == streams
+
+
+def test_many_requests_in_one_write_are_answered_in_order(start, upstream):
+    """One connection begins a few in each turn of its worker; the others wait in line."""
+    gateway = start(logged(upstream, routes=[{"match": {"path": "/fixed"}, "respond": {"body": "fixed"}}, {"upstream": "app"}]))
+    with RawH2(gateway.address) as client:
+        client.send(b"".join(client.head(stream, path="/fixed") for stream in range(1, 200, 2)))
+        client.read_frames(lambda kind, flags, stream, _: stream == 199 and flags & END_STREAM)
+        assert [stream for kind, _, stream, _ in client.frames if kind == HEADERS] == list(range(1, 200, 2))
+    gateway.wait_metric(lambda m: m.get("sluice_request_ends_total", reason="responded") == 100, "100 answers")
+    assert gateway.metric("sluice_http2_put_off_total") > 0
+    assert gateway.metric("sluice_http2_not_begun_total") == 0
+
+
+def test_drain_serves_requests_that_wait_for_their_turn(start, upstream):
+    upstream.on("/", lambda exchange: exchange.reply(body=b"ok"))
+    gateway = start(logged(upstream, drain={"pause": "0s", "timeout": "20s", "idle": "20ms"}))
+    with RawH2(gateway.address) as client:
+        client.read_frames(lambda kind, flags, *_: kind == SETTINGS and flags & ACK)
+        client.send(b"".join(client.head(stream) for stream in range(1, 200, 2)))
+        gateway.wait_metric(lambda m: m.get("sluice_http2_streams_total") == 100, "100 requests")
+        gateway.drain()
+        assert client.read_frames(lambda kind, *_: False) is None
+        ended = {stream for kind, flags, stream, _ in client.frames if kind == DATA and flags & END_STREAM}
+        assert ended == set(range(1, 200, 2))
+    assert gateway.wait() == 0
 
 
 def test_trailers_both_ways(start, upstream):

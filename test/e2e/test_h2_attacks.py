@@ -86,6 +86,59 @@ def test_streams_beyond_the_limit(under_attack, upstream):
     assert len([r for r in upstream.requests if r.target == "/hang"]) <= 50
 
 
+def patient(upstream):
+    """No flood is seen: what requests cost is looked at, not when a connection is ended for them."""
+    config = plain(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0",
+                                         "http2": {"flood": {"resets": 0, "provoked_resets": 0}}}])
+    config["access_log"] = {"path": "access.log", "format": "json", "fields": ["path", "status", "reason", "stream", "tries"]}
+    return config
+
+
+# What is reset in the same read was never begun; a write of a few KiB is one read on the loopback.
+SPOILT = {"reset": (frame(RST_STREAM, 0, 1, struct.pack(">I", 8)), "received", "cancel"),
+          "provoked": (frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff"), "sent", "flow_control_error")}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_requests_that_are_reset_at_once_cost_the_upstream_nothing(start, upstream, how):
+    spoilt, direction, code = SPOILT[how]
+    gateway = start(patient(upstream))
+    with RawH2(gateway.address) as client:
+        client.read_frames(lambda kind, flags, *_: kind == SETTINGS and flags & ACK)
+        client.send(b"".join(client.head(stream, path="/spoilt") + spoilt[:5] + struct.pack(">I", stream) + spoilt[9:]
+                             for stream in range(1, 200, 2)))
+        lines = gateway.wait_access(100)
+        assert {(line["path"], line["status"], line["reason"], line["tries"]) for line in lines} == {
+            ("/spoilt", None, "client_reset", 0)}
+        assert sorted(line["stream"] for line in lines) == list(range(1, 200, 2))
+        client.send(client.head(201))
+        assert client.read_frames(lambda kind, flags, stream, _: stream == 201 and flags & END_STREAM)
+    assert [request.target for request in upstream.requests] == ["/"]
+    reading = gateway.metrics()
+    assert reading.get("sluice_http2_not_begun_total") == 100
+    assert reading.get(f"sluice_http2_resets_{direction}_total", code=code) == 100
+    assert reading.get("sluice_upstream_connects_total") == 1
+    assert reading.get("sluice_request_ends_total", reason="client_reset") == 100
+
+
+def test_resets_behind_begun_requests_end_all_of_them(start, upstream):
+    """Whatever of a hundred requests was begun before its reset came: all end, and none is both."""
+    upstream.on("/hang", lambda exchange: exchange.wait_gone())
+    gateway = start(patient(upstream))
+    with RawH2(gateway.address) as client:
+        client.read_frames(lambda kind, flags, *_: kind == SETTINGS and flags & ACK)
+        client.send(b"".join(client.head(stream, path="/hang") for stream in range(1, 200, 2)))
+        client.send(b"".join(frame(RST_STREAM, 0, stream, struct.pack(">I", 8)) for stream in range(1, 200, 2)))
+        lines = gateway.wait_access(100)
+        assert {line["reason"] for line in lines} == {"client_reset"}
+        reading = gateway.metrics()
+        assert reading.get("sluice_http2_not_begun_total") == len([line for line in lines if line["tries"] == 0])
+        assert reading.get("sluice_http2_resets_received_total", code="cancel") == 100
+        assert reading.get("sluice_http2_resets_sent_total") == 0
+        client.send(client.head(201))
+        assert client.read_frames(lambda kind, flags, stream, _: stream == 201 and flags & END_STREAM)
+
+
 def test_continuation_flood(under_attack):
     with RawH2(under_attack.address) as client:
         client.send(client.head(1, flags=0))

@@ -73,6 +73,38 @@ static const char *state_of(const struct members *members, size_t i)
     return i < members->n + members->n_failing ? "failing" : "draining";
 }
 
+static void add_resets(struct json *json, const struct tally_block *block, unsigned n_workers)
+{
+    json_open_row(json, "resets_by_cause", '{');
+    for (size_t i = 0; i < ENDPOINT_RESET_COUNT; i++) {
+        uint64_t n =
+            collect_sum(block, n_workers,
+                        offsetof(struct endpoint_counters, resets) + i * sizeof(struct counter));
+
+        if (n > 0)
+            json_number(json, endpoint_reset_text((enum endpoint_reset)i), n);
+    }
+    json_close(json, '}');
+}
+
+/* Only where HTTP/2 was spoken, or TLS. */
+static void add_protocols(struct json *json, const struct tally_block *block, unsigned n_workers)
+{
+    uint64_t full = ENDPOINT_SUM(block, n_workers, tls.full);
+    uint64_t resumed = ENDPOINT_SUM(block, n_workers, tls.resumed);
+    uint64_t failed = ENDPOINT_SUM(block, n_workers, tls.failed);
+
+    json_number(json, "goaways", ENDPOINT_SUM(block, n_workers, goaways));
+    add_resets(json, block, n_workers);
+    if (full + resumed + failed == 0)
+        return;
+    json_open_row(json, "tls_handshakes", '{');
+    json_number(json, "full", full);
+    json_number(json, "resumed", resumed);
+    json_number(json, "failed", failed);
+    json_close(json, '}');
+}
+
 static void add_facts(struct json *json, const struct found_endpoint *facts)
 {
     if (facts->id.len > 0)
@@ -186,6 +218,7 @@ static void add_endpoint(const struct making *making, const struct members *memb
     json_number(json, "connects", ENDPOINT_SUM(member->tally, n_workers, connects));
     json_number(json, "requests", ENDPOINT_SUM(member->tally, n_workers, requests));
     add_failures(json, member->tally, n_workers);
+    add_protocols(json, member->tally, n_workers);
     if (latency_us > 0)
         json_number(json, "latency_us", latency_us);
     json_close(json, '}');

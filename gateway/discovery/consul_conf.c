@@ -119,6 +119,11 @@ static void check_consul(struct bind *bind, const struct tree *node, void *out)
                     "'%.*s' is not the address of a Consul agent", (int)conf->written.len,
                     conf->written.ptr);
     }
+    if (conf->tls.key_log.path.len > 0) {
+        notes_error(bind->notes, conf->tls.key_log.at,
+                    "leave it out: listeners and upstreams have one",
+                    "there is no key_log of connections to Consul");
+    }
 }
 
 static const struct choice reads[] = {

@@ -13,6 +13,7 @@
 #define NET_TLS_H
 
 #include "base/arena.h"
+#include "base/count.h"
 #include "base/span.h"
 #include "config/note.h"
 #include "net/tls_conf.h"
@@ -70,20 +71,34 @@ CHECKED enum err tls_accept(struct conn *conn, struct tls_server *server);
 /* -- our side of upstreams --------------------------------------------------- */
 
 struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct notes *notes);
+
+/*
+ * From now on the secrets of its connections are written to the file that conf names, if it does;
+ * to be called where something will be served. What is wrong goes to notes.
+ */
+void tls_client_log_keys(struct tls_client *client, const struct tls_client_conf *conf,
+                         struct notes *notes);
 struct tls_client *tls_client_ref(struct tls_client *client);
 void tls_client_unref(struct tls_client **client);
 
 /* Made of the same configuration and the same bytes in the files? NULL is like NULL only. */
 bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b);
 
+/* How handshakes with an endpoint ended, and what was agreed on. */
+struct tls_client_counters {
+    struct counter full, resumed, failed;
+    struct counter tls_1_2, tls_1_3;
+};
+
 /*
- * The last session of an endpoint, to be resumed. Zero bytes at first. One loop's. What a session
- * began under is not checked again when it is resumed. So when that changes, forget it: then those
- * of connections that began before are not remembered any more.
+ * What is known of an endpoint. Zero bytes at first. One loop's. What a session began under is not
+ * checked again when it is resumed. So when that changes, forget it: then those of connections that
+ * began before are not remembered any more.
  */
 struct tls_memory {
-    void *session; /* owned */
-    unsigned era;  /* how often it was forgotten */
+    void *session;                        /* owned: the last one, to be resumed */
+    unsigned era;                         /* how often it was forgotten */
+    struct tls_client_counters *counters; /* borrowed; NULL: nobody counts */
 };
 void tls_forget(struct tls_memory *memory);
 
@@ -93,6 +108,9 @@ void tls_forget(struct tls_memory *memory);
  */
 CHECKED enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice_span peer,
                              struct tls_memory *memory);
+
+/* The memory may go before the connection, from now on. */
+void tls_leave_memory(struct conn *conn);
 
 /* Offer this one connection nothing but HTTP/1.1; after tls_connect(). */
 void tls_offer_h1(struct conn *conn);

@@ -11,13 +11,15 @@
 #include <openssl/x509v3.h>
 
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 255, DIGEST_BYTES = 32 };
 
 struct tls_client {
     unsigned refs; /* atomic */
     SSL_CTX *context;
-    char *sni; /* owned; NULL: whoever is dialled */
+    char *sni;   /* owned; NULL: whoever is dialled */
+    int key_log; /* a descriptor; -1: none */
     bool verify;
     unsigned char digest[DIGEST_BYTES]; /* of all that it was made of */
 };
@@ -115,6 +117,7 @@ static void make_digest(struct tls_client *client, const struct tls_client_conf 
     add_text(digest, conf->ciphersuites);
     add_text(digest, conf->groups);
     EVP_DigestUpdate(digest, &conf->alpn, sizeof(conf->alpn));
+    add_text(digest, conf->key_log.path);
     tls_digest_file(digest, &conf->ca);
     tls_digest_file(digest, &conf->cert);
     tls_digest_file(digest, &conf->key);
@@ -129,6 +132,7 @@ struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct not
     struct tls_client *client = alloc_new(sizeof(*client));
 
     client->refs = 1;
+    client->key_log = -1;
     client->verify = conf->verify;
     client->context = SSL_CTX_new(TLS_client_method());
     CHECK(client->context != NULL);
@@ -139,6 +143,19 @@ struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct not
         tls_client_unref(&client);
     ERR_clear_error();
     return client;
+}
+
+static void on_key(const SSL *ssl, const char *line)
+{
+    tls_key_log_write(tls_of_ssl(ssl)->client->key_log, line);
+}
+
+void tls_client_log_keys(struct tls_client *client, const struct tls_client_conf *conf,
+                         struct notes *notes)
+{
+    if (conf->key_log.path.len > 0 &&
+        tls_key_log_open(&conf->key_log, notes, &client->key_log) == OK)
+        SSL_CTX_set_keylog_callback(client->context, on_key);
 }
 
 struct tls_client *tls_client_ref(struct tls_client *client)
@@ -155,6 +172,8 @@ void tls_client_unref(struct tls_client **client)
     *client = NULL;
     if (!old || __atomic_sub_fetch(&old->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    if (old->key_log >= 0)
+        close(old->key_log);
     SSL_CTX_free(old->context);
     alloc_free(old->sni);
     alloc_free(old);
@@ -217,6 +236,14 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
     if (memory->session && !SSL_set_session(ssl, memory->session))
         replace(memory, NULL);
     return OK;
+}
+
+void tls_leave_memory(struct conn *conn)
+{
+    struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
+
+    if (tls)
+        tls->memory = NULL;
 }
 
 void tls_offer_h1(struct conn *conn)

@@ -150,13 +150,17 @@ static const struct shape asking_shape = {.kind = SHAPE_STRUCT,
 static const struct shape small_shape = {
     .kind = SHAPE_SIZE, .size = sizeof(uint64_t), .max = 16777216, .what = "a size up to 16MiB"};
 
+static void warn_of_log(struct bind *bind, const struct tls_file *key_log)
+{
+    if (key_log->path.len > 0) {
+        notes_warn(bind->notes, key_log->at, "take it out when you have seen what you wanted",
+                   "tls.key_log writes the secrets of all connections to '%s'", key_log->path.ptr);
+    }
+}
+
 static void warn_of_keys(struct bind *bind, const struct tls_server_conf *conf)
 {
-    if (conf->key_log.path.len > 0) {
-        notes_warn(bind->notes, conf->key_log.at, "take it out when you have seen what you wanted",
-                   "tls.key_log writes the secrets of all connections to '%s'",
-                   conf->key_log.path.ptr);
-    }
+    warn_of_log(bind, &conf->key_log);
     if (conf->early_data && !tls_server_conf_takes_early(conf)) {
         notes_warn(bind->notes, conf->at, "write session_tickets: true, max_version: \"1.3\"",
                    "tls.early_data does nothing without session tickets and TLS 1.3");
@@ -324,6 +328,7 @@ static void client_check(struct bind *bind, const struct tree *node, void *out)
         notes_warn(bind->notes, node->at, "name the authority instead: ca: FILE",
                    "tls.verify is off: anybody on the way can read and change what is sent");
     }
+    warn_of_log(bind, &conf->key_log);
 }
 
 #define AT(member) offsetof(struct tls_client_conf, member)
@@ -385,6 +390,12 @@ static const struct field client_fields[] = {
      .offset = AT(groups),
      .help = "Groups (curves) for the key exchange, the best first. OpenSSL's own when not given.",
      .example = "X25519:P-256"},
+    {.name = "key_log",
+     .shape = &file_shape,
+     .offset = AT(key_log),
+     .help = "Debugging only: write the secrets of all connections to this file (SSLKEYLOGFILE), "
+             "so that who has it can read what was said. Never leave it on.",
+     .example = "/tmp/keys.log"},
     {0},
 };
 

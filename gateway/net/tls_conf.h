@@ -71,6 +71,7 @@ struct tls_client_conf {
     struct tls_file cert, key;
     int min_version, max_version;
     struct sluice_span ciphers, ciphersuites, groups; /* as for listeners */
+    struct tls_file key_log;                          /* empty: none */
     int alpn; /* enum tls_alpn; set by who knows what is to be spoken */
 };
 

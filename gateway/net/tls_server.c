@@ -142,6 +142,11 @@ static enum err set_asking(SSL_CTX *context, const struct build *build)
     return tls_use_authority(context, &conf->ca, build->notes);
 }
 
+static void on_key(const SSL *ssl, const char *line)
+{
+    tls_key_log_write(tls_of_ssl(ssl)->server->key_log, line);
+}
+
 /* NULL when something is wrong, and noted. */
 static SSL_CTX *context_new(const struct build *build)
 {
@@ -161,7 +166,7 @@ static SSL_CTX *context_new(const struct build *build)
         SSL_CTX_set_options(context, SSL_OP_NO_ANTI_REPLAY);
     }
     if (build->server->key_log >= 0)
-        SSL_CTX_set_keylog_callback(context, tls_on_key);
+        SSL_CTX_set_keylog_callback(context, on_key);
     if (!set_policy(context, build) && !set_sessions(context, build) && !set_asking(context, build))
         return context;
     SSL_CTX_free(context);

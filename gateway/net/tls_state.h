@@ -182,8 +182,8 @@ bool tls_early_is_on(const struct tls *tls);
 /* For SSL_CTX_set_tlsext_status_cb(), arg: the struct tls_server. */
 int tls_on_status(SSL *ssl, void *server);
 
-/* For SSL_CTX_set_keylog_callback(). */
-void tls_on_key(const SSL *ssl, const char *line);
+/* A line of SSL_CTX_set_keylog_callback(). */
+void tls_key_log_write(int fd, const char *line);
 
 /* For SSL_CTX_set_tlsext_ticket_key_evp_cb(). */
 int tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,

@@ -273,10 +273,27 @@ static enum err gather_early(struct tls *tls, struct tls_bench *bench)
     return tls_early_keep(tls, bench->record, got);
 }
 
+/* Who speaks to an endpoint wants to know how its handshakes end. */
+static void count_end(const struct tls *tls, enum err err)
+{
+    struct tls_client_counters *counters = tls->memory ? tls->memory->counters : NULL;
+
+    if (!counters || err == ERR_AGAIN)
+        return;
+    if (err) {
+        counter_add(&counters->failed, 1);
+        return;
+    }
+    counter_add(SSL_session_reused(tls->ssl) ? &counters->resumed : &counters->full, 1);
+    counter_add(SSL_version(tls->ssl) == TLS1_3_VERSION ? &counters->tls_1_3 : &counters->tls_1_2,
+                1);
+}
+
 static enum err handshake(struct conn *conn)
 {
     struct tls *tls = state_of(conn);
     struct tls_bench *bench;
+    enum err err = OK;
     int wanted;
 
     if (!may_step(bench_of(conn->loop), conn->loop)) {
@@ -285,14 +302,14 @@ static enum err handshake(struct conn *conn)
     }
     bench = take_turn(conn, tls);
     if (tls->may_be_early) {
-        enum err err = gather_early(tls, bench);
-
+        err = gather_early(tls, bench);
         if (err || tls->early)
             return err;
     }
-    if (SSL_do_handshake(tls->ssl) == 1)
-        return OK;
-    return judge_reading(tls, bench, &wanted);
+    if (SSL_do_handshake(tls->ssl) != 1)
+        err = judge_reading(tls, bench, &wanted);
+    count_end(tls, err);
+    return err;
 }
 
 /* -- reading -------------------------------------------------------------------- */

@@ -58,6 +58,8 @@ static void add_secrets(struct snapshot *snapshot, const struct snapshot_parts *
 
         if (tls_client_conf_is_on(&upstream->conf->tls))
             upstream->tls = tls_client_new(&upstream->conf->tls, notes);
+        if (upstream->tls && parts->tickets)
+            tls_client_log_keys(upstream->tls, &upstream->conf->tls, notes);
     }
 }
 
@@ -316,6 +318,8 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     names = names_of(snapshot);
     add_routes(snapshot, conf, parts, &names, notes);
     snapshot->redis = redis_peer_new(&conf->redis, notes);
+    if (snapshot->redis && snapshot->redis->tls && parts->tickets)
+        tls_client_log_keys(snapshot->redis->tls, &conf->redis.tls, notes);
     if (snapshot->routes) {
         add_chains(snapshot, conf, parts, notes, check_only);
         warn_of_unused(snapshot, &names, notes);

@@ -43,6 +43,15 @@ static const struct row endpoint_rows[] = {
     {"sluice_upstream_pings_unanswered_total",
      "Connections given up because a PING was not answered.", PAGE_COUNTER, NULL, NULL,
      AT(unanswered_pings)},
+    {"sluice_upstream_tls_handshakes_total", "How TLS handshakes with an endpoint ended.",
+     PAGE_COUNTER, "result", "full", AT(tls.full)},
+    {"sluice_upstream_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "resumed",
+     AT(tls.resumed)},
+    {"sluice_upstream_tls_handshakes_total", NULL, PAGE_COUNTER, "result", "failed",
+     AT(tls.failed)},
+    {"sluice_upstream_tls_versions_total", "TLS connections to an endpoint by version.",
+     PAGE_COUNTER, "version", "1.2", AT(tls.tls_1_2)},
+    {"sluice_upstream_tls_versions_total", NULL, PAGE_COUNTER, "version", "1.3", AT(tls.tls_1_3)},
 };
 
 #undef AT

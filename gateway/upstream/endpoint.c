@@ -70,6 +70,7 @@ void endpoint_update(struct endpoint *endpoint, const struct member *member)
         come_back(endpoint);
     endpoint->member = *member;
     endpoint->counters = tally_slot(member->tally, upstreams_worker(endpoint->upstream));
+    endpoint->memory.counters = &endpoint->counters->tls;
     members_unref(&endpoint->members);
 }
 

@@ -63,6 +63,7 @@ struct endpoint_counters {
     struct counter h2_connections, streams, goaways, unanswered_pings;
     struct counter resets[ENDPOINT_RESET_COUNT]; /* of streams */
     struct counter failures[ENDPOINT_FAILURE_COUNT];
+    struct tls_client_counters tls;
     struct counter good, bad;  /* how tries ended; only where outliers are detected */
     struct counter latency_us; /* what balance_ewma goes by; 0: not measured */
 };
@@ -86,7 +87,7 @@ struct endpoint {
     uint64_t born_us;         /* its slow start began; 0: it has none */
     double latency_us;        /* balance_ewma's average, as of latency_at_us */
     uint64_t latency_at_us;   /* 0: no answer yet */
-    struct tls_memory memory; /* the session to resume */
+    struct tls_memory memory; /* the session to resume, and who counts */
     uint32_t state;           /* share_state() as last seen */
     uint32_t index;           /* in upstream->endpoint, unless retired */
     uint8_t speaks;           /* enum upstream_protocol by the last ALPN; AUTO: not known yet */

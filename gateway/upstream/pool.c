@@ -121,6 +121,7 @@ void pool_detach(struct pooled *pooled)
 {
     if (pooled->capped)
         give_share(pooled->endpoint);
+    tls_leave_memory(&pooled->conn);
     pooled->endpoint = NULL;
     pooled->lease = NULL;
 }

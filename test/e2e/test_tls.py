@@ -351,6 +351,12 @@ def test_a_verified_upstream_is_kept_and_resumed(start, pki, upstreams):
         assert gateway.ask().status == 200
     assert fake.connections == 3, "each for two requests"
     assert fake.names == ["www.test"] * 3
+    shaken = {result: gateway.metric("sluice_upstream_tls_handshakes_total", upstream="app", result=result)
+              for result in ("full", "resumed", "failed")}
+    assert shaken == {"full": 1, "resumed": 2, "failed": 0}
+    assert gateway.metric("sluice_upstream_tls_versions_total", upstream="app", version="1.3") == 3
+    endpoint = gateway.admin.json("/upstreams")["upstreams"][0]["endpoints"][0]
+    assert endpoint["tls_handshakes"] == shaken and endpoint["goaways"] == 0 and endpoint["resets_by_cause"] == {}
 
 
 @pytest.mark.parametrize("tls, cause", [({}, "self-signed certificate in certificate chain"),
@@ -368,6 +374,8 @@ def test_an_upstream_that_is_not_who_it_should_be_gets_nothing(start, pki, upstr
     gateway.expect_end("connect_failed")
     told = gateway.log("TLS handshake with an endpoint failed")
     assert told and (told[0]["cause"].lower() == cause or "issuer" in told[0]["cause"]), told
+    assert gateway.metric("sluice_upstream_tls_handshakes_total", upstream="app", result="failed") >= 1
+    assert gateway.metric("sluice_upstream_tls_versions_total", upstream="app") == 0
     assert fake.requests == []
 
 

@@ -203,12 +203,38 @@ def test_a_check_logs_no_keys_but_warns(pki, tmp_path, sluice):
 listeners:
   - bind: 127.0.0.1:0
     tls: {{ certificates: [ {{ cert: {pki.path('www.pem')}, key: {pki.path('www.key')} }} ], key_log: keys.log }}
+upstreams:
+  app: {{ endpoints: [ "127.0.0.1:9" ], tls: {{ key_log: upstream.log }} }}
 routes:
-  - echo: true
+  - upstream: app
 """)
     answer = sluice("check", "x.yaml")
     assert answer.returncode == 0 and "writes the secrets of all connections" in answer.stdout + answer.stderr, answer
-    assert not (tmp_path / "keys.log").exists()
+    assert not (tmp_path / "keys.log").exists() and not (tmp_path / "upstream.log").exists()
+
+
+def test_keys_of_upstream_connections_are_logged_where_it_is_asked_for(start, pki, upstreams, tmp_path):
+    fake = upstreams()
+    context = pki.server("www")
+
+    def wrap(conn):
+        conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        return False
+    fake.on_connect = wrap
+    path = tmp_path / "upstream.log"
+    config = plain(fake)
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test", "key_log": str(path)}
+    gateway = start(config)
+    assert "TLS SECRETS ARE BEING LOGGED" in gateway.stderr()
+    assert gateway.ask().status == 200
+    lines = path.read_text(encoding="ascii").splitlines()
+    assert {line.split()[0] for line in lines} >= {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = len(lines)
+    del config["upstreams"]["app"]["tls"]["key_log"]
+    gateway.must_reload(config)
+    assert gateway.ask().status == 200
+    assert len(path.read_text(encoding="ascii").splitlines()) == before
 
 
 # --- what is told

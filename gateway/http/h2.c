@@ -679,6 +679,26 @@ int64_t h2_left(const struct h2_stream *stream)
     return stream->left;
 }
 
+size_t h2_room(const struct h2_stream *stream)
+{
+    nghttp2_session *session = stream->h2->session;
+    int32_t all = nghttp2_session_get_remote_window_size(session);
+    int32_t its;
+
+    if (stream->h2->blocked || all <= 0 || (stream->flags & (H2_GONE | H2_RESET)) ||
+        stream->out.bytes > 0)
+        return 0;
+    its = nghttp2_session_get_stream_remote_window_size(session, (int32_t)stream->id);
+    if (its > all)
+        its = all;
+    return its > 0 ? (size_t)its : 0;
+}
+
+size_t h2_queued(const struct h2 *h2)
+{
+    return h2->queued_bytes;
+}
+
 bool h2_is_stuck(const struct h2_stream *stream)
 {
     if (stream->flags & (H2_GONE | H2_RESET))

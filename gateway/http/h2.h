@@ -360,6 +360,12 @@ int64_t h2_left(const struct h2_stream *stream);
 /* How much content of ours has been framed: shows a slow peer's progress. */
 uint64_t h2_framed(const struct h2_stream *stream);
 
+/* How much content of ours the peer's windows, and the connection, let go now. */
+size_t h2_room(const struct h2_stream *stream);
+
+/* Bytes of content that wait on all streams together, either way. */
+size_t h2_queued(const struct h2 *h2);
+
 /* Is content, or its end, waiting for the peer's windows or for the connection? */
 bool h2_is_stuck(const struct h2_stream *stream);
 

@@ -44,6 +44,7 @@ enum err h2_queue_add(struct h2 *h2, struct h2_queue *queue, struct sluice_span 
         memcpy(last->data + last->end, bytes.ptr, n);
         last->end += (uint32_t)n;
         queue->bytes += (uint32_t)n;
+        h2->queued_bytes += n;
         bytes = span_make(bytes.ptr + n, bytes.len - n);
     }
     return OK;
@@ -70,6 +71,7 @@ static struct h2_chunk *pop(struct h2_queue *queue)
 void h2_queue_skip(struct h2 *h2, struct h2_queue *queue, size_t n)
 {
     queue->bytes -= (uint32_t)n;
+    h2->queued_bytes -= n;
     while (n > 0) {
         struct h2_chunk *first = queue->first;
         size_t here = first->end - first->begin;
@@ -103,5 +105,6 @@ void h2_queue_reset(struct h2 *h2, struct h2_queue *queue)
     while (queue->first) {
         slab_give(&h2->bench->chunks, pop(queue));
     }
+    h2->queued_bytes -= queue->bytes;
     queue->bytes = 0;
 }

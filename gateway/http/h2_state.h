@@ -84,6 +84,7 @@ struct h2 {
     void *page;             /* nghttp2's table of streams; NULL: none yet */
     struct h2_queue handed; /* content that was handed over by h2_run(), until it returns */
     struct h2_stream *told; /* whose owner is being called; NULL: it was freed meanwhile */
+    size_t queued_bytes;    /* of all queues together */
     uint64_t now_us;
     struct h2_budget budget;
     struct h2_walk walk;

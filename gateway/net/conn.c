@@ -35,6 +35,7 @@
 #include <event2/event.h>
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -147,6 +148,7 @@ static void prepare(struct conn *conn, struct loop *loop, const struct conn_ops 
     conn->holds = 0;
     conn->state = 0;
     conn->opened = conn_tick(loop);
+    conn->room = CONN_ROOM_FIRST / CONN_ROOM_UNIT;
     alarm_init(&conn->alarm, on_ring);
     soon_init(&conn->soon, run_soon);
     if (!loop->cork)
@@ -296,7 +298,7 @@ static char *read_room(struct conn *conn, size_t *room)
     return loop->lent + loop->lent_end;
 }
 
-enum err conn_read(struct conn *conn, struct sluice_span *bytes)
+enum err conn_read_most(struct conn *conn, size_t most, struct sluice_span *bytes)
 {
     struct loop *loop = conn->loop;
     struct transfer moved = {0};
@@ -319,6 +321,8 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     into = read_room(conn, &room);
     if (room == 0)
         return ERR_LIMIT;
+    if (room > most)
+        room = most;
     err = conn->transport->read(conn, into, room, &moved);
     if (err == ERR_AGAIN)
         conn->state &= (uint16_t) ~(READABLE | SHORT);
@@ -340,6 +344,11 @@ enum err conn_read(struct conn *conn, struct sluice_span *bytes)
     }
     *bytes = conn_peek(conn);
     return OK;
+}
+
+enum err conn_read(struct conn *conn, struct sluice_span *bytes)
+{
+    return conn_read_most(conn, LOOP_LENT_BYTES, bytes);
 }
 
 void conn_consume(struct conn *conn, size_t n)
@@ -579,6 +588,13 @@ static void end_if_sent(struct conn *conn)
         errno = 0;
 }
 
+static inline void spend_room(struct conn *conn, size_t n)
+{
+    size_t units = (n + CONN_ROOM_UNIT - 1) / CONN_ROOM_UNIT;
+
+    conn->room = units < conn->room ? (uint8_t)(conn->room - units) : 0;
+}
+
 enum err conn_flush(struct conn *conn)
 {
     struct cork *cork = conn->loop->cork;
@@ -603,8 +619,11 @@ enum err conn_flush(struct conn *conn)
         err = write_out(conn, cork->piece, cork->n, &n);
     if (err && err != ERR_AGAIN)
         return broken(conn, err);
-    if (n != cork->total)
+    if (n != cork->total) {
+        conn->room = 0;
         return queue_rest(conn, cork, n);
+    }
+    spend_room(conn, n);
     end_if_sent(conn);
     return OK;
 }
@@ -631,6 +650,35 @@ enum err conn_flush_later(struct conn *conn)
 bool conn_has_unsent(const struct conn *conn)
 {
     return !bytes_is_empty(&conn->out);
+}
+
+/*
+ * Half of what is free: the kernel counts what it keeps beside bytes as well. A socket that does
+ * not tell is trusted.
+ */
+static size_t ask_room(const struct conn *conn)
+{
+    uint32_t said[SK_MEMINFO_VARS] = {0};
+    socklen_t len = sizeof(said);
+    uint32_t used;
+
+    if (getsockopt(conn_fd(conn), SOL_SOCKET, SO_MEMINFO, said, &len) < 0)
+        return CONN_ROOM_FIRST;
+    used = said[SK_MEMINFO_WMEM_QUEUED];
+    if (used < said[SK_MEMINFO_WMEM_ALLOC])
+        used = said[SK_MEMINFO_WMEM_ALLOC];
+    return used < said[SK_MEMINFO_SNDBUF] ? (said[SK_MEMINFO_SNDBUF] - used) / 2 : 0;
+}
+
+size_t conn_room_asked(struct conn *conn)
+{
+    size_t bytes;
+
+    if (!bytes_is_empty(&conn->out) && !(conn->state & LATER))
+        return 0;
+    bytes = ask_room(conn);
+    conn->room = (uint8_t)(bytes / CONN_ROOM_UNIT < UINT8_MAX ? bytes / CONN_ROOM_UNIT : UINT8_MAX);
+    return bytes;
 }
 
 uint32_t conn_untaken_bytes(const struct conn *conn)

@@ -57,6 +57,12 @@ enum conn_hold {
     CONN_HOLD_TURN = 2, /* it is somebody else's turn: pipelined bytes wait */
 };
 
+enum {
+    CONN_ROOM_FIRST = 72 * 1024, /* a body of 64 KiB with its head */
+    CONN_ROOM_LOW = 16 * 1024,
+    CONN_ROOM_UNIT = 4096,
+};
+
 /* Private to net/conn.c, but for its size. */
 struct conn {
     struct event event;
@@ -68,6 +74,7 @@ struct conn {
     struct alarm alarm;
     struct soon soon;
     uint8_t holds;   /* enum conn_hold bits */
+    uint8_t room;    /* CONN_ROOM_UNITs that it surely takes yet: see conn_room() */
     uint16_t state;  /* private bits */
     uint32_t opened; /* when, as conn_tick() */
 };
@@ -113,6 +120,12 @@ void conn_set_ops(struct conn *conn, const struct conn_ops *ops);
  * (in order), ERR_RESET ...
  */
 CHECKED enum err conn_read(struct conn *conn, struct sluice_span *bytes);
+
+/*
+ * The same, but of the peer's bytes at most so many (at least 1) more than are unread: for who
+ * passes them on to a connection that may not take them.
+ */
+CHECKED enum err conn_read_most(struct conn *conn, size_t most, struct sluice_span *bytes);
 
 /* The unread bytes without asking the socket. */
 static inline struct sluice_span conn_peek(const struct conn *conn)
@@ -198,6 +211,25 @@ CHECKED enum err conn_flush(struct conn *conn);
 CHECKED enum err conn_flush_later(struct conn *conn);
 
 bool conn_has_unsent(const struct conn *conn);
+
+/*
+ * How many bytes the kernel is likely to take now, 0 when some are queued already. Little is asked
+ * of it: what it said last is used up first.
+ */
+size_t conn_room_asked(struct conn *conn);
+static inline size_t conn_room(struct conn *conn)
+{
+    size_t bytes = conn->room * (size_t)CONN_ROOM_UNIT;
+
+    return bytes >= CONN_ROOM_LOW ? bytes : conn_room_asked(conn);
+}
+
+/* A new message: one of CONN_ROOM_FIRST bytes goes without asking how much there is room for. */
+static inline void conn_make_room(struct conn *conn)
+{
+    if (conn->room < CONN_ROOM_FIRST / CONN_ROOM_UNIT)
+        conn->room = CONN_ROOM_FIRST / CONN_ROOM_UNIT;
+}
 
 /*
  * Bytes that the kernel holds for the peer, sent or not, until it has taken them. Shows a slow

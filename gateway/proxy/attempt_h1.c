@@ -30,6 +30,7 @@ static struct attempt *attempt_of_leg(struct leg *leg)
 void attempt_h1_begin(struct attempt *attempt)
 {
     attempt->leg.ops = &attempt_h1_ops;
+    conn_make_room(attempt->lease.conn);
     attempt->h1.scan = (struct h1_scan){0};
     attempt->h1.chunked = attempt->h1.in_trailers = false;
     attempt->h1.lost = attempt->h1.unusable = false;
@@ -142,6 +143,11 @@ static enum err flush(struct leg *leg)
     return err;
 }
 
+static size_t room(struct leg *leg)
+{
+    return conn_room(attempt_of_leg(leg)->lease.conn);
+}
+
 static void leg_hold(struct leg *leg)
 {
     conn_hold(attempt_of_leg(leg)->lease.conn, CONN_HOLD_PEER);
@@ -187,6 +193,7 @@ const struct leg_ops attempt_h1_ops = {
     .send_body = send_body,
     .send_end = send_end,
     .flush = flush,
+    .room = room,
     .hold = leg_hold,
     .release = leg_release,
     .hand_over = hand_over,
@@ -388,7 +395,7 @@ static void read_on(struct attempt *attempt)
     if (bytes.len > 0 || attempt->state == ATTEMPT_RESPONDING)
         take(attempt);
     for (unsigned i = 0; i < READS_MAX && !is_over(attempt) && !is_held(attempt); i++) {
-        err = conn_read(conn, &bytes);
+        err = conn_read_most(conn, leg_read_most(attempt->ex->from.leg), &bytes);
         if (err)
             break;
         if (attempt->state == ATTEMPT_RESPONDING)

@@ -106,6 +106,13 @@ static enum err flush(struct leg *leg)
     return err == ERR_AGAIN ? err : OK;
 }
 
+static size_t room(struct leg *leg)
+{
+    const struct lease *lease = &attempt_of_leg(leg)->lease;
+
+    return lease->stream ? h2_room(lease->stream) : 0;
+}
+
 static void leg_hold(struct leg *leg)
 {
     struct lease *lease = &attempt_of_leg(leg)->lease;
@@ -139,6 +146,7 @@ static const struct leg_ops attempt_h2_ops = {
     .send_body = send_body,
     .send_end = send_end,
     .flush = flush,
+    .room = room,
     .hold = leg_hold,
     .release = leg_release,
     .end = leg_end,

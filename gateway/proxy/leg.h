@@ -48,6 +48,11 @@ struct leg_ops {
     void (*send_end)(struct leg *leg, const struct fields *trailers);
     /* OK: all is sent. ERR_AGAIN: some is queued. Others: the peer cannot be reached any more. */
     enum err (*flush)(struct leg *leg);
+    /*
+     * How many bytes of content it is likely to take now without queueing any; 0: its peer's window
+     * is shut, or what was sent has not been taken.
+     */
+    size_t (*room)(struct leg *leg);
     /* Stop and go on handing over content. */
     void (*hold)(struct leg *leg);
     void (*release)(struct leg *leg);
@@ -68,5 +73,15 @@ struct leg_ops {
 struct leg {
     const struct leg_ops *ops;
 };
+
+/*
+ * Read on from the other side by so much at a time: what nobody takes must be kept, and a peer may
+ * refuse to take anything for as long as it is allowed to. So that is all that is kept of it.
+ */
+enum { LEG_SPARE_BYTES = 4096 };
+static inline size_t leg_read_most(struct leg *to)
+{
+    return to->ops->room(to) + LEG_SPARE_BYTES;
+}
 
 #endif /* PROXY_LEG_H */

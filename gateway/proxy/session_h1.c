@@ -93,6 +93,7 @@ static struct downstream *downstream_new(struct session *session, struct exchang
     if (!down)
         return NULL;
     down->leg.ops = &session_leg_ops;
+    conn_make_room(&session->conn);
     down->session = session;
     session->requests++;
     session->exchange = ex;
@@ -390,6 +391,16 @@ static bool awaits_more(const struct session *session)
     return session->state == SESSION_HEAD;
 }
 
+/* A head with its content, or as much as the upstream takes. */
+static size_t read_most(const struct session *session)
+{
+    struct exchange *ex = session->exchange;
+
+    if (ex && ex->attempt && attempt_is_held(ex->attempt))
+        return leg_read_most(&ex->attempt->leg);
+    return CONN_ROOM_FIRST;
+}
+
 static void on_readable(struct conn *conn)
 {
     struct session *session = session_of(conn);
@@ -404,7 +415,7 @@ static void on_readable(struct conn *conn)
             break;
         if (session->state == SESSION_EXCHANGE && session->down && !session->down->whole)
             set_alarm(session, session_conf(session)->timeout.body_ms);
-        err = conn_read(conn, &bytes);
+        err = conn_read_most(conn, read_most(session), &bytes);
         if (err == OK)
             digest(session);
         if (session->state == SESSION_MULTIPLEX)
@@ -532,6 +543,11 @@ static enum err flush(struct leg *leg)
     return err;
 }
 
+static size_t room(struct leg *leg)
+{
+    return conn_room(&down_of(leg)->session->conn);
+}
+
 static void leg_hold(struct leg *leg)
 {
     conn_hold(&down_of(leg)->session->conn, CONN_HOLD_PEER);
@@ -601,6 +617,7 @@ static const struct leg_ops session_leg_ops = {
     .send_body = send_body,
     .send_end = send_end,
     .flush = flush,
+    .room = room,
     .hold = leg_hold,
     .release = leg_release,
     .can_skip = can_skip,

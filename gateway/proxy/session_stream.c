@@ -15,6 +15,16 @@ enum {
     SLOW_BYTES = 1024, /* who takes less in a write timeout keeps its window all but shut */
 };
 
+/*
+ * A client that takes its answers by small windows is read ahead for, so that a window that opens
+ * is filled at once; one that has taken nothing is not, and neither is one for whom much waits.
+ */
+enum {
+    TAKEN_BYTES = 64 * 1024,
+    AHEAD_BYTES = 124 * 1024,
+    AHEAD_MAX_BYTES = 512 * 1024, /* of all streams of a connection */
+};
+
 static const struct leg_ops stream_leg_ops;
 
 static struct stream *stream_of(struct leg *leg)
@@ -446,6 +456,21 @@ static enum err flush(struct leg *leg)
     return err;
 }
 
+static size_t room(struct leg *leg)
+{
+    const struct stream *stream = stream_of(leg);
+
+    size_t bytes;
+
+    if (!stream->stream)
+        return 0;
+    bytes = h2_room(stream->stream);
+    if (bytes < AHEAD_BYTES && h2_framed(stream->stream) >= TAKEN_BYTES &&
+        h2_queued(stream->multiplex->h2) < AHEAD_MAX_BYTES)
+        bytes = AHEAD_BYTES;
+    return bytes;
+}
+
 static void leg_hold(struct leg *leg)
 {
     struct stream *stream = stream_of(leg);
@@ -529,6 +554,7 @@ static const struct leg_ops stream_leg_ops = {
     .send_body = send_body,
     .send_end = send_end,
     .flush = flush,
+    .room = room,
     .hold = leg_hold,
     .release = leg_release,
     .can_skip = can_skip,

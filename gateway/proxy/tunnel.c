@@ -5,6 +5,7 @@
 #include "chain/run.h"
 #include "net/conn.h"
 #include "observe/access_pack.h"
+#include "proxy/leg.h"
 #include "proxy/record.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
@@ -246,7 +247,7 @@ static void end_side(struct tunnel *tunnel, enum tunnel_side side)
 
 static void on_readable(struct tunnel *tunnel, enum tunnel_side side)
 {
-    struct conn *conn = conn_of(tunnel, side);
+    struct conn *conn = conn_of(tunnel, side), *to = conn_of(tunnel, other(side));
     struct sluice_span bytes = conn_peek(conn);
     unsigned reads = 0;
     enum err err = OK;
@@ -256,7 +257,7 @@ static void on_readable(struct tunnel *tunnel, enum tunnel_side side)
             return;
         if (tunnel->held[side] || reads++ == READS_MAX)
             break;
-        err = conn_read(conn, &bytes);
+        err = conn_read_most(conn, conn_room(to) + LEG_SPARE_BYTES, &bytes);
         if (err)
             break;
     }

@@ -336,6 +336,28 @@ START_TEST(conn_read_gives_more_while_unread_bytes_are_left)
 }
 END_TEST
 
+START_TEST(conn_read_most_leaves_the_rest_to_the_kernel)
+{
+    struct scene *it = scene_open();
+    struct sluice_span bytes;
+
+    it->take = 0;
+    conn_hold(&it->conn, CONN_HOLD_TURN);
+    peer_says(it, "hello world");
+    loop_turns(it->loop, 3);
+    it->conn.holds = 0;
+    ck_assert_int_eq(conn_read_most(&it->conn, 5, &bytes), OK);
+    ck_assert(span_equal(bytes, SPAN("hello")));
+    ck_assert(!conn_is_read_out(&it->conn));
+    ck_assert_int_eq(conn_read_most(&it->conn, 100, &bytes), OK);
+    ck_assert(span_equal(bytes, SPAN("hello world")));
+    ck_assert(conn_is_read_out(&it->conn));
+    conn_consume(&it->conn, bytes.len);
+    ck_assert_int_eq(conn_settle(&it->conn, false), OK);
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(unread_bytes_that_fill_a_large_block_are_a_limit)
 {
     struct scene *it = scene_open();
@@ -566,6 +588,30 @@ START_TEST(what_the_socket_does_not_take_is_queued_and_then_drained)
     ck_assert_int_eq(memcmp(got, pattern, sizeof(pattern)), 0);
     ck_assert_uint_eq(it->drained, 1);
     ck_assert(!conn_has_unsent(&it->conn));
+    scene_close(it);
+}
+END_TEST
+
+/* What a peer does not read fills the kernel's buffer; then there is room no more. */
+START_TEST(there_is_room_until_the_peer_takes_no_more)
+{
+    struct scene *it = scene_open();
+    size_t room, sent = 0;
+
+    fill_pattern();
+    ck_assert_uint_eq(conn_room(&it->conn), CONN_ROOM_FIRST);
+    while (conn_room(&it->conn) > 0) {
+        room = conn_room(&it->conn);
+        room = room < sizeof(pattern) ? room : sizeof(pattern);
+        conn_lend(&it->conn, span_make(pattern, room));
+        sent += room;
+        if (conn_flush(&it->conn) == ERR_AGAIN)
+            ck_assert_uint_eq(conn_room(&it->conn), 0);
+        ck_assert_uint_lt(sent, (size_t)64 * 1024 * 1024);
+    }
+    ck_assert_uint_gt(sent, CONN_ROOM_FIRST);
+    conn_make_room(&it->conn);
+    ck_assert_uint_eq(conn_room(&it->conn), CONN_ROOM_FIRST);
     scene_close(it);
 }
 END_TEST
@@ -874,6 +920,7 @@ END_TEST
 UNIT_MAIN("net/conn", bytes_arrive_and_then_the_end, an_idle_connection_owns_no_buffer,
           unread_bytes_stay_in_one_piece_with_later_ones, many_unread_bytes_come_back_in_order,
           conn_read_gives_more_while_unread_bytes_are_left,
+          conn_read_most_leaves_the_rest_to_the_kernel,
           unread_bytes_that_fill_a_large_block_are_a_limit,
           a_full_buffer_that_was_mostly_consumed_is_no_limit,
           a_held_connection_is_not_read_until_released, an_end_while_it_is_anothers_turn_is_told,
@@ -883,6 +930,7 @@ UNIT_MAIN("net/conn", bytes_arrive_and_then_the_end, an_idle_connection_owns_no_
           pieces_go_out_together_in_order, more_pieces_than_a_cork_holds_go_out_in_order,
           there_is_room_for_a_head_behind_other_pieces,
           what_the_socket_does_not_take_is_queued_and_then_drained,
+          there_is_room_until_the_peer_takes_no_more,
           adding_to_another_connection_flushes_the_first, lent_bytes_survive_being_consumed,
           lent_bytes_survive_the_close_of_where_they_came_from,
           a_closed_peer_fails_a_flush_or_a_drain, the_peer_reads_our_end_after_all_bytes,

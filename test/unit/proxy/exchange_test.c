@@ -474,6 +474,62 @@ START_TEST(a_slow_client_gets_every_byte)
 }
 END_TEST
 
+/* Offer all that is taken, until nothing has been for a while. */
+static bool is_stuck(void *feeding_)
+{
+    struct feeding *feeding = feeding_;
+    ssize_t n = send(feeding->from->fd, pattern, sizeof(pattern), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    feeding->step = n > 0 ? 0 : feeding->step + 1;
+    return feeding->step == 50;
+}
+
+/* What the kernel has not taken for the other side, where a read has brought more than that. */
+static void check_little_waits(struct scene *it)
+{
+    ck_assert_uint_le(slab_look(&it->worker->loop->blocks).used, 3);
+    ck_assert_uint_eq(slab_look(&it->worker->loop->large_blocks).used, 0);
+}
+
+START_TEST(a_client_that_reads_nothing_is_read_little_for)
+{
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
+    struct peer *client = client_open(it, 20000);
+    struct feeding feeding = {0};
+    struct peer *up;
+
+    fill_pattern();
+    peer_says(client, GET("/"));
+    up = upstream_accept(it, 0);
+    peer_head(up);
+    peer_says(up, "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n");
+    feeding.from = up;
+    loop_until(it->worker->loop, is_stuck, &feeding);
+    check_little_waits(it);
+    peer_close(up);
+    peer_close(client);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(an_upstream_that_reads_nothing_is_read_little_for)
+{
+    struct scene *it = scene_open((struct scene_conf){.listener = ""});
+    struct peer *client = client_open(it, 0);
+    struct feeding feeding = {.from = client};
+    struct peer *up;
+
+    fill_pattern();
+    peer_says(client, "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 999999999\r\n\r\n");
+    up = upstream_accept(it, 0);
+    loop_until(it->worker->loop, is_stuck, &feeding);
+    check_little_waits(it);
+    peer_close(up);
+    peer_close(client);
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(a_slow_upstream_gets_every_byte)
 {
     struct scene *it = scene_open((struct scene_conf){.listener = ""});
@@ -1025,13 +1081,14 @@ UNIT_MAIN("proxy/exchange", a_tunnel_ends_when_both_sides_have_ended, a_reset_cu
           responses_without_content_keep_both_connections,
           head_of_a_fixed_answer_has_its_length_only, interim_responses_pass_before_the_final_one,
           an_early_response_passes_and_the_rest_of_the_request_is_skipped,
-          a_slow_client_gets_every_byte, a_slow_upstream_gets_every_byte,
-          a_stale_connection_is_tried_again_once, what_is_not_idempotent_is_not_sent_twice,
-          a_kept_connection_that_has_ended_is_not_used, a_dead_endpoint_is_passed_over,
-          all_dead_endpoints_are_a_bad_gateway, a_cut_response_is_never_made_to_look_whole,
-          an_http_1_0_client_sees_a_cut_as_a_reset, a_malformed_response_is_a_bad_gateway,
-          too_much_content_is_refused, response_timeout_is_a_gateway_timeout,
-          total_timeout_answers_or_cuts,
+          a_client_that_reads_nothing_is_read_little_for,
+          an_upstream_that_reads_nothing_is_read_little_for, a_slow_client_gets_every_byte,
+          a_slow_upstream_gets_every_byte, a_stale_connection_is_tried_again_once,
+          what_is_not_idempotent_is_not_sent_twice, a_kept_connection_that_has_ended_is_not_used,
+          a_dead_endpoint_is_passed_over, all_dead_endpoints_are_a_bad_gateway,
+          a_cut_response_is_never_made_to_look_whole, an_http_1_0_client_sees_a_cut_as_a_reset,
+          a_malformed_response_is_a_bad_gateway, too_much_content_is_refused,
+          response_timeout_is_a_gateway_timeout, total_timeout_answers_or_cuts,
           total_timeout_of_a_client_that_does_not_read_is_told_as_one,
           a_client_that_leaves_ends_its_exchange, a_client_that_ends_its_side_may_be_served_on,
           a_full_upstream_without_a_queue_is_unavailable,

@@ -838,6 +838,11 @@ void conn_local_address(const struct conn *conn, struct addr *addr)
         addr_from_sockaddr(sockaddr, addr);
 }
 
+bool conn_is_dialling(const struct conn *conn)
+{
+    return (conn->state & (CONNECTING | SHAKING)) != 0;
+}
+
 bool conn_is_open(const struct conn *conn)
 {
     return (conn->state & OPEN) != 0;

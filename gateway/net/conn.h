@@ -291,4 +291,7 @@ bool conn_traffic(const struct conn *conn, struct conn_traffic *traffic);
 void conn_local_address(const struct conn *conn, struct addr *addr);
 bool conn_is_open(const struct conn *conn);
 
+/* Is it still being set up: connecting, or shaking hands? */
+bool conn_is_dialling(const struct conn *conn);
+
 #endif /* NET_CONN_H */

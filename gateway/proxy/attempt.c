@@ -15,7 +15,8 @@ enum { INTERIM_MAX = 100 /* 1xx heads before the final one */ };
 void attempt_end(struct attempt *attempt)
 {
     bool held = attempt_is_held(attempt);
-    bool ended = attempt->whole && attempt->write_over;
+    bool unused = attempt->state == ATTEMPT_CONNECTING; /* the next one may have it */
+    bool ended = unused || (attempt->whole && attempt->write_over);
 
     if (attempt->told) /* nobody has said why: it is not wanted any more */
         exchange_chain_attempt_done(attempt->ex, attempt, 0, REASON_NONE, false);

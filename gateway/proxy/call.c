@@ -20,13 +20,23 @@ static const struct conn_ops call_conn_ops;
 
 /* -- ends -------------------------------------------------------------------- */
 
+/* A connection that is being dialled may serve the next one. */
+static void let_go(struct call *call)
+{
+    if (call->state == CALL_CONNECTING) {
+        lease_return(&call->lease);
+    } else {
+        lease_discard(&call->lease);
+    }
+}
+
 static void call_free(struct call *call)
 {
     struct arena arena = call->arena;
 
     alarm_disarm(&call->deadline);
     soon_cancel(&call->soon);
-    lease_discard(&call->lease);
+    let_go(call);
     if (!list_is_empty(&call->lease.batch))
         list_remove(&call->lease.batch);
     text_fini(&call->body);
@@ -54,9 +64,9 @@ static void on_soon(struct soon *soon)
 
 void call_end(struct call *call, enum sluice_http_end how)
 {
+    let_go(call);
     call->state = CALL_OVER;
     call->end = how;
-    lease_discard(&call->lease);
 }
 
 static void note_latency(const struct call *call)

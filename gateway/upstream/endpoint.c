@@ -227,16 +227,30 @@ static void on_idle_error(struct conn *conn, enum err err)
     on_idle_event(conn);
 }
 
+/* One that was being dialled stands. */
 static void on_idle_drained(struct conn *conn)
 {
-    (void)conn; /* a dialled connection that nobody waits for any more was closed before */
+    struct pooled *pooled = pooled_of(conn);
+    struct endpoint *endpoint = pooled->endpoint;
+
+    if (!endpoint)
+        return;
+    list_remove(&pooled->link);
+    list_push(&endpoint->idle, &pooled->link);
+    pool_set_idle_alarm(pooled);
+    upstream_wake(endpoint->upstream);
+}
+
+static void on_idle_progress(struct conn *conn)
+{
+    (void)conn; /* nothing is queued */
 }
 
 static const struct conn_ops idle_ops = {
     .on_readable = on_idle_readable,
     .on_hangup = on_idle_error,
     .on_drained = on_idle_drained,
-    .on_progress = on_idle_drained,
+    .on_progress = on_idle_progress,
     .on_failed = on_idle_error,
     .on_alarm = on_idle_alarm,
 };
@@ -352,6 +366,12 @@ static struct pooled *find_idle(const struct endpoint *endpoint, struct sluice_s
     return NULL;
 }
 
+/* While hands are shaken, bytes of the peer are no surprise. */
+static bool is_spoilt(const struct pooled *pooled)
+{
+    return !conn_is_dialling(&pooled->conn) && conn_is_spoilt(&pooled->conn);
+}
+
 bool endpoint_lease_idle(struct endpoint *endpoint, struct lease *lease)
 {
     struct sluice_span preface = SPAN("");
@@ -361,12 +381,12 @@ bool endpoint_lease_idle(struct endpoint *endpoint, struct lease *lease)
         preface = pool_preface(endpoint, lease);
     while ((pooled = find_idle(endpoint, preface)) != NULL) {
         leave_idle(pooled);
-        if (conn_is_spoilt(&pooled->conn)) {
+        if (is_spoilt(pooled)) {
             pool_close(pooled);
             continue;
         }
-        lease->reused = true;
-        lease->connecting = false;
+        lease->connecting = conn_is_dialling(&pooled->conn);
+        lease->reused = !lease->connecting;
         endpoint_hold(endpoint, lease);
         endpoint_own(endpoint, pooled, lease);
         return true;
@@ -399,6 +419,16 @@ bool endpoint_keeps(const struct endpoint *endpoint, const struct pooled *pooled
     return !endpoint->retired && !endpoint->resting && pooled->era == endpoint->era;
 }
 
+/*
+ * Who wanted it is gone before it stands: the next one takes it, so clients that give up do not
+ * make us connect again and again. Behind those that stand; its alarm is still the dial's.
+ */
+static void keep_dialling(struct endpoint *endpoint, struct pooled *pooled)
+{
+    pooled->requests--; /* it was none */
+    list_append(&endpoint->idle, &pooled->link);
+}
+
 void endpoint_return(struct endpoint *endpoint, struct lease *lease)
 {
     const struct upstream_connections *limits = &endpoint->upstream->limits;
@@ -406,19 +436,23 @@ void endpoint_return(struct endpoint *endpoint, struct lease *lease)
     bool limited = limits->requests != 0 || limits->max_age_ms != 0;
 
     if (!endpoint_keeps(endpoint, pooled) || (limited && pool_is_expired(endpoint, pooled)) ||
-        limits->idle == 0 || conn_is_spoilt(&pooled->conn) || endpoint_others_wait(endpoint)) {
+        limits->idle == 0 || is_spoilt(pooled) || endpoint_others_wait(endpoint)) {
         endpoint_discard(endpoint, lease);
         return;
     }
     end_hold(endpoint, lease);
     conn_set_ops(&pooled->conn, &idle_ops);
     pooled->ages = false;
-    if (limited) {
-        pool_set_idle_alarm(pooled);
+    if (conn_is_dialling(&pooled->conn)) {
+        keep_dialling(endpoint, pooled);
     } else {
-        conn_set_alarm(&pooled->conn, limits->idle_timeout_ms);
+        if (limited) {
+            pool_set_idle_alarm(pooled);
+        } else {
+            conn_set_alarm(&pooled->conn, limits->idle_timeout_ms);
+        }
+        list_push(&endpoint->idle, &pooled->link);
     }
-    list_push(&endpoint->idle, &pooled->link);
     endpoint->n_idle++;
     counter_add(&endpoint->counters->idle, 1);
     if (endpoint->n_idle > limits->idle)

@@ -270,8 +270,8 @@ void lease_init(struct lease *lease, const struct conn_ops *ops,
 CHECKED enum err upstream_lease(struct upstream *upstream, struct lease *lease);
 
 /*
- * End a lease that is held or queued: keep the connection, close it, or leave the queue. Safe
- * when neither.
+ * End a lease that is held or queued: keep the connection, one that is being dialled too, close it,
+ * or leave the queue. Safe when neither.
  */
 void lease_return(struct lease *lease);
 void lease_discard(struct lease *lease);

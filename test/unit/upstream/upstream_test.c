@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "net/listener.h"
 #include "upstream/balance.h"
+#include "upstream/pool.h"
 #include "upstream/tenancy.h"
 
 #include "sets.h"
@@ -325,6 +326,93 @@ START_TEST(the_freshest_connection_is_used_again)
     ck_assert_ptr_eq(third.lease.conn, conn);
     ck_assert_ptr_eq(lease_of(third.lease.conn), &third.lease);
     lease_discard(&third.lease);
+    scene_close(it);
+}
+END_TEST
+
+static bool idle_stands(void *endpoint_)
+{
+    const struct endpoint *endpoint = endpoint_;
+
+    return !conn_is_dialling(&list_entry(endpoint->idle.next, struct pooled, link)->conn);
+}
+
+static bool has_none_idle(void *endpoint)
+{
+    return ((struct endpoint *)endpoint)->n_idle == 0;
+}
+
+START_TEST(a_dial_whose_lease_has_ended_is_the_next_ones)
+{
+    struct scene *it = scene_open("a1", "");
+    struct endpoint *endpoint = it->upstream[0]->endpoint[0];
+    struct trial trial;
+    struct conn *conn = NULL;
+
+    for (unsigned i = 0; i < 50; i++) {
+        trial_init(&trial);
+        ck_assert_int_eq(lease(it, 0, &trial), OK);
+        ck_assert(trial.lease.connecting && !trial.lease.reused);
+        ck_assert(!conn || trial.lease.conn == conn);
+        conn = trial.lease.conn;
+        lease_return(&trial.lease);
+        ck_assert_uint_eq(endpoint->n_idle, 1);
+    }
+    take(it, 0, &trial);
+    ck_assert_ptr_eq(trial.lease.conn, conn);
+    ck_assert_uint_eq(counter_get(&endpoint->counters->connects), 1);
+    lease_return(&trial.lease);
+    ck_assert_uint_eq(pooled_of(conn)->requests, 1);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(a_dial_that_nobody_waits_for_becomes_an_idle_connection)
+{
+    struct scene *it = scene_open("a1", "");
+    struct endpoint *endpoint = it->upstream[0]->endpoint[0];
+    struct trial trial;
+
+    trial_init(&trial);
+    ck_assert_int_eq(lease(it, 0, &trial), OK);
+    lease_return(&trial.lease);
+    loop_until(it->loop, idle_stands, endpoint);
+    take(it, 0, &trial);
+    ck_assert(trial.lease.reused && !trial.lease.connecting);
+    ck_assert_uint_eq(counter_get(&endpoint->counters->connects), 1);
+    lease_discard(&trial.lease);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(dials_that_nobody_waits_for_are_no_more_than_the_idle_limit)
+{
+    struct scene *it = scene_open("a1", "connections: { idle: 2 }");
+    struct trial trial[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        trial_init(&trial[i]);
+        ck_assert_int_eq(lease(it, 0, &trial[i]), OK);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        lease_return(&trial[i].lease);
+    ck_assert_uint_eq(it->upstream[0]->endpoint[0]->n_idle, 2);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(a_dial_that_nobody_waits_for_may_fail)
+{
+    struct scene *it = scene_open("a1", "");
+    struct endpoint *endpoint = it->upstream[0]->endpoint[0];
+    struct trial trial;
+
+    ck_assert_int_eq(shutdown(it->listen_fd[0], SHUT_RDWR), 0); /* it listens no more */
+    trial_init(&trial);
+    ck_assert_int_eq(lease(it, 0, &trial), OK);
+    lease_return(&trial.lease);
+    loop_until(it->loop, has_none_idle, endpoint);
+    ck_assert_uint_eq(counter_get(&endpoint->counters->idle), 0);
     scene_close(it);
 }
 END_TEST
@@ -765,7 +853,10 @@ END_TEST
 UNIT_MAIN("upstream/upstream", weights_are_served_smoothly, equal_weights_take_turns,
           workers_do_not_start_in_step, least_requests_fills_by_weight,
           least_requests_finds_the_only_one_left_to_try, endpoints_already_tried_are_skipped,
-          the_freshest_connection_is_used_again, a_fresh_connection_is_dialled_on_demand,
+          the_freshest_connection_is_used_again, a_dial_whose_lease_has_ended_is_the_next_ones,
+          a_dial_that_nobody_waits_for_becomes_an_idle_connection,
+          dials_that_nobody_waits_for_are_no_more_than_the_idle_limit,
+          a_dial_that_nobody_waits_for_may_fail, a_fresh_connection_is_dialled_on_demand,
           a_connection_that_was_spoilt_while_idle_is_not_used_again,
           no_more_than_the_idle_limit_are_kept, a_connection_ends_after_its_number_of_requests,
           an_idle_connection_is_closed_after_its_time, the_cap_holds_over_all_workers,

@@ -220,6 +220,7 @@ static const struct chain *merge(struct chain_build *build, const struct level *
                 continue;
             entry[chain->n++] = one;
             chain->phases |= one->phases;
+            chain->ctx_bytes += entry_ctx_bytes(one);
         }
     }
     return chain;

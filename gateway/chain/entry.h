@@ -7,6 +7,7 @@
 #define CHAIN_ENTRY_H
 
 #include "abi/sluice_plugin.h"
+#include "base/arena.h"
 #include "chain/when.h"
 #include "config/shape.h"
 #include "core/crash.h"
@@ -49,6 +50,12 @@ struct chain_entry {
     struct crash_words words[CHAIN_PHASES];
     bool is_checked; /* conf_check ran: conf_fini is owed */
 };
+
+/* Room for what it keeps of an exchange, so that the next one's is aligned. */
+static inline size_t entry_ctx_bytes(const struct chain_entry *entry)
+{
+    return (entry->about->ctx_size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
 
 /* What binding works with (bind->user of kinds.c). */
 struct chain_build {

@@ -69,6 +69,7 @@ struct chain_worker {
     unsigned index, n_workers;
     uint64_t last_number; /* of tickets and of what is under way: never used twice */
     uint64_t ticks_per_us, times_scale;
+    uint64_t slow_ticks; /* a callback that takes so long is told */
     struct log_gate slow_gate, fail_gate;
     struct list tickets[CHAIN_TICKET_ROWS]; /* of struct chain_wait, by number */
 };

@@ -128,29 +128,25 @@ bool host_field_each(const struct sluice_call *call, enum sluice_side side, size
     return false;
 }
 
-/*
- * Keep what a line is made of: in one piece, and without the name where that is written as we have
- * it ourselves. False: there is no room.
- */
-static bool keep_line(struct sluice_exchange *ex, enum field_id id, struct sluice_span *name,
+/* Keep a line in one piece, as HTTP/1 writes it: then it is sent in one. False: no room. */
+static bool keep_line(struct sluice_exchange *ex, struct sluice_span *name,
                       struct sluice_span *value)
 {
-    struct sluice_span known = name_text(id);
-    bool is_same = span_equal(*name, known);
-    size_t name_len = is_same ? 0 : name->len;
     char *copy;
 
-    if (name->len > UINT16_MAX || value->len > ex->arena_left)
+    if (name->len == 0 || name->len > UINT16_MAX || value->len > ex->arena_left)
         return false;
-    copy = run_alloc(ex, name_len + value->len);
+    copy = run_alloc(ex, name->len + 2 + value->len);
     if (!copy)
         return false;
+    memcpy(copy, name->ptr, name->len);
+    name->ptr = copy;
+    copy += name->len;
+    copy[0] = ':';
+    copy[1] = ' ';
     if (value->len > 0)
-        memcpy(copy, value->ptr, value->len);
-    value->ptr = copy;
-    if (name_len > 0)
-        memcpy(copy + value->len, name->ptr, name_len);
-    name->ptr = is_same ? known.ptr : copy + value->len;
+        memcpy(copy + 2, value->ptr, value->len);
+    value->ptr = copy + 2;
     return true;
 }
 
@@ -160,7 +156,7 @@ static bool change(const struct sluice_call *call, enum sluice_side side, struct
     struct fields *fields = fields_of(call, side, true);
     enum field_id id = name_find(name);
 
-    if (!fields || is_ours(id) || !keep_line(call->exchange, id, &name, &value))
+    if (!fields || is_ours(id) || !keep_line(call->exchange, &name, &value))
         return false;
     if (!fields->arena)
         fields->arena = call->exchange->arena;
@@ -215,18 +211,39 @@ bool host_attribute_get(const struct sluice_call *call, uint32_t attribute,
     return call->exchange && run_attribute(call->exchange, attribute, value);
 }
 
+typedef unsigned char octets16 __attribute__((vector_size(16)));
+
+static inline bool are_of_id(const char *octets)
+{
+    octets16 c, wrong;
+    uint64_t words[2];
+
+    memcpy(&c, octets, sizeof(c));
+    wrong = (octets16)((c <= ' ') | (c > '~') | (c == '"') | (c == '\\') | (c == '<') | (c == '>') |
+                       (c == '&'));
+    memcpy(words, &wrong, sizeof(words));
+    return (words[0] | words[1]) == 0;
+}
+
 /* It stands in logs, fields and pages of all kinds: nothing in it needs quoting anywhere. */
 static bool is_id(struct sluice_span id)
 {
-    if (octet_are(id.ptr, id.len, OCTET_PLAIN))
-        return id.len > 0 && id.len <= ID_MAX;
+    if (id.len == 0 || id.len > ID_MAX)
+        return false;
+    if (id.len >= sizeof(octets16)) {
+        for (size_t i = 0; i + sizeof(octets16) < id.len; i += sizeof(octets16)) {
+            if (!are_of_id(id.ptr + i))
+                return false;
+        }
+        return are_of_id(id.ptr + id.len - sizeof(octets16)); /* overlaps, no matter */
+    }
     for (size_t i = 0; i < id.len; i++) {
         char c = id.ptr[i];
 
         if (c <= ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&')
             return false;
     }
-    return id.len > 0 && id.len <= ID_MAX;
+    return true;
 }
 
 static bool set_id(struct sluice_exchange *ex, struct sluice_span id)

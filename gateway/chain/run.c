@@ -36,15 +36,15 @@ const char *run_phase_name(enum sluice_phase phase)
 
 /* -- one callback ------------------------------------------------------------------ */
 
-void run_say_slow(const struct run_call *run, uint64_t us)
+void run_say_slow(const struct sluice_place *place, enum sluice_phase phase, uint64_t us)
 {
-    const struct chain_entry *entry = run->place->entry;
+    const struct chain_entry *entry = place->entry;
 
-    counter_add(&run->place->counters->phase[run->phase].slow, 1);
-    if (!log_gate_pass(&run->place->worker->slow_gate))
+    counter_add(&place->counters->phase[phase].slow, 1);
+    if (!log_gate_pass(&place->worker->slow_gate))
         return;
     log_warn("plugin held its worker: what takes time belongs into offload() or a call",
-             F_STR("plugin", entry->about->name), F_STR("phase", phase_names[run->phase]),
+             F_STR("plugin", entry->about->name), F_STR("phase", phase_names[phase]),
              F_SPAN("place", entry->place), F_UINT("us", us));
 }
 
@@ -90,9 +90,10 @@ static bool has_phase(const struct chain_seat *seat, enum sluice_phase phase)
     return (seat->entry->phases & ~seat->detached & BIT(phase)) != 0 && !seat->is_out;
 }
 
-static enum sluice_verdict call(struct sluice_exchange *ex, enum chain_flow flow,
-                                struct chain_seat *seat, enum sluice_phase phase,
-                                const struct run_args *args)
+/* In place where every callback comes by. */
+__attribute__((always_inline)) static inline enum sluice_verdict
+call(struct sluice_exchange *ex, enum chain_flow flow, struct chain_seat *seat,
+     enum sluice_phase phase, const struct run_args *args)
 {
     struct run_call run;
     enum sluice_verdict verdict = SLUICE_FAIL;
@@ -102,7 +103,7 @@ static enum sluice_verdict call(struct sluice_exchange *ex, enum chain_flow flow
     ex->flow = (uint8_t)flow;
     ex->running = seat;
     run_enter(&run, seat->call.place, phase);
-    if (has_phase(seat, phase) && !seat->call.place->is_broken) {
+    if (!seat->call.place->is_broken) {
         seat->has_run = true;
         verdict = invoke(seat->entry->about, &seat->call, phase, args);
     }
@@ -260,6 +261,10 @@ void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_s
 
 static enum err take_seats(struct sluice_exchange *ex, const struct chain *chain)
 {
+    char *ctx = chain->ctx_bytes > 0 ? arena_try(ex->arena, chain->ctx_bytes) : NULL;
+
+    if (!ctx && chain->ctx_bytes > 0)
+        return ERR_MEMORY;
     for (unsigned i = 0; i < chain->n; i++) {
         const struct chain_entry *entry = chain->entry[i];
         struct sluice_place *place = &ex->view->places[entry->index];
@@ -269,9 +274,8 @@ static enum err take_seats(struct sluice_exchange *ex, const struct chain *chain
         seat->call = place->call;
         seat->call.exchange = ex;
         if (entry->about->ctx_size > 0) {
-            seat->call.ctx = arena_try(ex->arena, entry->about->ctx_size);
-            if (!seat->call.ctx)
-                return ERR_MEMORY;
+            seat->call.ctx = ctx;
+            ctx += entry_ctx_bytes(entry);
         }
         ex->n_seats++;
     }

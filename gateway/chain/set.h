@@ -13,7 +13,8 @@
 struct chain {
     struct chain_entry *const *entry; /* borrowed */
     unsigned n;
-    uint32_t phases; /* of all */
+    uint32_t phases;  /* of all */
+    size_t ctx_bytes; /* what they keep of an exchange, each rounded up */
 };
 
 /* A file that an option names. */

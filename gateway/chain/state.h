@@ -101,10 +101,9 @@ struct run_call {
     const struct crash_words *before;
 };
 
-enum { RUN_SLOW_US = 5000 /* a worker serves thousands of others */ };
-
 /* Count and tell a callback that was slow. */
-__attribute__((cold)) void run_say_slow(const struct run_call *run, uint64_t us);
+__attribute__((cold)) void run_say_slow(const struct sluice_place *place, enum sluice_phase phase,
+                                        uint64_t us);
 
 static inline void run_enter(struct run_call *run, struct sluice_place *place,
                              enum sluice_phase phase)
@@ -118,12 +117,12 @@ static inline void run_enter(struct run_call *run, struct sluice_place *place,
 static inline void run_leave(const struct run_call *run)
 {
     const struct chain_worker *worker = run->place->worker;
-    uint64_t per_us = worker->ticks_per_us, ticks = ticks_now() - run->begun;
+    uint64_t ticks = ticks_now() - run->begun;
 
     (void)crash_say(run->before);
     times_add(&run->place->counters->phase[run->phase].times, ticks, worker->times_scale);
-    if (ticks >= RUN_SLOW_US * per_us)
-        run_say_slow(run, ticks / per_us);
+    if (ticks >= worker->slow_ticks)
+        run_say_slow(run->place, run->phase, ticks / worker->ticks_per_us);
 }
 
 /* Somebody brings the verdict of a flow that waits; the story takes it. Entered. */

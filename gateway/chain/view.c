@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { SLOW_US = 5000 /* a worker serves thousands of others */ };
+
 /* -- workers ------------------------------------------------------------------- */
 
 struct chain_worker *chain_worker_new(void *owner, struct loop *loop, struct rng *rng,
@@ -86,6 +88,7 @@ struct chain_view *chain_view_new(struct chain_worker *worker, struct chain_set 
     if (worker->ticks_per_us == 0) {
         worker->ticks_per_us = ticks_per_us();
         worker->times_scale = times_scale(worker->ticks_per_us);
+        worker->slow_ticks = SLOW_US * worker->ticks_per_us;
     }
     view->worker = worker;
     view->set = set;

@@ -5,7 +5,6 @@
 #define HTTP_OCTET_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum octet_class {
@@ -24,16 +23,6 @@ extern const uint8_t octet_classes[256];
 static inline bool octet_is(char octet, enum octet_class class)
 {
     return (octet_classes[(unsigned char)octet] & class) != 0;
-}
-
-/* Are all of them of that class? */
-static inline bool octet_are(const char *octets, size_t n, enum octet_class class)
-{
-    unsigned all = class;
-
-    for (size_t i = 0; i < n; i++)
-        all &= octet_classes[(unsigned char)octets[i]];
-    return all != 0;
 }
 
 /* The value of a hex digit; only for OCTET_HEX. */

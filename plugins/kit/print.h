@@ -25,33 +25,40 @@ static inline size_t print_number(char *out, uint64_t number)
     return n;
 }
 
-/* The eight hexadecimal digits of a number, as they stand in memory. */
-static inline uint64_t print_hex_word(uint32_t number)
-{
-    const uint64_t ones = 0x0101010101010101U;
-    uint64_t digits = number, above_nine;
+typedef uint8_t print_digits __attribute__((vector_size(16)));
 
-    /* one digit into each byte, the lowest into the lowest */
-    digits = (digits << 16 | digits) & 0x0000ffff0000ffffU;
-    digits = (digits << 8 | digits) & 0x00ff00ff00ff00ffU;
-    digits = (digits << 4 | digits) & 0x0f0f0f0f0f0f0f0fU;
-    above_nine = (digits + 6 * ones) >> 4 & ones;
-    return htobe64(digits + '0' * ones + above_nine * ('a' - '0' - 10));
+/* The 16 hexadecimal digits of eight bytes, in their order. */
+static inline print_digits print_hex_digits(uint64_t bytes)
+{
+    typedef uint64_t words __attribute__((vector_size(16)));
+    print_digits both = (print_digits)(words){bytes, 0}, digits;
+
+    digits = __builtin_shufflevector(both >> 4, both & 15, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21,
+                                     6, 22, 7, 23);
+    return digits + '0' + ((print_digits)(digits > 9) & ('a' - '0' - 10));
 }
 
-/* The lowest n digits in hexadecimal, lower case, zeros in front. No NUL. */
+/* Two digits a byte, lower case, in the order of the bytes. No NUL. */
+static inline void print_hex_bytes(char *out, const uint8_t *bytes, size_t n)
+{
+    for (; n > 0; bytes += 8, out += 16) {
+        size_t here = n < 8 ? n : 8;
+        uint64_t word = 0;
+        print_digits digits;
+
+        memcpy(&word, bytes, here);
+        digits = print_hex_digits(word);
+        memcpy(out, &digits, 2 * here);
+        n -= here;
+    }
+}
+
+/* The lowest n digits in hexadecimal, at most 16, lower case, zeros in front. No NUL. */
 static inline void print_hex(char *out, uint64_t number, size_t n)
 {
-    uint64_t word;
+    print_digits digits = print_hex_digits(htobe64(number));
 
-    for (; n >= 8; n -= 8, number >>= 32) {
-        word = print_hex_word((uint32_t)number);
-        memcpy(out + n - 8, &word, sizeof(word));
-    }
-    if (n > 0) {
-        word = print_hex_word((uint32_t)number);
-        memcpy(out, (const char *)&word + 8 - n, n);
-    }
+    memcpy(out, (const char *)&digits + sizeof(digits) - n, n);
 }
 
 /* Returns the place behind it. */

@@ -12,7 +12,8 @@ enum {
     RATE_KEY_MAX = 1024,        /* bytes of a key's value: what is equal that far shares a limit */
     RATE_NAME_MAX = 200,        /* bytes of a limit's name */
     RATE_TEXT_MAX = 1024 + 256, /* of a whole key: the limit's name and its value */
-    RATE_REFILLS = 64,          /* leases fetched in the background at once, by one worker */
+    RATE_SEEN_BITS = 6,
+    RATE_REFILLS = 64, /* leases fetched in the background at once, by one worker */
 };
 
 enum rate_algorithm { RATE_GCRA, RATE_SLIDING_WINDOW, RATE_CONCURRENCY };
@@ -70,8 +71,9 @@ struct rate_refill {
 };
 
 struct rate_worker {
-    uint64_t redis_again_us;     /* Redis failed: not asked before this */
-    struct rate_refill *refills; /* owned, RATE_REFILLS; NULL: not hybrid */
+    uint64_t seen[1 << RATE_SEEN_BITS]; /* of buckets, by the end of a key: a guess */
+    uint64_t redis_again_us;            /* Redis failed: not asked before this */
+    struct rate_refill *refills;        /* owned, RATE_REFILLS; NULL: not hybrid */
 };
 
 /* One limit of one exchange. */

@@ -35,27 +35,46 @@ static void cannot_keep(const struct sluice_call *call, struct rate_hit *hit)
 
 /* -- buckets ------------------------------------------------------------- */
 
+/* What this worker saw last at a key that ends alike: most often it is still there. */
+static uint64_t *seen_of(const struct sluice_call *call, struct sluice_span key)
+{
+    struct rate_worker *worker = call->worker;
+    uint64_t end = 0;
+
+    if (key.len >= sizeof(end))
+        memcpy(&end, key.ptr + key.len - sizeof(end), sizeof(end));
+    return &worker->seen[(end * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - RATE_SEEN_BITS)];
+}
+
+/* A guess saves to read what a swap finds anyway; who is refused was looked up. */
 static void take_bucket(const struct sluice_call *call, const struct rate_limit *limit,
                         struct rate_hit *hit)
 {
     const struct rate_conf *conf = call->conf;
-    uint64_t old = call->host->words_get(conf->words, hit->key);
-    uint64_t now = now_ns(call);
+    uint64_t *seen = seen_of(call, hit->key), old = *seen, now = now_ns(call);
+    bool is_guess = true;
 
     for (unsigned i = 0; i < SWAPS_MAX; i++) {
         uint64_t arrival = old;
         enum sluice_shared end;
 
         hit->answer = limit_take(&limit->bucket, &arrival, now, limit->cost);
-        if (!hit->answer.passed)
+        if (!hit->answer.passed && !is_guess)
             return;
+        if (!hit->answer.passed) {
+            old = call->host->words_get(conf->words, hit->key);
+            is_guess = false;
+            continue;
+        }
         end = call->host->words_swap(conf->words, hit->key, &old, arrival,
                                      ttl_ms(hit->answer.reset_ns));
         hit->is_taken = end == SLUICE_SHARED_OK;
+        *seen = hit->is_taken ? arrival : old;
         if (hit->is_taken)
             return;
         if (end != SLUICE_SHARED_OTHER)
             break;
+        is_guess = false;
     }
     cannot_keep(call, hit);
 }

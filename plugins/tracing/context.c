@@ -43,14 +43,7 @@ static bool parse_id(const char *text, size_t n, uint8_t *out)
 
 void context_print_hex(const uint8_t *bytes, size_t n, char *out)
 {
-    for (; n >= 8; n -= 8, bytes += 8, out += 16) {
-        uint64_t word;
-
-        memcpy(&word, bytes, sizeof(word));
-        print_hex(out, be64toh(word), 16);
-    }
-    for (; n > 0; n--, bytes++, out += 2)
-        print_hex(out, *bytes, 2);
+    print_hex_bytes(out, bytes, n);
 }
 
 /* -- traceparent --------------------------------------------------------------- */
@@ -82,11 +75,11 @@ void context_print_w3c(const uint8_t trace[CONTEXT_TRACE_BYTES],
 {
     out[0] = out[1] = '0';
     out[2] = '-';
-    context_print_hex(trace, CONTEXT_TRACE_BYTES, out + 3);
+    print_hex_bytes(out + 3, trace, CONTEXT_TRACE_BYTES);
     out[35] = '-';
-    context_print_hex(span, CONTEXT_SPAN_BYTES, out + 36);
+    print_hex_bytes(out + 36, span, CONTEXT_SPAN_BYTES);
     out[52] = '-';
-    context_print_hex(&flags, 1, out + 53);
+    print_hex(out + 53, flags, 2);
 }
 
 /* -- B3 -------------------------------------------------------------------------- */

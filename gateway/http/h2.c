@@ -664,6 +664,11 @@ bool h2_is_over(const struct h2 *h2)
            (!nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session));
 }
 
+bool h2_is_broken(const struct h2 *h2)
+{
+    return h2->over != OK;
+}
+
 bool h2_is_leaving(const struct h2 *h2)
 {
     return h2->leaving;

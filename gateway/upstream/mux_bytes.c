@@ -96,6 +96,16 @@ static void deliver_rest(struct mux *mux)
     mux_free_unused(mux);
 }
 
+/*
+ * A rule that was broken ends all streams as soon as the GOAWAY that says so is out; nothing need
+ * come after that.
+ */
+static void end_if_broken(struct mux *mux)
+{
+    if (mux->h2 && mux->state != MUX_ENDED && h2_is_broken(mux->h2))
+        mux_lose(mux, ENDPOINT_PROTOCOL, "HTTP/2 is broken");
+}
+
 void mux_run_soon(struct soon *soon)
 {
     struct mux *mux = list_entry(soon, struct mux, soon);
@@ -118,8 +128,11 @@ void mux_run_soon(struct soon *soon)
     if (mux->h2 && mux->state == MUX_ENDED && !h2_is_over(mux->h2))
         h2_goaway(mux->h2, H2_NO_ERROR);
     send_out(mux);
-    if (mux->state == MUX_ENDED)
+    if (mux->state == MUX_ENDED) {
         conn_close(mux_conn(mux));
+    } else {
+        end_if_broken(mux);
+    }
 }
 
 /* -- what the connection says ---------------------------------------------------- */
@@ -380,7 +393,8 @@ static void read_on(struct mux *mux)
         return;
     }
     send_out(mux);
-    if (err == OK)
+    end_if_broken(mux);
+    if (err == OK && conn_is_open(conn))
         conn_yield(conn);
 }
 
@@ -421,6 +435,7 @@ static void on_drained(struct conn *conn)
     h2_run(mux->h2);
     end_batch(mux);
     send_out(mux);
+    end_if_broken(mux);
 }
 
 static void on_failed(struct conn *conn, enum err err)

@@ -3,13 +3,16 @@
 #
 # In the current folder: sluice, holder, far, plugins/ (headers.so), and for KIND=tls a.pem a.key
 # b.pem b.key. Settings come as variables: KIND N HOLDERS WORKERS HOLD PORT ADMIN FAR (ports of
-# the upstream, the last one joins and leaves), OUT (a folder for what is found).
+# the upstream, the last one joins and leaves), BESIDE (seconds), HERTZ (of /proc/PID/stat), OUT (a
+# folder for what is found).
 #
 # found: lines of "name value"; memory: a line a sample; *.out: what the programs said.
 set -u
 here=127.0.0.1
 # shellcheck disable=SC2153 # they come from scale.py
 out=$OUT kind=$KIND n=$N holders=$HOLDERS workers=$WORKERS hold=$HOLD port=$PORT admin=$ADMIN far=$FAR
+# shellcheck disable=SC2153
+beside=$BESIDE hertz=$HERTZ
 rm -f "$out"/*
 begun=$(date +%s)
 
@@ -92,6 +95,17 @@ sample()
         END { print at, when, pss, own, slab }' "/proc/$gateway/smaps_rollup" /proc/meminfo >>"$out/memory"
 }
 
+# What a request costs the gateway now, with nothing else going on: all its CPU time, user and system.
+ticks() { sed 's/.*) //' "/proc/$gateway/stat" | awk '{ print $12 + $13 }'; }
+cost()
+{
+    before=$(ticks)
+    ./holder load "$load_kind" "$here" "$port" 128 "$beside" >"$out/cost.$1.out" 2>"$out/cost.$1.err"
+    tell "cpu_us_a_request_$1" "$(awk -v ticks=$(($(ticks) - before)) -v hertz="$hertz" '
+        $1 == "requests" { n = $2 }
+        END { printf "%d", n ? ticks * 1000000 / hertz / n : 0 }' "$out/cost.$1.out")"
+}
+
 # -- the run ------------------------------------------------------------------------------------
 
 # shellcheck disable=SC2086 # ports are words
@@ -109,6 +123,9 @@ until admin_says GET /readyz >/dev/null 2>&1; do
     fi
     sleep 0.1
 done
+load_kind=plain
+[ "$kind" = tls ] && load_kind=tls
+cost alone
 sample empty
 
 held="" i=0
@@ -121,9 +138,9 @@ until [ "$(cat "$out"/hold.*.out | grep -c '^opened ')" -eq "$holders" ]; do sle
 tell opened "$(value opened hold)"
 tell opened_per_second "$(value opened_per_second hold)"
 sample opened
+cost beside
 
-./holder load "$([ "$kind" = tls ] && echo tls || echo plain)" "$here" "$port" 16 "$hold" \
-    >"$out/load.0.out" 2>"$out/load.0.err" &
+./holder load "$load_kind" "$here" "$port" 16 "$hold" >"$out/load.0.out" 2>"$out/load.0.err" &
 load=$!
 second=0 reloads=0 refused=0 certificates=0 plugins=0 changes=0
 while kill -0 "$load" 2>/dev/null; do

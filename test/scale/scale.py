@@ -81,7 +81,8 @@ def fitting(options, files):
 def settings(options, n, per_holder, far):
     port, admin = ("8080", "9901") if options.guest else map(str, free_ports(2))
     return {"KIND": options.kind, "N": str(n), "HOLDERS": str(-(-n // per_holder)), "WORKERS": str(options.workers),
-            "HOLD": str(options.hold), "PORT": port, "ADMIN": admin, "FAR": " ".join(map(str, far))}
+            "HOLD": str(options.hold), "BESIDE": str(options.beside), "HERTZ": str(os.sysconf("SC_CLK_TCK")),
+            "PORT": port, "ADMIN": admin, "FAR": " ".join(map(str, far))}
 
 
 def far_ports(options, n):
@@ -179,6 +180,8 @@ def parse_options():
     parser.add_argument("-n", type=int, default=20000)
     parser.add_argument("--kind", choices=sorted(CASES), default="plain")
     parser.add_argument("--hold", type=int, default=20, help="seconds")
+    parser.add_argument("--beside", type=int, default=5, 
+                        help="seconds of measuring what a request costs, before the connections and beside them")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sluice", default=os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice")))
     parser.add_argument("--results", metavar="DIR", help="write the report there; else it is only printed")

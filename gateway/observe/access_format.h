@@ -23,11 +23,23 @@ enum access_kind {
     ACCESS_ATTRIBUTE, /* what a plugin has found */
 };
 
+/* A value of a record that has a name of its own. */
+struct access_known {
+    enum access_kind kind;
+    size_t offset; /* in struct access_record; ACCESS_FACT: enum access_fact */
+};
+
+enum { ACCESS_KNOWN_MAX = 128 };
+
+/* By number, from 0: the same as long as the process lives. NULL behind the last. */
+const struct access_known *access_known(unsigned number);
+
 struct access_step {
     struct sluice_span before; /* constant bytes before the value */
     enum access_kind kind;
-    size_t offset;    /* of the value in struct access_record; ACCESS_FACT: enum access_fact */
-    bool of_response; /* ACCESS_FIELD */
+    size_t offset;           /* as in struct access_known */
+    unsigned number;         /* of its struct access_known; not of ACCESS_FIELD, ACCESS_ATTRIBUTE */
+    bool of_response;        /* ACCESS_FIELD */
     struct sluice_span name; /* ACCESS_FIELD: lower case; ACCESS_ATTRIBUTE */
 };
 

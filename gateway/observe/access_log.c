@@ -51,10 +51,8 @@
 #define ACCESS_FACT_NAME(symbol, name)   name,
 #define ACCESS_FACT_KNOWN(symbol, name)  {ACCESS_FACT, ACCESS_FACT_##symbol},
 
-static const struct known {
-    enum access_kind kind;
-    size_t offset; /* ACCESS_FACT: which one */
-} known[] = {ACCESS_TABLE(ACCESS_KNOWN) ACCESS_FACTS(ACCESS_FACT_KNOWN)};
+static const struct access_known known[] = {ACCESS_TABLE(ACCESS_KNOWN)
+                                                ACCESS_FACTS(ACCESS_FACT_KNOWN)};
 
 /* Short names of fields that are often wanted. */
 static const struct alias {
@@ -70,6 +68,7 @@ static const char *const names[] = {ACCESS_TABLE(ACCESS_NAME)
 enum { N_KNOWN = sizeof known / sizeof *known, N_ALIASES = sizeof aliases / sizeof *aliases };
 enum { N_NAMES = sizeof names / sizeof *names };
 
+_Static_assert((int)N_KNOWN <= (int)ACCESS_KNOWN_MAX, "so many numbers");
 _Static_assert((int)N_NAMES == (int)N_KNOWN + (int)N_ALIASES, "every alias needs its name");
 
 /* They let who reads the log act as somebody else. */
@@ -96,6 +95,11 @@ struct compile {
     size_t n_steps;
     bool failed;
 };
+
+const struct access_known *access_known(unsigned number)
+{
+    return number < N_KNOWN ? &known[number] : NULL;
+}
 
 /* -- names -------------------------------------------------------------- */
 
@@ -195,6 +199,7 @@ static bool find_name(struct compile *compile, struct sluice_span name, struct a
             continue;
         step->kind = known[i].kind;
         step->offset = known[i].offset;
+        step->number = (unsigned)i;
         return true;
     }
     for (size_t i = 0; i < N_ALIASES; i++) {

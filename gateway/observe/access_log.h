@@ -67,7 +67,7 @@ struct access_record {
     bool (*find_fact)(const struct access_record *record, enum access_fact fact,
                       struct sluice_span *value);
     const void *owner;   /* for all of them */
-    struct arena *arena; /* for facts that have to be made */
+    struct arena *arena; /* for values that have to be made */
 };
 
 /* The "access_log:" map. */

@@ -23,7 +23,10 @@ size_t access_pack(const struct access_format *format, const struct access_recor
 
 enum { ACCESS_PACK_MAX = 32 * 1024 }; /* room for all that a line has room for */
 
-/* Put into record what was packed; spans are borrowed from packed. Callbacks are the caller's. */
+/*
+ * Put into record what was packed; spans are borrowed from packed, or in record->arena. Callbacks
+ * are the caller's.
+ */
 void access_unpack(struct sluice_span packed, struct access_record *record);
 
 /* For the callbacks: a field of a message, an attribute; false when it was not packed. */

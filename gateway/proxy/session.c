@@ -328,6 +328,11 @@ struct tunnel *session_tunnel(struct conn *conn)
     return session_of(conn)->tunnel;
 }
 
+struct worker *session_worker(struct conn *conn)
+{
+    return session_of(conn)->port->worker;
+}
+
 void session_tell(struct conn *conn, struct exchange_from *from)
 {
     *from = session_origin(session_of(conn));

@@ -84,6 +84,7 @@ enum session_close session_close(struct list *link, bool now);
 /* -- for a tunnel that drives a session's connection -------------------------- */
 
 struct tunnel *session_tunnel(struct conn *conn);
+struct worker *session_worker(struct conn *conn);
 
 /* Where requests on it come from: no leg is set. */
 void session_tell(struct conn *conn, struct exchange_from *from);

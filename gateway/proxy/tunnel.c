@@ -18,27 +18,28 @@ enum tunnel_side { TUNNEL_DOWN, TUNNEL_UP };
 
 enum { READS_MAX = 8 /* of one connection in a turn, then others get theirs */ };
 
-/* What record_pack() has kept, exactly as long as it is. */
-struct packed {
-    uint32_t len;
-    char bytes[];
+/* What holds of a side, a bit each. */
+enum side_is {
+    IS_DONE = 1, /* it has ended in order */
+    IS_HELD = 2, /* it is not read: the other one does not take more */
+    IS_LOST = 4, /* the upstream: it did not take all of what was sent */
 };
 
 /* One of these an idle WebSocket: keep it small. */
 struct tunnel {
     struct tenancy up;
-    struct conn *down; /* borrowed: its session's */
-    struct worker *worker;
+    struct conn *down;               /* borrowed: its session's */
     const struct tally_block *route; /* struct route_counters; as long as the process */
-    struct packed *packed;           /* owned; NULL: nothing */
+    char *packed;                    /* owned: what record_pack() has kept */
     uint64_t begun_us;
-    uint64_t ends_us; /* by its age; 0: it has no limit */
-    uint64_t idle_ms;
-    uint64_t bytes[2]; /* by the side that sent them */
-    bool done[2];      /* the side has ended in order */
-    bool held[2];      /* it is not read: the other one does not take more */
-    bool lost;         /* the upstream did not take all of what was sent */
+    uint64_t ends_us;      /* by its age; 0: it has no limit */
+    uint64_t bytes[2];     /* by the side that sent them */
+    uint32_t idle_ticks;   /* of ALARM_TICK_MS: how long it may be quiet; 0: no limit */
+    uint16_t packed_bytes; /* 0: nothing */
+    uint8_t sides[2];      /* enum side_is */
 };
+
+_Static_assert(ACCESS_PACK_MAX <= UINT16_MAX, "packed_bytes");
 
 static const struct conn_ops client_ops, upstream_ops;
 
@@ -67,6 +68,23 @@ void tunnel_look(struct tunnel *tunnel, struct tunnel_look *look)
                                  .bytes_out = tunnel->bytes[TUNNEL_UP]};
 }
 
+static struct worker *worker_of(const struct tunnel *tunnel)
+{
+    return session_worker(tunnel->down);
+}
+
+static bool is(const struct tunnel *tunnel, enum tunnel_side side, enum side_is what)
+{
+    return (tunnel->sides[side] & what) != 0;
+}
+
+static void set(struct tunnel *tunnel, enum tunnel_side side, enum side_is what, bool holds)
+{
+    unsigned rest = tunnel->sides[side] & ~(unsigned)what;
+
+    tunnel->sides[side] = (uint8_t)(rest | (holds ? what : 0));
+}
+
 size_t tunnel_bytes(void)
 {
     return sizeof(struct tunnel);
@@ -88,15 +106,16 @@ uint64_t tunnel_time_left_ms(struct loop *loop, uint64_t idle_ms, uint64_t ends_
 /* Bytes have moved: its idle time begins anew. */
 static void note_activity(struct tunnel *tunnel)
 {
-    conn_set_alarm(tunnel->down,
-                   tunnel_time_left_ms(tunnel->worker->loop, tunnel->idle_ms, tunnel->ends_us));
+    uint64_t idle_ms = (uint64_t)tunnel->idle_ticks * ALARM_TICK_MS;
+
+    conn_set_alarm(tunnel->down, tunnel_time_left_ms(tunnel->down->loop, idle_ms, tunnel->ends_us));
 }
 
 /* -- ends -------------------------------------------------------------------- */
 
 static struct route_counters *route_counters(const struct tunnel *tunnel)
 {
-    return tally_slot(tunnel->route, tunnel->worker->index);
+    return tally_slot(tunnel->route, worker_of(tunnel)->index);
 }
 
 static struct record_tunnel describe(const struct tunnel *tunnel, enum reason reason)
@@ -109,15 +128,14 @@ static struct record_tunnel describe(const struct tunnel *tunnel, enum reason re
                                  .reason = reason};
 
     session_tell(tunnel->down, &told.from);
-    if (tunnel->packed)
-        told.packed = span_make(tunnel->packed->bytes, tunnel->packed->len);
+    told.packed = span_make(tunnel->packed, tunnel->packed_bytes);
     return told;
 }
 
 /* Nothing may look at the tunnel after this. */
 static void finish(struct tunnel *tunnel, enum reason reason)
 {
-    struct worker *worker = tunnel->worker;
+    struct worker *worker = worker_of(tunnel);
     struct record_tunnel told = describe(tunnel, reason);
 
     record_tunnel_end(worker, &told);
@@ -164,11 +182,6 @@ static void side_failed(struct tunnel *tunnel, enum tunnel_side side, enum err e
     }
 }
 
-static void on_expire(struct tenancy *tenancy)
-{
-    tunnel_cut(list_entry(tenancy, struct tunnel, up), REASON_TUNNEL_DRAINED);
-}
-
 /* -- moving bytes --------------------------------------------------------------- */
 
 /* Send what was added to a side; false when the tunnel is over. */
@@ -180,17 +193,17 @@ static bool flush(struct tunnel *tunnel, enum tunnel_side side)
     if (err == OK)
         return true;
     if (err == ERR_AGAIN) {
-        if (!tunnel->done[from])
+        if (!is(tunnel, from, IS_DONE))
             conn_hold(conn_of(tunnel, from), CONN_HOLD_PEER);
-        tunnel->held[from] = !tunnel->done[from];
+        set(tunnel, from, IS_HELD, !is(tunnel, from, IS_DONE));
         return true;
     }
-    if (side == TUNNEL_DOWN || tunnel->done[TUNNEL_UP]) {
+    if (side == TUNNEL_DOWN || is(tunnel, TUNNEL_UP, IS_DONE)) {
         side_failed(tunnel, side, err);
         return false;
     }
     /* It cannot take more, but it may have said something before it ended: reading tells. */
-    tunnel->lost = true;
+    set(tunnel, TUNNEL_UP, IS_LOST, true);
     conn_look(tunnel->up.conn);
     return true;
 }
@@ -214,7 +227,7 @@ static void finish_if_over(struct tunnel *tunnel)
 {
     enum err up, down;
 
-    if (!tunnel->done[TUNNEL_DOWN] || !tunnel->done[TUNNEL_UP])
+    if (!is(tunnel, TUNNEL_DOWN, IS_DONE) || !is(tunnel, TUNNEL_UP, IS_DONE))
         return;
     up = conn_flush(tunnel->up.conn);
     down = conn_flush(tunnel->down);
@@ -234,11 +247,11 @@ static void end_side(struct tunnel *tunnel, enum tunnel_side side)
 {
     struct conn *conn = conn_of(tunnel, side);
 
-    if (conn_settle(conn, false) != OK || (side == TUNNEL_UP && tunnel->lost)) {
+    if (conn_settle(conn, false) != OK || is(tunnel, side, IS_LOST)) {
         side_failed(tunnel, side, ERR_MEMORY);
         return;
     }
-    tunnel->done[side] = true;
+    set(tunnel, side, IS_DONE, true);
     conn_hold(conn, CONN_HOLD_TURN);
     note_activity(tunnel);
     conn_shut_write(conn_of(tunnel, other(side)));
@@ -255,7 +268,7 @@ static void on_readable(struct tunnel *tunnel, enum tunnel_side side)
     for (;;) {
         if (bytes.len > 0 && !move(tunnel, side, bytes))
             return;
-        if (tunnel->held[side] || reads++ == READS_MAX)
+        if (is(tunnel, side, IS_HELD) || reads++ == READS_MAX)
             break;
         err = conn_read_most(conn, conn_room(to) + LEG_SPARE_BYTES, &bytes);
         if (err)
@@ -265,7 +278,7 @@ static void on_readable(struct tunnel *tunnel, enum tunnel_side side)
         end_side(tunnel, side);
     } else if ((err && err != ERR_AGAIN) || conn_settle(conn, true) != OK) {
         side_failed(tunnel, side, err ? err : ERR_MEMORY);
-    } else if (err == OK && !tunnel->held[side]) {
+    } else if (err == OK && !is(tunnel, side, IS_HELD)) {
         conn_yield(conn);
     }
 }
@@ -275,7 +288,7 @@ static void on_readable(struct tunnel *tunnel, enum tunnel_side side)
 static void on_hangup(struct tunnel *tunnel, enum tunnel_side side, enum err err)
 {
     /* Of the upstream, the bytes that came before it are read first, then it shows again. */
-    if (side == TUNNEL_UP && !tunnel->done[TUNNEL_UP])
+    if (side == TUNNEL_UP && !is(tunnel, TUNNEL_UP, IS_DONE))
         return;
     if (err == ERR_CLOSED && !conn_is_reset(conn_of(tunnel, side)))
         return; /* that is known, or will be read */
@@ -287,8 +300,8 @@ static void on_drained(struct tunnel *tunnel, enum tunnel_side side)
     enum tunnel_side from = other(side);
 
     note_activity(tunnel);
-    if (tunnel->held[from]) {
-        tunnel->held[from] = false;
+    if (is(tunnel, from, IS_HELD)) {
+        set(tunnel, from, IS_HELD, false);
         conn_release(conn_of(tunnel, from), CONN_HOLD_PEER);
     }
     finish_if_over(tunnel);
@@ -296,8 +309,8 @@ static void on_drained(struct tunnel *tunnel, enum tunnel_side side)
 
 static void on_failed(struct tunnel *tunnel, enum tunnel_side side, enum err err)
 {
-    if (side == TUNNEL_UP && !tunnel->done[TUNNEL_UP]) {
-        tunnel->lost = true;
+    if (side == TUNNEL_UP && !is(tunnel, TUNNEL_UP, IS_DONE)) {
+        set(tunnel, TUNNEL_UP, IS_LOST, true);
         conn_look(tunnel->up.conn); /* reading tells why */
     } else {
         side_failed(tunnel, side, err);
@@ -371,9 +384,15 @@ static void on_upstream_failed(struct conn *conn, enum err err)
     on_failed(tunnel_of(conn), TUNNEL_UP, err);
 }
 
+/* Its endpoint has left, and the time that tunnels have after that is over. */
+static void on_expire(struct conn *conn)
+{
+    tunnel_cut(tunnel_of(conn), REASON_TUNNEL_DRAINED);
+}
+
 static void on_nothing(struct conn *conn)
 {
-    (void)conn; /* its alarm is never set, and a tenancy is ended, not closed */
+    (void)conn; /* a tenancy is ended, not closed */
 }
 
 static const struct conn_ops upstream_ops = {
@@ -382,7 +401,7 @@ static const struct conn_ops upstream_ops = {
     .on_drained = on_upstream_drained,
     .on_progress = on_upstream_progress,
     .on_failed = on_upstream_failed,
-    .on_alarm = on_nothing,
+    .on_alarm = on_expire,
     .on_closed = on_nothing,
 };
 
@@ -412,15 +431,22 @@ static bool keep_line(struct tunnel *tunnel, struct exchange *ex)
     char bytes[ACCESS_PACK_MAX];
     size_t len = record_pack(ex, &told, bytes);
 
-    tunnel->packed = NULL;
     if (len == 0)
         return true;
-    tunnel->packed = alloc_try(sizeof(struct packed) + len);
+    tunnel->packed = alloc_try(len);
     if (!tunnel->packed)
         return false;
-    tunnel->packed->len = (uint32_t)len;
-    memcpy(tunnel->packed->bytes, bytes, len);
+    tunnel->packed_bytes = (uint16_t)len;
+    memcpy(tunnel->packed, bytes, len);
     return true;
+}
+
+/* Rounded up; what is too long for it is longer than an alarm can be set. */
+static uint32_t ticks_of(uint64_t ms)
+{
+    uint64_t ticks = ms / ALARM_TICK_MS + (ms % ALARM_TICK_MS > 0);
+
+    return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
 }
 
 static struct tunnel *tunnel_new(struct exchange *ex)
@@ -431,11 +457,10 @@ static struct tunnel *tunnel_new(struct exchange *ex)
     if (!tunnel)
         return NULL;
     memset(tunnel, 0, sizeof(*tunnel));
-    tunnel->worker = worker;
     tunnel->route = route_of(ex);
     tunnel->begun_us = ex->begun_us;
     tunnel->ends_us = ex->tunnel->ends_us;
-    tunnel->idle_ms = ex->times.tunnel_ms;
+    tunnel->idle_ticks = ticks_of(ex->times.tunnel_ms);
     if (!keep_line(tunnel, ex)) {
         slab_give(&worker->tunnels, tunnel);
         return NULL;
@@ -451,8 +476,7 @@ void tunnel_take_client(struct tunnel *tunnel, struct conn *conn)
 
 void tunnel_take_upstream(struct tunnel *tunnel, struct lease *lease, bool lost)
 {
-    tunnel->up.expire = on_expire;
-    tunnel->lost = lost;
+    set(tunnel, TUNNEL_UP, IS_LOST, lost);
     tenancy_begin(&tunnel->up, lease, &upstream_ops);
 }
 
@@ -469,10 +493,10 @@ bool tunnel_begin(struct exchange *ex)
     record_moved(ex);
     tunnel->bytes[TUNNEL_DOWN] = (uint64_t)ex->request_bytes;
     tunnel->bytes[TUNNEL_UP] = (uint64_t)ex->response_bytes;
-    tunnel->done[TUNNEL_DOWN] = ex->request_done;
-    tunnel->done[TUNNEL_UP] = ex->response_done;
-    tunnel->held[TUNNEL_DOWN] = ex->down_held;
-    tunnel->held[TUNNEL_UP] = ex->up_held;
+    set(tunnel, TUNNEL_DOWN, IS_DONE, ex->request_done);
+    set(tunnel, TUNNEL_UP, IS_DONE, ex->response_done);
+    set(tunnel, TUNNEL_DOWN, IS_HELD, ex->down_held);
+    set(tunnel, TUNNEL_UP, IS_HELD, ex->up_held);
     up->ops->hand_over(up, tunnel);
     down->ops->hand_over(down, tunnel);
     note_activity(tunnel);

@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "net/preface.h"
 
-enum { FRESH_US = 1000000 /* who wants no kept connection takes one that is this young */ };
+enum { FRESH_MS = 1000 /* who wants no kept connection takes one that is this young */ };
 
 /* -- numbers ------------------------------------------------------------- */
 
@@ -412,7 +412,7 @@ static enum err dial(struct endpoint *endpoint, struct lease *lease)
 static bool suits(const struct mux *mux, const struct lease *lease)
 {
     bool is_old =
-        mux->state != MUX_DIALLING && loop_now_us(mux->loop) - mux->pooled->born_us >= FRESH_US;
+        mux->state != MUX_DIALLING && pool_age_ms(mux->pooled, loop_now_us(mux->loop)) >= FRESH_MS;
 
     return !(lease->fresh && is_old) &&
            preface_is(mux->pooled->preface, pool_preface(mux->endpoint, lease));

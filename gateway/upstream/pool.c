@@ -94,7 +94,7 @@ enum err pool_dial(struct endpoint *endpoint, const struct lease *lease, const s
         pooled->preface = NULL;
         pooled->slab = upstreams_slab(upstream);
         pooled->requests = 0;
-        pooled->born_us = loop_now_us(upstream->loop);
+        pooled->born = pool_ticks(loop_now_us(upstream->loop));
         pooled->jitter = (uint8_t)rng_next(upstream->rng);
         pooled->era = endpoint->era;
         pooled->capped = capped;
@@ -157,7 +157,7 @@ static uint64_t with_jitter(uint64_t limit, const struct pooled *pooled)
 /* How old it may still become; 0: it is too old. */
 static uint64_t age_left_ms(const struct pooled *pooled, uint64_t now_us, uint64_t max_age_ms)
 {
-    uint64_t age_ms = (now_us - pooled->born_us) / 1000;
+    uint64_t age_ms = pool_age_ms(pooled, now_us);
     uint64_t max_ms = with_jitter(max_age_ms, pooled);
 
     return age_ms < max_ms ? max_ms - age_ms : 0;

@@ -30,7 +30,7 @@ struct pooled {
     struct mux *mux;         /* owns us when it is shared, or may come to be; else NULL */
     struct slab *slab;       /* borrowed: where we came from */
     struct preface *preface; /* owned: what it began with; NULL: nothing */
-    uint64_t born_us;        /* when it was dialled */
+    uint32_t born;           /* when it was dialled: pool_ticks() */
     uint32_t requests;       /* served so far */
     uint32_t era;            /* endpoint->era when it was dialled */
     uint8_t jitter;          /* how much earlier than others it ends */
@@ -38,6 +38,18 @@ struct pooled {
     bool capped;             /* counted in share->used */
     bool ages;               /* while idle: its alarm is the end of its age */
 };
+
+/* A moment in units of ALARM_TICK_MS; they begin anew after 397 days. */
+static inline uint32_t pool_ticks(uint64_t now_us)
+{
+    return (uint32_t)(now_us / (ALARM_TICK_MS * UINT64_C(1000)));
+}
+
+/* Since it was dialled, by the loop's clock. */
+static inline uint64_t pool_age_ms(const struct pooled *pooled, uint64_t now_us)
+{
+    return (uint64_t)(pool_ticks(now_us) - pooled->born) * ALARM_TICK_MS;
+}
 
 /* -- of all upstreams of a worker ---------------------------------------- */
 

@@ -27,6 +27,7 @@ void tenancy_begin(struct tenancy *tenancy, struct lease *lease, const struct co
     pooled->tenancy = tenancy;
     pooled->slots = lease->slots;
     conn_set_ops(tenancy->conn, ops);
+    conn_set_alarm(tenancy->conn, 0);
     list_remove(&lease->link);
     list_append(&lease->endpoint->tenancies, &pooled->link);
     lease->conn = NULL;
@@ -106,7 +107,7 @@ void tenancy_on_grace(struct alarm *alarm)
         struct pooled *pooled = list_entry(tenancies.next, struct pooled, link);
 
         tenancy_forget(pooled->endpoint, &pooled->link);
-        pooled->tenancy->expire(pooled->tenancy);
+        conn_set_alarm(&pooled->conn, 1);
     }
 }
 

@@ -2,7 +2,7 @@
  * tenancy.h - connections that carry tunnels, and what their endpoint's leaving means to them.
  *
  * A lease that carries a tunnel may last for days. When its holder needs nothing of the lease any
- * more but its connection, a tenancy takes its place: two words instead of two hundred bytes.
+ * more but its connection, a tenancy takes its place: one word instead of two hundred bytes.
  *
  * A tunnel whose endpoint is out of service for good (named no more, draining, its upstream gone
  * from the configuration) has timeout.drain_tunnel left from then on.
@@ -22,14 +22,13 @@ struct list;
 /* Embedded by whoever drives the tunnel. */
 struct tenancy {
     struct conn *conn; /* owned until tenancy_end() */
-    /* Called by the loop, when its endpoint has been out of service for too long: end it. */
-    void (*expire)(struct tenancy *tenancy);
 };
 
 /*
  * Take over the connection of a held lease that carries a tunnel (lease_note_tunnel()), with its
  * place at the endpoint; the lease is as after lease_discard(). ops: what its events do from now
- * on; expire is set by the caller.
+ * on; its alarm, which is never set otherwise, rings when the endpoint has been out of service for
+ * too long: end it.
  */
 void tenancy_begin(struct tenancy *tenancy, struct lease *lease, const struct conn_ops *ops);
 

@@ -109,6 +109,11 @@ routes:
   - upstream: origin
 """
 
+# A line for each exchange, of the fields that it has when none are named.
+LOGGING = SLUICE + """
+access_log: {{ path: "{folder}/access.log" }}
+"""
+
 # Beside the bare proxy: what many run in front of an API. Nothing is refused, and no store is remote.
 SECRET = "0123456789abcdef0123456789abcdef"
 PLUGINS = SLUICE + """
@@ -225,6 +230,11 @@ def everyone(sluice):
         Contender("nginx", "/usr/sbin/nginx", "nginx.conf", NGINX, ["{binary}", "-c", "{file}"], "-v"),
         Contender("haproxy", "/usr/sbin/haproxy", "haproxy.cfg", HAPROXY, ["{binary}", "-db", "-q", "-f", "{file}"], "-v"),
     ]
+
+
+def logging(sluice):
+    """One that also writes an access log, as it is by default."""
+    return Contender("sluice-log", sluice, "sluice-log.yaml", LOGGING, ["{binary}", "run", "-c", "{file}"], "version")
 
 
 class Origin:

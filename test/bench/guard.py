@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fail when a proxied GET takes more instructions than it did, or an idle connection more bytes.
+"""Fail when a proxied GET takes more instructions than it did, or an idle connection or tunnel more bytes.
 
     test/bench/guard.py [--sluice PATH] [--write]
 
@@ -7,7 +7,7 @@ The figures are in guard.json, with what they were made by; --write measures and
 belongs into the commit that changes them, with its reason. What is compared is the same on every
 machine: instructions of the worker's thread alone by callgrind, one request after the other, the end of
 a short run subtracted from a long one, with the C library told to leave out what only some processors
-have; and bytes that grow from few to many idle connections, without huge pages.
+have; and bytes that grow from few to many idle connections or tunnels, without huge pages.
 
 More than 5 % above the figure fails. With the figures' own compiler, runs differ by less than half a
 percent; another one, or a processor without AVX2, is told, and fails from 20 % on.
@@ -17,6 +17,7 @@ import argparse
 import ctypes
 import glob
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -29,9 +30,13 @@ import bench
 import contenders
 import machine
 
+sys.path.insert(0, os.path.join(bench.ROOT, "test", "support"))
+import tunnels  # noqa: E402
+
 FIGURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guard.json")
 SHORT, LONG = 200, 1200  # requests
 MANY = 14000  # connections; the first seventh of them is what memory is compared with
+TUNNELS = 7000  # the same
 LIMIT, LIMIT_ELSEWHERE = 0.05, 0.20
 PATIENCE_S = 120
 PR_SET_THP_DISABLE = 41
@@ -96,6 +101,32 @@ def idle_bytes(contender, folder, origin, files):
         contender.stop()
 
 
+def tunnel_bytes(contender, folder, files):
+    """Of both sides of one idle tunnel over which a frame went there and back."""
+    many = min(TUNNELS, (files - 1000) // 2)
+    held = []
+
+    def hold(count):
+        while len(held) < count:
+            held.append(tunnels.open_tunnel(f"{contenders.HOST}:{contender.port}", None))
+            assert tunnels.echoes(held[-1])
+        time.sleep(bench.SETTLE_S)
+        return own_bytes(contender)
+
+    with contenders.socket.create_server((contenders.HOST, 0), backlog=4096) as listener:
+        far = multiprocessing.get_context("fork").Process(target=tunnels.serve, args=(listener,), daemon=True)
+        far.start()
+        contender.start(folder, bench.gateway_cpu(), listener.getsockname()[1], 2 * many + 100)
+        try:
+            before = hold(many // 7)
+            return round((hold(many) - before) / (many - many // 7))
+        finally:
+            bench.close_all(held)
+            contender.stop()
+            far.kill()
+            far.join()
+
+
 def measure(sluice):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     os.environ["GLIBC_TUNABLES"] = SAME_EVERYWHERE
@@ -117,6 +148,7 @@ def measure(sluice):
             found["bytes an idle connection"] = idle_bytes(everyone["sluice"], folder, origin, files)
         finally:
             origin.stop()
+        found["bytes an idle tunnel"] = tunnel_bytes(contenders.logging(sluice), folder, files)
     return found
 
 

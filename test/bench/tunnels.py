@@ -37,7 +37,8 @@ UPGRADES = """        location /ws {{
 
 def gateways(sluice):
     """Those of the other cases, with tunnels that may be idle for long."""
-    made = [one for one in contenders.everyone(sluice) if one.name != "sluice-plugins" and one.binary]
+    made = [one for one in [*contenders.everyone(sluice), contenders.logging(sluice)]
+            if one.name != "sluice-plugins" and one.binary]
     for one in made:
         one.template = one.template.replace("        location / {{", UPGRADES, 1)
         one.template = one.template.replace("timeout server 10h", "timeout server 10h\n    timeout tunnel 10h")

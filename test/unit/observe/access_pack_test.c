@@ -153,6 +153,51 @@ START_TEST(another_format_says_what_the_first_has_kept)
 }
 END_TEST
 
+/* A text comes back as it was, in so many bytes. */
+static void expect_back(const char *id, size_t expected)
+{
+    struct access_record record = base(), left = base();
+    char *kept = malloc(ACCESS_PACK_MAX);
+    struct arena arena, made;
+    size_t n;
+
+    record.request_id = span_of(id);
+    arena_init(&made, NULL, 0);
+    left.arena = &made;
+    n = access_pack(format_of(&arena, "fields: [ request_id ]"), &record,
+                    &(struct access_record){0}, kept, ACCESS_PACK_MAX);
+    access_unpack(span_make(kept, n), &left);
+    ck_assert_uint_eq(n, expected);
+    ck_assert(span_equal(left.request_id, span_of(id)));
+    arena_fini(&made);
+    arena_fini(&arena);
+    free(kept);
+}
+
+START_TEST(a_short_text_takes_two_bytes_more_a_long_one_three)
+{
+    char text[512];
+
+    for (size_t n = 1; n < sizeof(text); n++) {
+        memset(text, 'a', n);
+        text[n] = '\0';
+        if (n != 32)
+            expect_back(text, n + (n < 127 ? 2 : 3));
+    }
+}
+END_TEST
+
+START_TEST(the_digits_of_an_id_take_half)
+{
+    expect_back("0123456789abcdef0123456789abcdef", 18);
+    expect_back("ffffffffffffffffffffffffffffffff", 18);
+    expect_back("0123456789ABCDEF0123456789abcdef", 34);
+    expect_back("0123456789abcdef0123456789abcdeg", 34);
+    expect_back("0123456789abcdef0123456789abcde", 33);
+    expect_back("0123456789abcdef0123456789abcdef0", 35);
+}
+END_TEST
+
 START_TEST(no_format_packs_nothing)
 {
     struct access_record record = whole("x"), known = base();
@@ -205,5 +250,6 @@ END_TEST
 
 UNIT_MAIN("observe/access_pack", a_line_from_what_was_packed_is_the_line_of_the_record,
           what_can_be_told_without_is_not_packed, another_format_says_what_the_first_has_kept,
+          a_short_text_takes_two_bytes_more_a_long_one_three, the_digits_of_an_id_take_half,
           no_format_packs_nothing, what_does_not_fit_is_left_out_whole,
           long_texts_are_cut_as_a_line_cuts_them)

@@ -712,11 +712,21 @@ struct stay {
     unsigned expired;
 };
 
-static void on_expire(struct tenancy *tenancy)
+static void on_expire(struct conn *conn)
 {
+    struct tenancy *tenancy = tenancy_of(conn);
+
     list_entry(tenancy, struct stay, tenancy)->expired++;
     tenancy_end(tenancy);
 }
+
+static const struct conn_ops stay_ops = {.on_readable = on_event,
+                                         .on_hangup = on_error,
+                                         .on_drained = on_drained,
+                                         .on_progress = on_event,
+                                         .on_failed = on_error,
+                                         .on_alarm = on_expire,
+                                         .on_closed = on_event};
 
 static void end_tunnel(struct lease *lease)
 {
@@ -729,10 +739,10 @@ static void settle(struct scene *it, struct stay *stay)
 {
     struct trial trial;
 
-    *stay = (struct stay){.tenancy.expire = on_expire};
+    *stay = (struct stay){0};
     take(it, 0, &trial);
     lease_note_tunnel(&trial.lease, end_tunnel);
-    tenancy_begin(&stay->tenancy, &trial.lease, &ops);
+    tenancy_begin(&stay->tenancy, &trial.lease, &stay_ops);
     ck_assert_ptr_null(trial.lease.conn);
 }
 

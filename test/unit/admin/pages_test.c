@@ -8,7 +8,7 @@ START_TEST(every_page_is_found_by_its_path_only)
         char longer[100];
         struct sluice_span rest;
 
-        if (page->finish == finish_plugin)
+        if (strlen(page->path) > 1 && page->path[strlen(page->path) - 1] == '/') /* a folder */
             continue;
         ck_assert_ptr_eq(pages_find(span_of(page->path), &rest), page);
         ck_assert_uint_eq(rest.len, 0);

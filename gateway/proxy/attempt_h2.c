@@ -261,13 +261,19 @@ static void refuse_tunnel(struct attempt *attempt)
     attempt_fail(attempt, ENDPOINT_PROTOCOL, ATTEMPT_REFUSED, "it opens no tunnels over HTTP/2");
 }
 
+/* Of a tunnel that was asked for by another method than GET, CONNECT would not tell the method. */
+static bool opens_tunnel(const struct attempt *attempt)
+{
+    return attempt->ex->request.method == METHOD_GET && stream_opens_tunnels(&attempt->lease);
+}
+
 static void on_known(struct lease *lease)
 {
     struct attempt *attempt = attempt_of(lease);
 
     if (attempt->state != ATTEMPT_CONNECTING)
         return;
-    if (stream_opens_tunnels(lease)) {
+    if (opens_tunnel(attempt)) {
         attempt_on_connected(attempt);
     } else {
         refuse_tunnel(attempt);
@@ -313,7 +319,7 @@ bool attempt_h2_is_ready(struct attempt *attempt)
 {
     bool known = stream_knows(&attempt->lease);
 
-    if (!attempt->h2.connects || (known && stream_opens_tunnels(&attempt->lease)))
+    if (!attempt->h2.connects || (known && opens_tunnel(attempt)))
         return true;
     if (known) /* told at the next tick: not from inside */
         alarm_arm(attempt->ex->worker->loop, &attempt->h2.alarm, 1);

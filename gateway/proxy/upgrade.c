@@ -32,6 +32,12 @@ static bool is_allowed(const struct route *route, struct sluice_span token)
     return false;
 }
 
+/* WebSocket is asked for by GET (RFC 6455 4.1); others by what they like. */
+static bool suits(struct sluice_span token, enum method method)
+{
+    return method == METHOD_GET || !span_equal_nocase(token, SPAN("websocket"));
+}
+
 struct sluice_span upgrade_wanted(const struct request *request, const struct route *route)
 {
     const struct fields *fields = &request->fields;
@@ -47,7 +53,7 @@ struct sluice_span upgrade_wanted(const struct request *request, const struct ro
         if (fields->line[i].id != FIELD_UPGRADE || (fields->line[i].mark & FIELD_DROPPED))
             continue;
         while (span_split(&rest, ',', &token)) {
-            if (is_allowed(route, token))
+            if (is_allowed(route, token) && suits(token, request->method))
                 return token;
         }
     }

@@ -795,6 +795,16 @@ def test_an_endpoint_that_opens_no_tunnels_is_told_as_such(h2_upstreams, start):
     assert [e.method for e in up.exchanges] == ["GET"]
 
 
+def test_a_tunnel_that_connect_cannot_tell_the_method_of_is_not_opened(h2_upstreams, start):
+    up = h2_upstreams(settings={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    config = tunnelled(up)
+    config["routes"][0]["upgrade"] = ["spdy"]
+    gateway = start(config)
+    fields = [("Connection", "Upgrade"), ("Upgrade", "spdy")]
+    assert gateway.ask("POST", fields=fields).status == 502
+    assert up.exchanges == []
+
+
 def test_a_tunnel_that_is_refused_is_an_answer(h2_upstreams, start):
     up = h2_upstreams(lambda exchange: exchange.reply(403, b"no"),
                       settings={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})

@@ -371,6 +371,14 @@ def test_a_request_with_content_or_of_http_1_0_is_not_upgraded(gateway, upstream
     assert [e.all("upgrade") for e in upstream.requests] == [[], []]
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE", "HEAD"])
+def test_websocket_is_asked_for_by_get_alone(gateway, upstream, method):
+    with gateway.client() as client:
+        assert client.ask(method, fields=ASK).status == 200
+        assert client.ask().status == 200
+    assert [e.all("upgrade") for e in upstream.requests] == [[], []]
+
+
 def test_http_2_is_not_begun_by_an_upgrade(gateway, upstream):
     """RFC 9113 3.1: what RFC 7540 called h2c is a plain request, and its settings are not passed on."""
     fields = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"}

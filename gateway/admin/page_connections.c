@@ -72,6 +72,9 @@ static const struct choice_of_page protocols[] = {
     {SPAN("tunnel"), SESSION_TUNNELS},   {SPAN("websocket"), SESSION_TUNNELS},
     {SPAN("none"), SESSION_NO_PROTOCOL}, {{0}, 0}};
 
+static const struct choice_of_page sides[] = {
+    {SPAN("downstream"), CONNECTIONS_DOWN}, {SPAN("upstream"), CONNECTIONS_UP}, {{0}, 0}};
+
 static const struct choice_of_page sorts[] = {{SPAN("age"), CONNECTIONS_BY_AGE},
                                               {SPAN("idle"), CONNECTIONS_BY_IDLE},
                                               {SPAN("requests"), CONNECTIONS_BY_REQUESTS},
@@ -100,13 +103,38 @@ static const char *read_numbers(const struct ask *ask, struct connections_wanted
     return NULL;
 }
 
-/* NULL, or what is wrong. listener: memory for its name, which wanted borrows. */
-static const char *read_query(const struct ask *ask, struct connections_wanted *wanted,
-                              struct parameter *listener)
+/* What only one of the sides has; NULL, or what is wrong. */
+static const char *read_side(const struct ask *ask, struct connections_wanted *wanted,
+                             struct parameter *name)
 {
     struct parameter one;
-    int sort = CONNECTIONS_BY_AGE;
+    int side = CONNECTIONS_DOWN;
+    bool is_up;
 
+    if (find(ask, "side", &one) && !choose(one.value, sides, &side))
+        return "side= is downstream or upstream.";
+    wanted->side = (enum connections_side)side;
+    is_up = wanted->side == CONNECTIONS_UP;
+    if (is_up &&
+        (find(ask, "client", &one) || find(ask, "listener", &one) || find(ask, "id", &one)))
+        return "client=, listener= and id= are of clients, not of side=upstream.";
+    if (!is_up && find(ask, "upstream", &one))
+        return "upstream= goes with side=upstream.";
+    if (find(ask, is_up ? "upstream" : "listener", name))
+        wanted->name = name->value;
+    return NULL;
+}
+
+/* NULL, or what is wrong. name: memory for one that wanted borrows. */
+static const char *read_query(const struct ask *ask, struct connections_wanted *wanted,
+                              struct parameter *name)
+{
+    const char *wrong = read_side(ask, wanted, name);
+    int sort = CONNECTIONS_BY_AGE;
+    struct parameter one;
+
+    if (wrong)
+        return wrong;
     if (find(ask, "sort", &one) && !choose(one.value, sorts, &sort))
         return "sort= is age, idle or requests.";
     wanted->sort = (enum connections_sort)sort;
@@ -115,8 +143,6 @@ static const char *read_query(const struct ask *ask, struct connections_wanted *
     wanted->has_client = find(ask, "client", &one);
     if (wanted->has_client && addr_range_parse(one.value, &wanted->client))
         return "client= is an IP address or a network such as 10.0.0.0/8.";
-    if (find(ask, "listener", listener))
-        wanted->listener = listener->value;
     return read_numbers(ask, wanted);
 }
 
@@ -126,8 +152,8 @@ void page_connections(const struct ask *ask, struct answer *answer)
 {
     struct connections_wanted wanted = {
         .limit = ROWS_PRESET, .worker = CONNECTIONS_ANY, .protocol = CONNECTIONS_ANY};
-    struct parameter listener;
-    const char *wrong = read_query(ask, &wanted, &listener);
+    struct parameter name;
+    const char *wrong = read_query(ask, &wanted, &name);
 
     if (wrong) {
         answer_problem(answer, 422, wrong);

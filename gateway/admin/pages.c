@@ -25,8 +25,8 @@ const struct admin_page admin_pages[] = {
     {"/memory", ADMIN_GET, JSON, page_memory, "where the bytes of the process are, by kind", NULL},
     {"/workers", ADMIN_GET, JSON, page_workers, "workers, one by one", NULL},
     {"/connections", ADMIN_GET, JSON, page_connections,
-     "?client=&listener=&protocol=&worker=&idle_over=&id=&sort=age|idle|requests&limit=N: "
-     "connections of clients, 100 if not told",
+     "?side=downstream|upstream&client=&listener=&upstream=&protocol=&worker=&idle_over=&id="
+     "&sort=age|idle|requests&limit=N: connections, of clients or to endpoints, 100 if not told",
      finish_connections},
     {"/connections/", ADMIN_POST, JSON, page_connection,
      "ID/close?now=true: end one when what is under way is over, or now", finish_connection},

@@ -133,6 +133,9 @@ struct sluice_span tls_protocol(const struct conn *conn);    /* by ALPN; empty: 
  */
 bool tls_is_early(const struct conn *conn);
 
+/* Did a client begin it, and not we? */
+bool tls_is_accepted(const struct conn *conn);
+
 /* Has data come from the client before the handshake was over, and been taken? */
 bool tls_took_early(const struct conn *conn);
 

@@ -65,9 +65,16 @@ bool tls_is_early(const struct conn *conn)
     return conn->transport == &transport_tls && tls_early_is_on(conn->transport_state);
 }
 
-bool tls_took_early(const struct conn *conn)
+bool tls_is_accepted(const struct conn *conn)
 {
     const struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
 
-    return tls && tls->server && SSL_get_early_data_status(tls->ssl) == SSL_EARLY_DATA_ACCEPTED;
+    return tls && tls->server;
+}
+
+bool tls_took_early(const struct conn *conn)
+{
+    const struct tls *tls = conn->transport_state;
+
+    return tls_is_accepted(conn) && SSL_get_early_data_status(tls->ssl) == SSL_EARLY_DATA_ACCEPTED;
 }

@@ -5,13 +5,12 @@
  * when it comes in, because its session may be gone when the walk ends. So memory is bounded by the
  * limit, not by the connections; and a turn by what it may look at and write.
  */
-#include "proxy/connections.h"
+#include "proxy/connections_state.h"
 
 #include "base/alloc.h"
 #include "base/now.h"
 #include "config/json.h"
 #include "net/conn.h"
-#include "proxy/session.h"
 #include "proxy/worker.h"
 
 #include <stdlib.h>
@@ -21,53 +20,29 @@
 
 enum {
     WAIT_MS = 5000,
-    TURN_COST = 512, /* some 0.3 ms of a worker: a glance is 1 ... */
-    ROW_COST = 16,
+    ROW_COST = 16, /* where a glance is 1 */
     STREAM_COST = 4,
     ROW_MAX = 256 * 1024,              /* one with all its streams */
     ROWS_BYTES_MAX = 16 * 1024 * 1024, /* of a worker; then rows come without streams */
 };
 
-/* One that was met: what it is sorted by, and what there is to be said of it. */
-struct row {
-    uint64_t key, id;
-    char *text; /* owned */
-    size_t len;
-};
-
-struct subject {
-    struct connections_wanted wanted;
-    char listener[CONNECTIONS_NAME_MAX];
-    uint32_t asked; /* when, as conn_tick() */
-};
-
-/* What a worker has met so far. */
-struct met {
-    struct session_walk walk;
-    struct row *row; /* owned: a heap, the least on top; wanted.limit of them */
-    unsigned n;
-    size_t bytes; /* of all texts */
-    uint64_t total, matched;
-    bool has_begun;
-};
-
 /* -- on a worker: the rows --------------------------------------------------------------- */
 
 /* Does a come behind b in what is told? Of equals, the older one is told first. */
-static bool is_behind(const struct row *a, const struct row *b)
+static bool is_behind(const struct connections_row *a, const struct connections_row *b)
 {
     return a->key != b->key ? a->key < b->key : a->id > b->id;
 }
 
-static void swap(struct row *a, struct row *b)
+static void swap(struct connections_row *a, struct connections_row *b)
 {
-    struct row old = *a;
+    struct connections_row old = *a;
 
     *a = *b;
     *b = old;
 }
 
-static void sift_up(struct row *row, unsigned at)
+static void sift_up(struct connections_row *row, unsigned at)
 {
     while (at > 0 && is_behind(&row[at], &row[(at - 1) / 2])) {
         swap(&row[at], &row[(at - 1) / 2]);
@@ -75,7 +50,7 @@ static void sift_up(struct row *row, unsigned at)
     }
 }
 
-static void sift_down(struct row *row, unsigned n)
+static void sift_down(struct connections_row *row, unsigned n)
 {
     unsigned at = 0;
 
@@ -93,78 +68,122 @@ static void sift_down(struct row *row, unsigned n)
     }
 }
 
-/* Returns what writing it has cost. */
-static unsigned write_row(struct met *met, struct row *row, struct list *link,
-                          const struct session_look *look)
+static void write_row(struct connections_met *met, struct connections_row *row,
+                      const struct sight *sight)
 {
     unsigned max = met->bytes < ROWS_BYTES_MAX ? CONNECTIONS_STREAMS_MAX : 0;
     struct text text;
     unsigned n;
 
     text_init(&text, ROW_MAX);
-    n = session_write(link, look, max, &text);
+    n = sight->write(sight->from, max, &text);
     if (text.cut) {
         text_reset(&text);
-        (void)session_write(link, look, 0, &text);
+        (void)sight->write(sight->from, 0, &text);
     }
     row->text = text.cut ? NULL : text.ptr;
     row->len = text.cut ? 0 : text.len;
     met->bytes += row->len;
     if (text.cut)
         text_fini(&text);
-    return ROW_COST + n * STREAM_COST;
+    met->cost += ROW_COST + n * STREAM_COST;
 }
 
 /* An age is one at the moment of the question, else those that are met later would look older. */
-static uint64_t key_of(const struct subject *subject, const struct session_look *look)
+static uint64_t key_of(const struct connections_subject *subject, const struct sight *sight)
 {
     switch (subject->wanted.sort) {
     case CONNECTIONS_BY_AGE:
-        return (uint32_t)(subject->asked - look->opened + HALF_TICKS);
+        return (uint32_t)(subject->asked - sight->opened + HALF_TICKS);
     case CONNECTIONS_BY_IDLE:
-        return look->idle_ms;
+        return sight->idle_ms;
     case CONNECTIONS_BY_REQUESTS:
-        return look->requests;
+        return sight->requests;
     }
     return 0;
 }
 
-/* Keep it if it is among the first so far; returns what that has cost. */
-static unsigned keep(struct met *met, const struct subject *subject, struct list *link,
-                     const struct session_look *look)
+void connections_keep(struct connections_met *met, const struct connections_subject *subject,
+                      const struct sight *sight)
 {
-    struct row row = {.key = key_of(subject, look), .id = look->id};
-    unsigned cost;
+    struct connections_row row = {.key = key_of(subject, sight), .id = sight->id};
 
+    met->matched++;
     if (met->n == subject->wanted.limit && !is_behind(&met->row[0], &row))
-        return 1;
-    cost = write_row(met, &row, link, look);
+        return;
+    write_row(met, &row, sight);
     if (met->n < subject->wanted.limit) {
         met->row[met->n] = row;
         sift_up(met->row, met->n++);
-        return cost;
+        return;
     }
     met->bytes -= met->row[0].len;
     alloc_free(met->row[0].text);
     met->row[0] = row;
     sift_down(met->row, met->n);
-    return cost;
 }
 
-/* -- on a worker: the walk ---------------------------------------------------------------- */
+/* -- on a worker: connections of clients --------------------------------------------------- */
 
-static bool is_wanted(const struct subject *subject, const struct session_look *look)
+/* A row to be written. */
+struct session_row {
+    struct list *link;
+    const struct session_look *look;
+};
+
+static unsigned write_session(const void *row_, unsigned max_streams, struct text *out)
 {
-    const struct connections_wanted *wanted = &subject->wanted;
+    const struct session_row *row = row_;
 
+    return session_write(row->link, row->look, max_streams, out);
+}
+
+static bool is_wanted(const struct connections_wanted *wanted, const struct session_look *look)
+{
     return (wanted->id == 0 || look->id == wanted->id) &&
            (wanted->protocol == CONNECTIONS_ANY || (int)look->protocol == wanted->protocol) &&
            (wanted->idle_over_ms == 0 || look->idle_ms > wanted->idle_over_ms) &&
            (!wanted->has_client || addr_range_has(&wanted->client, look->client)) &&
-           (wanted->listener.len == 0 || span_equal(span_of(look->listener), wanted->listener));
+           (wanted->name.len == 0 || span_equal(span_of(look->listener), wanted->name));
 }
 
-static void begin(struct met *met, const struct subject *subject, struct worker *worker)
+static void look_at_session(struct connections_met *met, const struct connections_subject *subject,
+                            struct list *link)
+{
+    struct session_look look;
+    const struct session_row row = {link, &look};
+
+    session_look(link, &look);
+    met->total++;
+    met->cost++;
+    if (is_wanted(&subject->wanted, &look)) {
+        connections_keep(met, subject,
+                         &(struct sight){.id = look.id,
+                                         .opened = look.opened,
+                                         .idle_ms = look.idle_ms,
+                                         .requests = look.requests,
+                                         .write = write_session,
+                                         .from = &row});
+    }
+}
+
+static bool look_down(const struct connections_subject *subject, struct worker *worker,
+                      struct connections_met *met)
+{
+    while (met->cost < CONNECTIONS_TURN_COST) {
+        struct list *link = session_walk_next(&met->walk, worker);
+
+        if (!link)
+            return true;
+        look_at_session(met, subject, link);
+    }
+    return false;
+}
+
+/* -- on a worker: the walk ------------------------------------------------------------------- */
+
+static void begin(struct connections_met *met, const struct connections_subject *subject,
+                  struct worker *worker)
 {
     met->has_begun = true;
     met->row = alloc_new((subject->wanted.limit + 1) * sizeof(met->row[0]));
@@ -173,36 +192,25 @@ static void begin(struct met *met, const struct subject *subject, struct worker 
 
 static bool look_at_some(const void *subject_, struct worker *worker, void *met_)
 {
-    const struct subject *subject = subject_;
-    struct met *met = met_;
-    unsigned cost = 0;
+    const struct connections_subject *subject = subject_;
+    struct connections_met *met = met_;
+    bool is_over;
 
     if (subject->wanted.worker != CONNECTIONS_ANY && subject->wanted.worker != (int)worker->index)
         return true;
     if (!met->has_begun)
         begin(met, subject, worker);
-    while (cost < TURN_COST) {
-        struct list *link = session_walk_next(&met->walk, worker);
-        struct session_look look;
-
-        if (!link) {
-            session_walk_end(&met->walk);
-            return true;
-        }
-        session_look(link, &look);
-        met->total++;
-        cost++;
-        if (is_wanted(subject, &look)) {
-            met->matched++;
-            cost += keep(met, subject, link, &look);
-        }
-    }
-    return false;
+    met->cost = 0;
+    is_over = subject->wanted.side == CONNECTIONS_UP ? connections_look_up(subject, worker, met)
+                                                     : look_down(subject, worker, met);
+    if (is_over)
+        session_walk_end(&met->walk);
+    return is_over;
 }
 
 static void leave(struct worker *worker, void *met_)
 {
-    struct met *met = met_;
+    struct connections_met *met = met_;
 
     (void)worker;
     session_walk_end(&met->walk);
@@ -212,7 +220,7 @@ static void leave(struct worker *worker, void *met_)
 
 static void forget(void *met_)
 {
-    struct met *met = met_;
+    struct connections_met *met = met_;
 
     for (unsigned i = 0; i < met->n; i++)
         alloc_free(met->row[i].text);
@@ -226,7 +234,7 @@ static void free_subject(void **subject)
 }
 
 static const struct inquiry_ops look_ops = {
-    .answer_bytes = sizeof(struct met),
+    .answer_bytes = sizeof(struct connections_met),
     .answer = look_at_some,
     .leave = leave,
     .forget = forget,
@@ -235,22 +243,22 @@ static const struct inquiry_ops look_ops = {
 
 struct question connections_ask(const struct connections_wanted *wanted)
 {
-    struct subject *subject = alloc_new(sizeof(*subject));
-    size_t len = wanted->listener.len;
+    struct connections_subject *subject = alloc_new(sizeof(*subject));
+    size_t len = wanted->name.len;
 
     subject->wanted = *wanted;
     subject->asked = conn_tick_of(now_us());
-    if (len > sizeof(subject->listener))
-        len = sizeof(subject->listener); /* no listener's name is that long */
+    if (len > sizeof(subject->name))
+        len = sizeof(subject->name); /* no name is that long */
     if (len > 0)
-        memcpy(subject->listener, wanted->listener.ptr, len);
-    subject->wanted.listener = span_make(subject->listener, len);
+        memcpy(subject->name, wanted->name.ptr, len);
+    subject->wanted.name = span_make(subject->name, len);
     return (struct question){.ops = &look_ops, .subject = subject, .wait_ms = WAIT_MS};
 }
 
 static int compare(const void *a_, const void *b_)
 {
-    const struct row *a = a_, *b = b_;
+    const struct connections_row *a = a_, *b = b_;
 
     if (is_behind(a, b))
         return 1;
@@ -258,20 +266,20 @@ static int compare(const void *a_, const void *b_)
 }
 
 /* All rows of all workers in one list, in order; the list is the caller's, the texts are not. */
-static struct row *gather(const struct inquiry *inquiry, unsigned n_workers, size_t *n)
+static struct connections_row *gather(const struct inquiry *inquiry, unsigned n_workers, size_t *n)
 {
-    struct row *all;
+    struct connections_row *all;
     size_t room = 1;
 
     for (unsigned i = 0; i < n_workers; i++) {
-        const struct met *met = inquiry_answer(inquiry, i);
+        const struct connections_met *met = inquiry_answer(inquiry, i);
 
         room += met ? met->n : 0;
     }
     all = alloc_new(room * sizeof(*all));
     *n = 0;
     for (unsigned i = 0; i < n_workers; i++) {
-        const struct met *met = inquiry_answer(inquiry, i);
+        const struct connections_met *met = inquiry_answer(inquiry, i);
 
         for (unsigned at = 0; met && at < met->n; at++) {
             if (met->row[at].text) /* there was memory for it */
@@ -284,13 +292,13 @@ static struct row *gather(const struct inquiry *inquiry, unsigned n_workers, siz
 
 void connections_write(const struct inquiry *inquiry, unsigned n_workers, struct json *json)
 {
-    const struct subject *subject = inquiry_subject(inquiry);
+    const struct connections_subject *subject = inquiry_subject(inquiry);
     uint64_t total = 0, matched = 0;
-    struct row *all;
+    struct connections_row *all;
     size_t n;
 
     for (unsigned i = 0; i < n_workers; i++) {
-        const struct met *met = inquiry_answer(inquiry, i);
+        const struct connections_met *met = inquiry_answer(inquiry, i);
 
         total += met ? met->total : 0;
         matched += met ? met->matched : 0;
@@ -345,7 +353,7 @@ static bool seek(const void *ending_, struct worker *worker, void *sought_)
     if (!sought->has_begun)
         session_walk_begin(&sought->walk, worker);
     sought->has_begun = true;
-    for (unsigned i = 0; i < TURN_COST; i++) {
+    for (unsigned i = 0; i < CONNECTIONS_TURN_COST; i++) {
         struct list *link = session_walk_next(&sought->walk, worker);
         uint64_t id = link ? session_id(link) : UINT64_MAX;
 

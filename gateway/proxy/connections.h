@@ -17,6 +17,8 @@
 
 struct json;
 
+enum connections_side { CONNECTIONS_DOWN, CONNECTIONS_UP /* of clients, to endpoints */ };
+
 enum connections_sort {
     CONNECTIONS_BY_AGE, /* oldest first */
     CONNECTIONS_BY_IDLE,
@@ -26,20 +28,23 @@ enum connections_sort {
 enum {
     CONNECTIONS_MAX = 1000,        /* that are told of */
     CONNECTIONS_STREAMS_MAX = 100, /* of one connection */
-    CONNECTIONS_NAME_MAX = 256,    /* of a listener that is asked for */
+    CONNECTIONS_NAME_MAX = 256,    /* of a listener or an upstream that is asked for */
     CONNECTIONS_ANY = -1,
 };
 
 struct connections_wanted {
+    enum connections_side side;
     enum connections_sort sort;
     unsigned limit; /* at most CONNECTIONS_MAX */
     int worker;     /* CONNECTIONS_ANY: all */
     int protocol;   /* enum session_protocol, or CONNECTIONS_ANY */
-    uint64_t id;    /* 0: any */
+    /* Of the listener, or of the upstream; borrowed for the call; empty: any. */
+    struct sluice_span name;
+    uint64_t idle_over_ms; /* idle for longer; 0: or not */
+    /* Of clients only: */
+    uint64_t id; /* 0: any */
     bool has_client;
-    struct addr_range client;    /* its address is in there */
-    struct sluice_span listener; /* borrowed for the call; empty: any */
-    uint64_t idle_over_ms;       /* idle for longer; 0: or not */
+    struct addr_range client; /* its address is in there */
 };
 
 struct question connections_ask(const struct connections_wanted *wanted);

@@ -2,13 +2,11 @@
 
 #include "config/json.h"
 #include "net/proxied.h"
-#include "net/tls.h"
+#include "proxy/conn_json.h"
 #include "proxy/session_h2.h"
 #include "proxy/tunnel.h"
 #include "proxy/worker.h"
 #include "upstream/upstream.h"
-
-enum { SUBJECT_MAX = 16 * 1024 /* of a client's certificate, and what making its text takes */ };
 
 static struct session *session_of(struct list *link)
 {
@@ -141,65 +139,14 @@ unsigned session_each_exchange(struct list *link, unsigned max, session_exchange
 
 /* -- in full -------------------------------------------------------------------------- */
 
-static void add_address(struct json *json, const char *name, const struct addr *addr)
-{
-    char text[ADDR_TEXT];
-
-    json_string(json, name, span_make(text, addr_format(addr, text, sizeof(text))));
-}
-
-static void add_bool(struct json *json, const char *name, bool value)
-{
-    json_literal(json, name, value ? SPAN("true") : SPAN("false"));
-}
-
 static void add_proxied(struct json *json, const struct proxied *proxied)
 {
     if (!proxied || proxied->state != PROXIED_READ)
         return;
     json_open_row(json, "proxy_protocol", '{');
     json_number(json, "version", proxied->version);
-    add_address(json, "peer", &proxied->by);
+    conn_json_address(json, "peer", &proxied->by);
     json_close(json, '}');
-}
-
-static void add_subject(struct json *json, const struct conn *conn)
-{
-    struct sluice_span subject;
-    struct arena arena;
-
-    if (!tls_has_client_cert(conn))
-        return;
-    arena_init(&arena, NULL, SUBJECT_MAX);
-    if (tls_client_subject(conn, &arena, &subject) == OK)
-        json_string(json, "client_subject", subject);
-    arena_fini(&arena);
-}
-
-static void add_tls(struct json *json, const struct conn *conn)
-{
-    if (!tls_is_on(conn))
-        return;
-    json_open_row(json, "tls", '{');
-    json_string(json, "version", tls_version(conn));
-    json_string(json, "cipher", tls_cipher(conn));
-    json_string(json, "server_name", tls_server_name(conn));
-    json_string(json, "alpn", tls_protocol(conn));
-    add_bool(json, "resumed", tls_is_resumed(conn));
-    add_bool(json, "early_data", tls_took_early(conn));
-    add_subject(json, conn);
-    json_close(json, '}');
-}
-
-static void add_traffic(struct json *json, const struct conn *conn)
-{
-    struct conn_traffic traffic;
-
-    if (!conn_traffic(conn, &traffic))
-        return;
-    json_number(json, "bytes_in", traffic.bytes_in);
-    json_number(json, "bytes_out", traffic.bytes_out);
-    json_number(json, "rtt_us", traffic.rtt_us);
 }
 
 /* Paths and fields are the client's own affair, and may have secrets in them. */
@@ -279,16 +226,16 @@ unsigned session_write(struct list *link, const struct session_look *look, unsig
     json_number(&json, "id", look->id);
     json_number(&json, "worker", session->port->worker->index);
     json_string(&json, "listener", span_of(look->listener));
-    add_address(&json, "client", look->client);
+    conn_json_address(&json, "client", look->client);
     add_proxied(&json, session->proxied);
     json_string(&json, "protocol", span_of(session_protocol_name(look->protocol)));
     json_string(&json, "state", span_of(look->state));
-    if (session->state != SESSION_SHAKING)
-        add_tls(&json, &session->conn);
+    if (!conn_is_dialling(&session->conn))
+        conn_json_tls(&json, &session->conn);
     json_number(&json, "age_ms", look->age_ms);
     json_number(&json, "idle_ms", look->idle_ms);
     json_number(&json, "requests", look->requests);
-    add_traffic(&json, &session->conn);
+    conn_json_traffic(&json, &session->conn);
     json_number(&json, "open_streams", look->n_streams);
     n = add_streams(&json, link, max_streams);
     if (session->state == SESSION_MULTIPLEX)

@@ -124,6 +124,19 @@ bool upstreams_has_connections(const struct upstreams *upstreams)
     return upstreams->conns.used > 0;
 }
 
+const struct upstream *upstreams_at(const struct upstreams *upstreams, size_t at)
+{
+    struct sluice_span name;
+    size_t place = 0;
+    void *upstream;
+
+    while (map_each(upstreams->by_name, &place, &name, &upstream)) {
+        if (at-- == 0)
+            return upstream;
+    }
+    return NULL;
+}
+
 /* -- members ------------------------------------------------------------ */
 
 static void say_waiting(struct upstream *upstream, bool waiting)

@@ -152,6 +152,9 @@ void upstreams_free(struct upstreams **upstreams);
 /* Is a connection left, open or about to be closed? */
 bool upstreams_has_connections(const struct upstreams *upstreams);
 
+/* For who looks at all of them: the one at a place, NULL at the end. */
+const struct upstream *upstreams_at(const struct upstreams *upstreams, size_t at);
+
 /*
  * Who waits at a cap cannot see what other workers keep idle. starved is called when a request
  * begins to wait at a cap and every few milliseconds while one does; it should bring

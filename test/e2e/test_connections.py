@@ -384,3 +384,92 @@ def test_connections_that_come_and_go_while_they_are_told(start, upstream):
         for client in held:
             client.close()
     assert not failed
+
+
+# --- connections to endpoints
+
+def up(gateway, query=""):
+    return rows(gateway, "side=upstream" + (f"&{query}" if query else ""))
+
+
+def wait_up(gateway, count, query="", **where):
+    """The rows of connections to endpoints for which this holds, when there are so many."""
+    found = []
+
+    def holds():
+        found[:] = [row for row in up(gateway, query) if all(row.get(k) == v for k, v in where.items())]
+        return len(found) == count
+    wait_until(holds, what=f"{count} rows with {where}: {up(gateway, query)}")
+    return found[0] if count == 1 else found
+
+
+def test_a_connection_to_an_endpoint_is_active_then_idle(start, upstreams, gate):
+    one, other = waits(upstreams(), gate), upstreams()
+    config = plain(one)
+    config["upstreams"]["other"] = {"endpoints": [other.address]}
+    config["routes"].insert(0, {"name": "other", "match": {"path": "/other/"}, "upstream": "other"})
+    gateway = start(config)
+    with gateway.client() as client, gateway.client() as second:
+        assert second.ask(target="/other/").status == 200
+        client.send(request_bytes(target="/wait"))
+        row = wait_up(gateway, 1, state="active")
+        assert (row["upstream"], row["endpoint"], row["protocol"], row["requests"]) == ("app", one.address, "HTTP/1.1", 1)
+        assert row["connection"] == wait_row(gateway, state="active")["id"] and row["bytes_out"] > 0 and "tls" not in row
+        local = row["local"]
+        gate.set()
+        assert client.read_response().body == b"late"
+        row = wait_up(gateway, 1, local=local, state="idle")
+        assert "connection" not in row
+        assert [row["upstream"] for row in up(gateway, "upstream=other")] == ["other"]
+        assert len(up(gateway)) == 2 and len(up(gateway, "limit=1")) == 1 and not up(gateway, "protocol=h2")
+        wait_until(lambda: len(up(gateway, "idle_over=20ms")) == 2, what="both idle for a while")
+
+
+def test_a_shared_connection_over_tls(start, pki):
+    service = Service(grpc.ssl_server_credentials([(open(pki.path("www.key"), "rb").read(),
+                                                    open(pki.path("www.pem"), "rb").read())]))
+    config = plain(service)
+    config["upstreams"]["app"].update(protocol="h2", tls={"ca": pki.ca, "sni": "www.test"})
+    gateway = start(config)
+    try:
+        with grpc.insecure_channel(gateway.address) as channel:
+            calls = [channel.unary_stream("/demo.Echo/wait")(b"", timeout=60) for _ in range(3)]
+            assert [next(call) for call in calls] == [b"begun"] * 3
+            row = wait_up(gateway, 1, open_streams=3)
+            assert (row["protocol"], row["state"], row["waiting"], row["endpoint"]) == ("HTTP/2", "active", 0, service.address)
+            assert row["room"] > 0
+            tls = row["tls"]
+            assert (tls["version"], tls["alpn"], tls["server_name"], tls["resumed"]) == ("TLSv1.3", "h2", "www.test", False)
+            for call in calls:
+                call.cancel()
+            assert wait_up(gateway, 1, state="idle")["open_streams"] == 0
+    finally:
+        service.stop()
+
+
+def test_a_tunnel_has_a_connection_to_its_endpoint(start):
+    async def serve(server, _):
+        async for message in server:
+            await server.send(message)
+
+    async def story():
+        async with websockets.serve(serve, "127.0.0.1", 0) as serving:
+            port = serving.sockets[0].getsockname()[1]
+            loop = asyncio.get_running_loop()
+            config = {"upstreams": {"app": {"endpoints": [f"127.0.0.1:{port}"]}}, "routes": [{"name": "all", "upstream": "app"}]}
+            gateway = await loop.run_in_executor(None, lambda: start(config))
+            async with websockets.connect(f"ws://{gateway.address}/chat", open_timeout=DEADLINE_S) as client:
+                await client.send("x")
+                assert await client.recv() == "x"
+                row = await loop.run_in_executor(None, lambda: wait_up(gateway, 1, protocol="tunnel"))
+                assert row["state"] == "active" and row["endpoint"] == f"127.0.0.1:{port}"
+                connection = (await loop.run_in_executor(None, lambda: wait_row(gateway, protocol="tunnel")))["id"]
+                assert row["connection"] == connection
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("query,told", [
+    ("side=both", "side="), ("side=upstream&client=10.0.0.1", "client="), ("side=upstream&id=1", "id="), ("upstream=app", "upstream=")])
+def test_a_question_for_the_wrong_side_is_told(gateway, query, told):
+    answer = gateway.admin.ask("GET", f"/connections?{query}")
+    assert answer.status == 422 and told in json.loads(answer.body)["detail"]

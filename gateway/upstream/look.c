@@ -57,8 +57,12 @@ static void look_at_endpoint(const struct endpoint *endpoint, peer_look_fn *each
     struct peer_look look;
 
     list_each (node, &endpoint->idle) {
-        look = look_at(list_entry(node, struct pooled, link), PEER_HTTP_1, "idle");
-        look.is_idle = true;
+        const struct pooled *pooled = list_entry(node, struct pooled, link);
+
+        look = look_at(pooled, PEER_HTTP_1, "idle");
+        look.is_idle = !conn_is_dialling(&pooled->conn);
+        if (!look.is_idle)
+            look.state = "connecting"; /* nobody waits for it any more, or not yet */
         each(arg, &look);
     }
     list_each (node, &endpoint->muxes) {

@@ -88,7 +88,7 @@ def gateway(request, start, upstream):
     """A tunnel lets go of its exchange, or a plugin that is told of the end keeps it there: nobody sees a difference."""
     config = plain(upstream)
     if request.param != "alone":
-        config["plugins"] = [{"circuit_breaker": {}}]
+        config["plugins"] = [{"rate_limit": {"limits": [{"name": "at-once", "algorithm": "concurrency", "concurrent": 100}]}}]
     made = start(config)
     made.keeps_exchanges = request.param != "alone"
     return made

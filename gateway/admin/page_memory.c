@@ -17,6 +17,7 @@
 struct telling {
     struct json *json;
     uint64_t bytes;
+    uint64_t mapped; /* of them, not from the allocator */
 };
 
 static void add_kind(void *telling_, const struct memory_kind *kind)
@@ -25,6 +26,8 @@ static void add_kind(void *telling_, const struct memory_kind *kind)
     struct json *json = telling->json;
 
     telling->bytes += kind->bytes;
+    if (kind->mapped)
+        telling->mapped += kind->bytes;
     json_open_row(json, NULL, '{');
     json_string(json, "kind", span_of(kind->name));
     json_number(json, "bytes", kind->bytes);
@@ -32,6 +35,9 @@ static void add_kind(void *telling_, const struct memory_kind *kind)
         json_number(json, "used", kind->used);
         json_number(json, "free", kind->free);
         json_number(json, "each", kind->each);
+    }
+    if (kind->mapped) {
+        json_number(json, "empty_bytes", kind->empty);
     }
     json_close(json, '}');
 }
@@ -64,15 +70,17 @@ static uint64_t add_process(struct json *json)
     return memory.anonymous;
 }
 
-static void add_allocator(struct json *json, uint64_t known)
+/* Slabs have their memory from the system: it is given out as what the allocator gives is. */
+static void add_allocator(struct json *json, const struct telling *telling)
 {
     struct mallinfo2 heap = mallinfo2();
-    uint64_t given = heap.uordblks + heap.hblkhd;
+    uint64_t given = heap.uordblks + heap.hblkhd + telling->mapped;
+    uint64_t known = telling->bytes;
 
     json_open_row(json, "allocator", '{');
     json_number(json, "in_use_bytes", given);
     json_number(json, "free_bytes", heap.fordblks);
-    json_number(json, "mapped_bytes", heap.hblkhd);
+    json_number(json, "mapped_bytes", heap.hblkhd + telling->mapped);
     json_close(json, '}');
     json_number(json, "known_bytes", known);
     json_number(json, "other_bytes", given > known ? given - known : 0);
@@ -95,7 +103,7 @@ void page_memory(const struct ask *ask, struct answer *answer)
     memory_each(crew, add_kind, &telling);
     add_own(&telling, ask->host);
     json_close(&json, ']');
-    add_allocator(&json, telling.bytes);
+    add_allocator(&json, &telling);
     json_close(&json, '}');
     text_add_char(&answer->body, '\n');
 }

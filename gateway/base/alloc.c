@@ -2,8 +2,11 @@
 
 #include "base/check.h"
 
+#include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #ifdef SLUICE_FAULTS
 #include <stdio.h>
 #include <unistd.h>
@@ -109,6 +112,57 @@ char *alloc_text(const char *ptr, size_t len)
     text[len] = '\0';
     return text;
 }
+
+#ifdef SLUICE_DEBUG
+void *alloc_region_try(size_t bytes)
+{
+    return alloc_is_faulty() ? NULL : aligned_alloc(bytes, bytes);
+}
+
+void alloc_region_free(void *region, size_t bytes)
+{
+    (void)bytes;
+    free(region);
+}
+#else
+static char *map(size_t bytes)
+{
+    /* cppcheck-suppress invalidFunctionArg ; no file */
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* What cannot be unmapped, for too many pieces, at least holds nothing. */
+static void unmap(char *memory, size_t bytes)
+{
+    if (bytes > 0 && munmap(memory, bytes) < 0 && madvise(memory, bytes, MADV_DONTNEED) < 0)
+        errno = 0;
+}
+
+void *alloc_region_try(size_t bytes)
+{
+    char *memory = map(bytes);
+    size_t before;
+
+    /* Mostly it comes to lie before the one that was made last, and fits. */
+    if (!memory || ((uintptr_t)memory & (bytes - 1)) == 0)
+        return memory;
+    unmap(memory, bytes);
+    memory = map(2 * bytes);
+    if (!memory)
+        return NULL;
+    before = bytes - ((uintptr_t)memory & (bytes - 1));
+    unmap(memory, before);
+    unmap(memory + before + bytes, bytes - before);
+    return memory + before;
+}
+
+void alloc_region_free(void *region, size_t bytes)
+{
+    unmap(region, bytes);
+}
+#endif
 
 void alloc_free(void *memory)
 {

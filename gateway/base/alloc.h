@@ -39,6 +39,14 @@ void alloc_free(void *memory);
 
 /* -- for the other allocators of base ---------------------------------- */
 
+/*
+ * Memory that the system has back as soon as it is freed, at a multiple of bytes, which is a power
+ * of two and no less than a page. Not zeroed; NULL when out of memory. Sanitizers get it from
+ * malloc(): they look for leaks there, and tell who touches it when it is gone.
+ */
+void *alloc_region_try(size_t bytes);
+void alloc_region_free(void *region, size_t bytes);
+
 #ifdef SLUICE_FAULTS
 /* Count one _try allocation; true when it is one that shall fail. */
 bool alloc_is_faulty(void);

@@ -10,6 +10,21 @@
 
 /* A turn is one pass of libevent's own loop, so that we know where it ends. */
 
+static void on_trim(struct alarm *alarm)
+{
+    struct loop *loop = list_entry(alarm, struct loop, trim);
+
+    if (slab_set_trim(&loop->slabs, LOOP_TRIM_BYTES))
+        alarm_arm(loop, alarm, LOOP_TRIM_MS);
+}
+
+static void on_room(struct slab_set *set)
+{
+    struct loop *loop = list_entry(set, struct loop, slabs);
+
+    alarm_arm(loop, &loop->trim, LOOP_TRIM_MS);
+}
+
 struct loop *loop_new(void)
 {
     struct loop *loop = alloc_new(sizeof(*loop));
@@ -23,6 +38,10 @@ struct loop *loop_new(void)
     list_init(&loop->soon);
     slab_init(&loop->blocks, BLOCK_BYTES, 0);
     slab_init(&loop->large_blocks, BLOCK_LARGE_BYTES, 0);
+    slab_set_init(&loop->slabs, on_room);
+    slab_join(&loop->blocks, &loop->slabs);
+    slab_join(&loop->large_blocks, &loop->slabs);
+    alarm_init(&loop->trim, on_trim);
     loop->lent = alloc_new(LOOP_LENT_BYTES);
     loop->wheel = wheel_new(loop);
     return loop;
@@ -35,6 +54,7 @@ void loop_free(struct loop **loop)
     if (!old)
         return;
     *loop = NULL;
+    alarm_disarm(&old->trim);
     wheel_free(&old->wheel);
     event_base_free(old->base);
     alloc_free(old->lent);

@@ -14,6 +14,7 @@
 #include "base/count.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "core/alarm.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,8 +39,10 @@ struct loop {
     struct list soon;        /* of struct soon */
     struct slab blocks;      /* of struct block: bytes in flight (core/bytes.h) */
     struct slab large_blocks;
-    char *lent;           /* owned: lent to whoever reads, for the length of one callback */
-    struct conn *lent_to; /* borrowed: who holds unread bytes in it now, or NULL */
+    struct slab_set slabs; /* of this thread: what bursts leave goes back to the system */
+    struct alarm trim;     /* of slabs; armed while something may be left to be trimmed */
+    char *lent;            /* owned: lent to whoever reads, for the length of one callback */
+    struct conn *lent_to;  /* borrowed: who holds unread bytes in it now, or NULL */
     uint32_t lent_at, lent_end;
     struct cork *cork;     /* owned: pieces that one connection is about to send (net/conn.c) */
     struct tls_bench *tls; /* owned: what TLS connections share (net/tls_state.h); NULL: none yet */
@@ -55,6 +58,8 @@ struct loop {
 enum {
     LOOP_LENT_BYTES = 128 * 1024, /* one read takes a 64 KiB body with its head */
     LOOP_SLOW_US = 10000,         /* whoever else waits for the loop begins to notice */
+    LOOP_TRIM_MS = 1000,          /* what was not needed for so long goes back, half at a time */
+    LOOP_TRIM_BYTES = 16 * 1024 * 1024, /* at a time: 2 ms of giving back */
 };
 
 /* -- life ------------------------------------------------------------- */

@@ -160,6 +160,22 @@ struct h2_bench *h2_bench_new(void)
     return bench;
 }
 
+void h2_bench_join(struct h2_bench *bench, struct slab_set *set)
+{
+    slab_join(&bench->streams, set);
+    slab_join(&bench->chunks, set);
+}
+
+struct slab_look h2_bench_streams(const struct h2_bench *bench)
+{
+    return slab_look(&bench->streams);
+}
+
+struct slab_look h2_bench_queues(const struct h2_bench *bench)
+{
+    return slab_look(&bench->chunks);
+}
+
 size_t h2_bench_bytes(const struct h2_bench *bench)
 {
     return slab_bytes(&bench->streams) + slab_bytes(&bench->chunks);

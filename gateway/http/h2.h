@@ -24,6 +24,7 @@
 #define HTTP_H2_H
 
 #include "base/list.h"
+#include "base/slab.h"
 #include "http/h1_parse.h"
 
 struct h2;
@@ -204,6 +205,13 @@ struct h2_bench;
 /* Scratch memory, and nghttp2's callbacks. Outlives its connections. */
 struct h2_bench *h2_bench_new(void);
 void h2_bench_free(struct h2_bench **bench);
+
+/* Give back what bursts leave with the other slabs of the thread. set outlives the bench. */
+void h2_bench_join(struct h2_bench *bench, struct slab_set *set);
+
+/* What it holds of streams, and of bytes that they queue; for any thread, while the bench lives. */
+struct slab_look h2_bench_streams(const struct h2_bench *bench);
+struct slab_look h2_bench_queues(const struct h2_bench *bench);
 
 /* Memory for streams and for what they queue; for any thread, while the bench lives. */
 size_t h2_bench_bytes(const struct h2_bench *bench);

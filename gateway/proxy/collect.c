@@ -72,6 +72,16 @@ static void say_turns(const struct crew *crew, struct page *page)
     }
 }
 
+static void say_given_back(const struct crew *crew, struct page *page)
+{
+    page_family(page, "sluice_worker_released_bytes_total", PAGE_COUNTER,
+                "Memory that the system has back, after bursts, of blocks and slabs.");
+    for (unsigned j = 0; j < crew->n_workers; j++) {
+        say_worker(page, j,
+                   __atomic_load_n(&crew->worker[j]->loop->slabs.released, __ATOMIC_RELAXED));
+    }
+}
+
 static void say_workers(const struct crew *crew, struct page *page)
 {
     page_family(page, "sluice_workers", PAGE_GAUGE, "Threads that carry traffic.");
@@ -107,6 +117,7 @@ static void say_workers(const struct crew *crew, struct page *page)
                    slab_bytes(&worker->sessions) + slab_bytes(&worker->chunks) +
                        slab_bytes(&worker->tunnels) + h2_bench_bytes(worker->h2));
     }
+    say_given_back(crew, page);
 }
 
 static void say_ends(const struct crew *crew, struct page *page)

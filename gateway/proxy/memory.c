@@ -1,5 +1,6 @@
 #include "proxy/memory.h"
 
+#include "http/h2.h"
 #include "proxy/worker.h"
 #include "upstream/upstream.h"
 
@@ -35,13 +36,48 @@ static struct slab_look look_large_blocks(const struct worker *worker)
     return slab_look(&worker->loop->large_blocks);
 }
 
+/* Of clients and of upstreams together. */
+static struct slab_look sum(struct slab_look one, const struct slab_look *other)
+{
+    one.used += other->used;
+    one.free += other->free;
+    one.bytes += other->bytes;
+    one.empty_bytes += other->empty_bytes;
+    if (one.object_bytes == 0)
+        one.object_bytes = other->object_bytes;
+    return one;
+}
+
+static struct slab_look look_streams(const struct worker *worker)
+{
+    struct slab_look own = {0}, streams = {0}, queues;
+
+    if (worker->h2)
+        own = h2_bench_streams(worker->h2);
+    if (worker->upstreams)
+        upstreams_look_h2(worker->upstreams, &streams, &queues);
+    return sum(own, &streams);
+}
+
+static struct slab_look look_queues(const struct worker *worker)
+{
+    struct slab_look own = {0}, streams, queues = {0};
+
+    if (worker->h2)
+        own = h2_bench_queues(worker->h2);
+    if (worker->upstreams)
+        upstreams_look_h2(worker->upstreams, &streams, &queues);
+    return sum(own, &queues);
+}
+
 static const struct {
     const char *name;
     look_fn *look;
 } slabs[] = {
-    {"sessions", look_sessions}, {"upstream_connections", look_pooled},
-    {"tunnels", look_tunnels},   {"arenas", look_arenas},
-    {"blocks", look_blocks},     {"large_blocks", look_large_blocks},
+    {"sessions", look_sessions},     {"upstream_connections", look_pooled},
+    {"tunnels", look_tunnels},       {"arenas", look_arenas},
+    {"blocks", look_blocks},         {"large_blocks", look_large_blocks},
+    {"http2_streams", look_streams}, {"http2_queues", look_queues},
 };
 
 void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
@@ -49,7 +85,7 @@ void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
     struct memory_kind buffers = {.name = "worker_buffers"};
 
     for (size_t i = 0; i < sizeof(slabs) / sizeof(slabs[0]); i++) {
-        struct memory_kind kind = {.name = slabs[i].name};
+        struct memory_kind kind = {.name = slabs[i].name, .mapped = true};
 
         for (unsigned j = 0; j < crew->n_workers; j++) {
             struct slab_look look = slabs[i].look(crew->worker[j]);
@@ -57,7 +93,9 @@ void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
             kind.bytes += look.bytes;
             kind.used += look.used;
             kind.free += look.free;
-            kind.each = look.object_bytes;
+            kind.empty += look.empty_bytes;
+            if (look.object_bytes > 0)
+                kind.each = look.object_bytes;
         }
         each(arg, &kind);
     }

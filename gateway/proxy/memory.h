@@ -9,6 +9,7 @@
 #ifndef PROXY_MEMORY_H
 #define PROXY_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct crew;
@@ -17,7 +18,9 @@ struct memory_kind {
     const char *name;    /* a word, static */
     uint64_t bytes;      /* held, used or not */
     uint64_t used, free; /* objects */
+    uint64_t empty;      /* bytes that no object is in: they go back to the system in a while */
     uint64_t each;       /* bytes of one; 0: they are no objects */
+    bool mapped;         /* had from the system, not from the allocator */
 };
 
 typedef void memory_each_fn(void *arg, const struct memory_kind *kind);

@@ -670,6 +670,10 @@ struct worker *worker_new(struct crew *crew, unsigned index)
     slab_init(&worker->sessions, session_bytes(), 0);
     slab_init(&worker->tunnels, tunnel_bytes(), 0);
     slab_init(&worker->chunks, ARENA_CHUNK, 0);
+    slab_join(&worker->sessions, &worker->loop->slabs);
+    slab_join(&worker->tunnels, &worker->loop->slabs);
+    slab_join(&worker->chunks, &worker->loop->slabs);
+    h2_bench_join(worker->h2, &worker->loop->slabs);
     list_init(&worker->ports);
     list_init(&worker->all);
     list_init(&worker->walks);

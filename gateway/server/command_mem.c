@@ -58,6 +58,9 @@ static void add_kind(struct text *out, const json_t *kind)
         text_format(out, " %10lld %10lld %8lld", number(kind, "used"), number(kind, "free"),
                     number(kind, "each"));
     }
+    if (json_object_get(kind, "empty_bytes")) {
+        text_format(out, " %14lld", number(kind, "empty_bytes"));
+    }
     text_add_char(out, '\n');
 }
 
@@ -67,7 +70,8 @@ static void add_table(struct text *out, const json_t *memory)
     const json_t *heap = json_object_get(memory, "allocator");
     const json_t *kinds = json_object_get(memory, "kinds");
 
-    text_format(out, "%-22s %14s %10s %10s %8s\n", "KIND", "BYTES", "USED", "FREE", "EACH");
+    text_format(out, "%-22s %14s %10s %10s %8s %14s\n", "KIND", "BYTES", "USED", "FREE", "EACH",
+                "EMPTY BYTES");
     for (size_t i = 0; i < json_array_size(kinds); i++)
         add_kind(out, json_array_get(kinds, i));
     add_line(out, "other", number(memory, "other_bytes"));

@@ -38,9 +38,18 @@ struct slab *upstreams_slab(struct upstream *upstream)
 
 struct h2_bench *upstreams_bench(struct upstream *upstream)
 {
-    if (!upstream->all->bench)
-        upstream->all->bench = h2_bench_new();
-    return upstream->all->bench;
+    struct upstreams *all = upstream->all;
+
+    if (!all->bench) {
+        struct h2_bench *bench = h2_bench_new();
+
+        if (!bench)
+            return NULL;
+        h2_bench_join(bench, &all->loop->slabs);
+        /* Whole before others may see it: upstreams_look_h2() is for any thread. */
+        __atomic_store_n(&all->bench, bench, __ATOMIC_RELEASE);
+    }
+    return all->bench;
 }
 
 unsigned upstreams_worker(const struct upstream *upstream)
@@ -57,12 +66,22 @@ struct upstreams *upstreams_new(struct loop *loop, struct rng *rng, unsigned wor
     upstreams->rng = rng;
     upstreams->worker = worker;
     slab_init(&upstreams->conns, sizeof(struct pooled), 0);
+    slab_join(&upstreams->conns, &loop->slabs);
     return upstreams;
 }
 
 struct slab_look upstreams_look(const struct upstreams *upstreams)
 {
     return slab_look(&upstreams->conns);
+}
+
+void upstreams_look_h2(const struct upstreams *upstreams, struct slab_look *streams,
+                       struct slab_look *queues)
+{
+    const struct h2_bench *bench = __atomic_load_n(&upstreams->bench, __ATOMIC_ACQUIRE);
+
+    *streams = bench ? h2_bench_streams(bench) : (struct slab_look){0};
+    *queues = bench ? h2_bench_queues(bench) : (struct slab_look){0};
 }
 
 void upstreams_on_starved(struct upstreams *upstreams, upstreams_starved_fn *starved, void *arg)

@@ -194,6 +194,10 @@ void upstream_say_unshaken(struct upstream *upstream, const struct endpoint *end
 /* What its connections take. Any thread, while it lives. */
 struct slab_look upstreams_look(const struct upstreams *upstreams);
 
+/* The same of streams of HTTP/2, and of content that waits on them. */
+void upstreams_look_h2(const struct upstreams *upstreams, struct slab_look *streams,
+                       struct slab_look *queues);
+
 /* Close idle connections of that upstream which others wait for and nobody here does. */
 void upstreams_give_way(struct upstreams *upstreams, struct sluice_span name);
 

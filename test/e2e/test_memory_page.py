@@ -2,16 +2,18 @@
 
 import os
 import subprocess
+import threading
 
 import pytest
 
 from gateway import plain
-from raw import SANITIZED, wait_until
+from raw import SANITIZED, request_bytes, wait_until
 from test_idle_memory import GRANTED, grant, keep_alive, quiet, tunnel
 
 COUNT = 300
-KINDS = ["sessions", "upstream_connections", "tunnels", "arenas", "blocks", "large_blocks", "worker_buffers",
-         "counters", "configurations"]
+ARENA_REGION = 64 * 1024  # which each worker keeps
+KINDS = ["sessions", "upstream_connections", "tunnels", "arenas", "blocks", "large_blocks", "http2_streams", "http2_queues",
+         "worker_buffers", "counters", "configurations"]
 
 
 def mem(gateway, *args):
@@ -46,7 +48,33 @@ def test_objects_in_use_are_those_that_are_open(start, upstream):
             GRANTED.pop().close()
     wait_until(lambda: kinds(gateway)["sessions"]["used"] == 0, what="all sessions given back")
     after = kinds(gateway)
-    assert after["tunnels"]["used"] == 0 and after["tunnels"]["free"] == COUNT
+    assert after["tunnels"]["used"] == 0 and after["tunnels"]["free"] <= COUNT
+
+
+def test_what_a_burst_has_left_goes_back(start, upstream):
+    """Many exchanges at once, each with an arena; then none."""
+    gate = threading.Event()
+
+    def hang(exchange):
+        gate.wait(60)
+        exchange.reply(200)
+
+    upstream.on("/hang", hang)
+    gateway = start(quiet(plain(upstream)))
+    most = gateway.metric("sluice_workers") * ARENA_REGION
+    clients = [gateway.client() for _ in range(COUNT)]
+    try:
+        for client in clients:
+            client.send(request_bytes(target="/hang"))
+        wait_until(lambda: kinds(gateway)["arenas"]["used"] >= COUNT, 30, what="all requests under way")
+        assert kinds(gateway)["arenas"]["bytes"] >= COUNT * 4096 > most
+    finally:
+        for client in clients:
+            client.close()
+        gate.set()
+    wait_until(lambda: kinds(gateway)["arenas"]["bytes"] <= most, 60, what="the arenas' memory given back")
+    assert gateway.metric("sluice_worker_released_bytes_total") >= COUNT * 4096 - most
+    wait_until(lambda: sum(kind.get("empty_bytes", 0) for kind in kinds(gateway).values()) == 0, 60, what="nothing empty")
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer has an allocator of its own")
@@ -86,7 +114,7 @@ def test_the_command_shows_a_table_or_json(start, upstream):
     table = mem(gateway)
     assert table.returncode == 0 and table.stderr == "", table
     lines = table.stdout.splitlines()
-    assert lines[0].split() == ["KIND", "BYTES", "USED", "FREE", "EACH"]
+    assert lines[0].split() == ["KIND", "BYTES", "USED", "FREE", "EACH", "EMPTY", "BYTES"]
     assert [line.split()[0] for line in lines[1:1 + len(KINDS)]] == KINDS
     assert any(line.startswith("PSS ") for line in lines)
     told = mem(gateway, "--json")

@@ -530,7 +530,7 @@ def test_idle_tunnels_own_no_block(start, upstream):
         opened(client)
         client.send(b"x" * 1000)
         assert take(client, 1000) == b"x" * 1000
-    assert gateway.metric("sluice_worker_block_bytes") == before
+    assert gateway.metric("sluice_worker_block_bytes") <= before
     for client in clients + more:
         client.close()
 

@@ -1,8 +1,10 @@
 #include "server/admin_call.h"
 
 #include "base/alloc.h"
+#include "core/loop.h"
 #include "http/target.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 
 enum { CONNECT_MS = 5000, ANSWER_MS = 120 * 1000, URL_MAX = 4096 };
@@ -116,6 +118,45 @@ struct fetch *admin_call_start(struct fetcher *fetcher, const struct admin_place
     fetch = fetch_start(fetcher, &request);
     text_fini(&url);
     return fetch;
+}
+
+/* One that is waited for. */
+struct awaited {
+    struct admin_answer *answer;
+    struct loop *loop; /* borrowed: runs until it is there */
+};
+
+static void on_answer(void *awaited_, const struct fetch_answer *fetched)
+{
+    struct awaited *awaited = awaited_;
+    struct admin_answer *answer = awaited->answer;
+
+    answer->err = fetched->err;
+    answer->status = fetched->status;
+    text_add(&answer->body, fetched->body);
+    snprintf(answer->why, sizeof(answer->why), "%s", fetched->why);
+    loop_stop(awaited->loop);
+}
+
+bool admin_call(const struct admin_place *place, const char *method, const char *target,
+                struct admin_answer *answer)
+{
+    struct loop *loop = loop_new();
+    struct fetcher *fetcher = fetcher_new(loop, 1);
+    struct awaited awaited = {answer, loop};
+
+    *answer = (struct admin_answer){.status = 0};
+    text_init(&answer->body, COMMAND_BYTES);
+    admin_call_start(fetcher, place, method, target, on_answer, &awaited);
+    loop_run(loop);
+    fetcher_free(&fetcher);
+    loop_free(&loop);
+    return answer->err == OK;
+}
+
+void admin_answer_fini(struct admin_answer *answer)
+{
+    text_fini(&answer->body);
 }
 
 int admin_call_unanswered(const struct admin_place *place, const char *why)

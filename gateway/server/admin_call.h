@@ -28,6 +28,19 @@ struct fetch *admin_call_start(struct fetcher *fetcher, const struct admin_place
                                const char *method, const char *target, fetch_done_fn *done,
                                void *arg);
 
+/* What came of one request. */
+struct admin_answer {
+    enum err err;
+    unsigned status;
+    struct text body; /* owned */
+    char why[256];    /* there is none */
+};
+
+/* Ask, and wait for the answer; false: there is none. answer is to be released in any case. */
+bool admin_call(const struct admin_place *place, const char *method, const char *target,
+                struct admin_answer *answer);
+void admin_answer_fini(struct admin_answer *answer);
+
 /* Say that there was no answer; returns EXIT_FAILED. */
 int admin_call_unanswered(const struct admin_place *place, const char *why);
 

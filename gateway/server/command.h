@@ -57,11 +57,15 @@ struct command {
     const char *name;
     const char *operands; /* "METHOD URL", or "" */
     unsigned min_operands, max_operands;
-    unsigned options;           /* bit 1 << enum option_id */
-    const char *const *choices; /* of the first operand, ends with NULL; NULL: anything */
-    bool takes_file;            /* the first operand is a file, for completion */
-    const char *help;           /* one line */
-    const char *more;           /* further lines, or NULL */
+    unsigned options; /* bit 1 << enum option_id */
+    /*
+     * Of the first operand, ends with NULL; NULL: anything. Those that end with '=' are beginnings,
+     * of every operand.
+     */
+    const char *const *choices;
+    bool takes_file;  /* the first operand is a file, for completion */
+    const char *help; /* one line */
+    const char *more; /* further lines, or NULL */
     int (*run)(const struct args *args);
 };
 
@@ -71,6 +75,9 @@ extern const struct option_row option_table[OPTION_COUNT];
 
 const struct command *command_find(const char *name);
 bool command_takes(const struct command *command, enum option_id id);
+
+/* Are its choices beginnings, of every operand? */
+bool command_choices_begin(const struct command *command);
 
 /* -- for commands -------------------------------------------------------------- */
 
@@ -99,6 +106,7 @@ int command_run(const struct args *args);
 int command_check(const struct args *args);
 int command_reload(const struct args *args);
 int command_upstreams(const struct args *args);
+int command_connections(const struct args *args);
 int command_mem(const struct args *args);
 int command_explain(const struct args *args);
 int command_plugin(const struct args *args);

@@ -140,7 +140,8 @@ static void add_zsh_command(const struct command *command, struct text *out)
     if (command->takes_file) {
         text_add(out, SPAN(" \\\n            '1:file:_files'"));
     } else if (command->max_operands) {
-        text_add(out, SPAN(" \\\n            '1:operand:("));
+        text_format(out, " \\\n            '%s:operand:(",
+                    command_choices_begin(command) ? "*" : "1");
         add_choices(command, out);
         text_add(out, SPAN(")'"));
     }

@@ -1,41 +1,7 @@
 /* command_mem.c - ask the admin listener where the memory is; show it as a table, or as JSON. */
-#include "core/loop.h"
 #include "server/admin_call.h"
 
 #include <jansson.h>
-#include <stdio.h>
-
-struct answer {
-    enum err err;
-    unsigned status;
-    struct text body;
-    char why[256];
-    struct loop *loop; /* borrowed: runs until it is there */
-};
-
-static void on_answer(void *answer_, const struct fetch_answer *fetched)
-{
-    struct answer *answer = answer_;
-
-    answer->err = fetched->err;
-    answer->status = fetched->status;
-    text_add(&answer->body, fetched->body);
-    snprintf(answer->why, sizeof(answer->why), "%s", fetched->why);
-    loop_stop(answer->loop);
-}
-
-static bool get(const struct admin_place *place, struct answer *answer)
-{
-    struct fetcher *fetcher;
-
-    answer->loop = loop_new();
-    fetcher = fetcher_new(answer->loop, 1);
-    admin_call_start(fetcher, place, "GET", "/memory", on_answer, answer);
-    loop_run(answer->loop);
-    fetcher_free(&fetcher);
-    loop_free(&answer->loop);
-    return answer->err == OK;
-}
 
 /* -- the table ------------------------------------------------------------- */
 
@@ -85,7 +51,7 @@ static void add_table(struct text *out, const json_t *memory)
         add_line(out, "bytes a connection", number(memory, "bytes_a_connection"));
 }
 
-static int show(const struct answer *answer, const struct admin_place *place, bool as_json)
+static int show(const struct admin_answer *answer, const struct admin_place *place, bool as_json)
 {
     json_t *memory =
         json_loadb(answer->body.len ? answer->body.ptr : "", answer->body.len, 0, NULL);
@@ -110,15 +76,15 @@ static int show(const struct answer *answer, const struct admin_place *place, bo
 int command_mem(const struct args *args)
 {
     struct admin_place place = {0};
-    struct answer answer = {.status = 0};
+    struct admin_answer answer = {.status = 0};
     int code = admin_place_find(args, &place);
 
-    text_init(&answer.body, COMMAND_BYTES);
     if (code == EXIT_FINE) {
-        code = get(&place, &answer) ? show(&answer, &place, args->value[OPTION_JSON] != NULL)
-                                    : admin_call_unanswered(&place, answer.why);
+        code = admin_call(&place, "GET", "/memory", &answer)
+                   ? show(&answer, &place, args->value[OPTION_JSON] != NULL)
+                   : admin_call_unanswered(&place, answer.why);
     }
-    text_fini(&answer.body);
+    admin_answer_fini(&answer);
     admin_place_fini(&place);
     return code;
 }

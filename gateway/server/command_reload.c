@@ -1,44 +1,8 @@
 /* command_reload.c - ask the admin listener of the running gateway, and tell its answer. */
-#include "core/loop.h"
 #include "server/admin_call.h"
 
 #include <jansson.h>
 #include <stdio.h>
-
-/* An answer of the admin listener. */
-struct answer {
-    enum err err;
-    unsigned status;
-    struct text body;
-    char why[256];
-    struct loop *loop; /* borrowed: runs until it is there */
-};
-
-/* -- asking ---------------------------------------------------------------------- */
-
-static void on_answer(void *answer_, const struct fetch_answer *fetched)
-{
-    struct answer *answer = answer_;
-
-    answer->err = fetched->err;
-    answer->status = fetched->status;
-    text_add(&answer->body, fetched->body);
-    snprintf(answer->why, sizeof(answer->why), "%s", fetched->why);
-    loop_stop(answer->loop);
-}
-
-static bool post(const struct admin_place *place, struct answer *answer)
-{
-    struct fetcher *fetcher;
-
-    answer->loop = loop_new();
-    fetcher = fetcher_new(answer->loop, 1);
-    admin_call_start(fetcher, place, "POST", "/reload", on_answer, answer);
-    loop_run(answer->loop);
-    fetcher_free(&fetcher);
-    loop_free(&answer->loop);
-    return answer->err == OK;
-}
 
 /* -- telling ----------------------------------------------------------------------- */
 
@@ -75,7 +39,7 @@ static void print_told(const json_t *told)
     text_fini(&out);
 }
 
-static int tell(const struct answer *answer, const struct admin_place *place)
+static int tell(const struct admin_answer *answer, const struct admin_place *place)
 {
     json_t *told = json_loadb(answer->body.len ? answer->body.ptr : "", answer->body.len, 0, NULL);
     const json_t *ok = json_object_get(told, "ok");
@@ -100,12 +64,12 @@ static int tell(const struct answer *answer, const struct admin_place *place)
 
 static int ask(const struct admin_place *place)
 {
-    struct answer answer = {.status = 0};
+    struct admin_answer answer = {.status = 0};
     int code;
 
-    text_init(&answer.body, COMMAND_BYTES);
-    code = post(place, &answer) ? tell(&answer, place) : admin_call_unanswered(place, answer.why);
-    text_fini(&answer.body);
+    code = admin_call(place, "POST", "/reload", &answer) ? tell(&answer, place)
+                                                         : admin_call_unanswered(place, answer.why);
+    admin_answer_fini(&answer);
     return code;
 }
 

@@ -30,6 +30,10 @@ const struct option_row option_table[OPTION_COUNT] = {
 
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
+static const char *const connection_filters[] = {
+    "side=",      "client=", "listener=", "upstream=", "protocol=", "worker=",
+    "idle_over=", "id=",     "sort=",     "limit=",    NULL};
+
 static const char *const plugin_actions[] = {"new", "inspect", "test", NULL};
 
 const struct command command_table[] = {
@@ -62,6 +66,17 @@ const struct command command_table[] = {
              "blank and b by a page, g goes to the top. With --watch and --json each look is a\n"
              "line.\n",
      .run = command_upstreams},
+    {.name = "connections",
+     .operands = "[FILTER=VALUE]...",
+     .max_operands = COMMAND_OPERANDS,
+     .options = TAKES(CONFIG) | TAKES(ADMIN) | TAKES(JSON),
+     .choices = connection_filters,
+     .help = "Show the connections of the running gateway, oldest first.",
+     .more = "Asks the admin listener. Filters: client=ADDR[/BITS], listener=NAME, "
+             "protocol=h1|h2|tunnel,\n"
+             "worker=N, idle_over=TIME, id=N; sort=age|idle|requests, limit=N (100);\n"
+             "side=upstream: those to endpoints, upstream=NAME.\n",
+     .run = command_connections},
     {.name = "mem",
      .operands = "",
      .options = TAKES(CONFIG) | TAKES(ADMIN) | TAKES(JSON),

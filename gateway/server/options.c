@@ -242,21 +242,45 @@ static int read_words(struct reader *reader)
     return code;
 }
 
+static bool is_beginning(const char *choice)
+{
+    return choice[0] && choice[strlen(choice) - 1] == '=';
+}
+
+bool command_choices_begin(const struct command *command)
+{
+    return command->choices && is_beginning(command->choices[0]);
+}
+
+/* Is it one of them, or does it begin with one that is a beginning? */
+static bool is_choice(const char *const *choices, const char *word)
+{
+    for (; *choices; choices++) {
+        if (is_beginning(*choices) ? strncmp(*choices, word, strlen(*choices)) == 0
+                                   : strcmp(*choices, word) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int check_operands(const struct args *args)
 {
     const struct command *command = args->command;
-    const char *const *choice = command->choices;
+    unsigned n_checked = args->n_operands;
 
     if (args->n_operands < command->min_operands)
         return command_usage(command, "'%s' needs %s", command->name, command->operands);
-    if (!choice || args->n_operands == 0)
+    if (!command->choices)
         return EXIT_FINE;
-    while (*choice && strcmp(*choice, args->operand[0]) != 0)
-        choice++;
-    if (*choice)
-        return EXIT_FINE;
-    return command_usage(command, "'%s' needs %s, not '%s'", command->name, command->operands,
-                         args->operand[0]);
+    if (n_checked > 1 && !command_choices_begin(command))
+        n_checked = 1;
+    for (unsigned i = 0; i < n_checked; i++) {
+        if (!is_choice(command->choices, args->operand[i])) {
+            return command_usage(command, "'%s' needs %s, not '%s'", command->name,
+                                 command->operands, args->operand[i]);
+        }
+    }
+    return EXIT_FINE;
 }
 
 static int print_help(const struct command *command)

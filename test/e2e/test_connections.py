@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -474,3 +475,60 @@ def test_a_tunnel_has_a_connection_to_its_endpoint(start):
 def test_a_question_for_the_wrong_side_is_told(gateway, query, told):
     answer = gateway.admin.ask("GET", f"/connections?{query}")
     assert answer.status == 422 and told in json.loads(answer.body)["detail"]
+
+
+# --- the command
+
+def command(gateway, *args):
+    return subprocess.run([gateway.binary, "connections", "--admin", gateway.admin.address, *args], text=True,
+                          capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+
+
+def shown(gateway, *args):
+    """The rows of the table, by its titles; and its last line."""
+    run = command(gateway, *args)
+    assert run.returncode == 0 and run.stderr == "" and "\033" not in run.stdout, run
+    titles, *lines, last = run.stdout.splitlines()
+    names = [(match.start(), match.end(), match[0]) for match in re.finditer(r"\S+( \S+)*", titles)]
+    cells = []
+    for line in lines:
+        words = [(match.start(), match.end(), match[0]) for match in re.finditer(r"\S+( \S+)*", line)]
+        cells.append({name: word for begin, end, name in names for at, stop, word in words if at < end and begin < stop})
+    return cells, last
+
+
+def test_the_command_shows_a_table(start, upstream, pki):
+    gateway = start(secure(pki, upstream))
+    with TlsClient(gateway.address, pki.client()) as client:
+        assert client.ask().status == client.ask().status == 200
+        wait_row(gateway, state="idle")
+        cells, last = shown(gateway)
+        assert last == "1 of 1 shown, of 1 connections"
+        row = cells[0]
+        assert (row["CLIENT"], row["LISTENER"], row["PROTOCOL"], row["STATE"]) == (f"127.0.0.1:{client.port}", "main",
+                                                                                  "HTTP/1.1", "idle")
+        assert (row["TLS"], row["SERVER NAME"], row["REQUESTS"], row["STREAMS"]) == ("TLSv1.3", "www.test", "2", "0")
+        cells, last = shown(gateway, "side=upstream", "limit=10")
+        assert (cells[0]["ENDPOINT"], cells[0]["UPSTREAM"], cells[0]["REQUESTS"]) == (upstream.address, "app", "2")
+        run = command(gateway, "protocol=h2")
+        assert (run.returncode, run.stdout) == (0, "0 of 0 shown, of 1 connections\n")
+        told = json.loads(command(gateway, "--json", "client=127.0.0.0/8").stdout)
+        assert told["shown"] == 1 and told["connections"][0]["requests"] == 2
+
+
+def test_the_command_says_where_streams_go(start, upstream, gate):
+    gateway = start(plain(waits(upstream, gate)))
+    with H2Client(gateway.address) as client:
+        for _ in range(3):
+            client.ask(path="/wait")
+        wait_row(gateway, open_streams=3, check=lambda row: all(s["state"] == "forwarding" for s in row["streams"]))
+        cells, _ = shown(gateway, "sort=requests")
+        assert cells[0]["FORWARDS TO"] == f"app {upstream.address} and 2 more"
+        assert (cells[0]["PROTOCOL"], cells[0]["STREAMS"], cells[0]["STATE"]) == ("HTTP/2", "3", "active")
+
+
+@pytest.mark.parametrize("args,told", [
+    (["limit=0"], "limit="), (["colour=red"], "colour=red"), (["sort=age", "size=3"], "size=3"), (["client=no%where"], "client=")])
+def test_the_command_tells_what_is_wrong_with_a_filter(gateway, args, told):
+    run = command(gateway, *args)
+    assert run.returncode == 2 and told in run.stderr and run.stdout == "", run

@@ -7,6 +7,7 @@
 #include "http/h1_scan.h"
 #include "http/message.h"
 #include "http/octet.h"
+#include "http/octets.h"
 
 #include <string.h>
 
@@ -65,52 +66,13 @@ static enum err grow(struct fields *fields)
     return OK;
 }
 
-/* Eight octets without any control: no need to look at each. A tab has to be looked at. */
-static bool is_free_of_controls(const char *octets)
-{
-    const uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
-    uint64_t word, rubout;
-
-    memcpy(&word, octets, sizeof(word));
-    rubout = word ^ 0x7f * ones;
-    return ((((word - 0x20 * ones) & ~word) | ((rubout - ones) & ~rubout)) & tops) == 0;
-}
-
-/* Eight octets that are small letters or '-', as names of fields mostly are. */
-static bool is_small_word(const char *octets)
-{
-    const uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
-    uint64_t word, letters, dash;
-
-    memcpy(&word, octets, sizeof(word));
-    if (word & tops)
-        return false;
-    letters = (word + (0x80 - 'a') * ones) & ~(word + (0x80 - 'z' - 1) * ones);
-    dash = ~((word ^ '-' * ones) + 0x7f * ones); /* no octet carries: all are below 0x80 */
-    return ((letters | dash) & tops) == tops;
-}
-
-typedef bool word_fn(const char *octets);
-
-/* Are all octets of those eight at a time? The last eight overlap; fewer than eight are not. */
-static inline bool are_words(struct sluice_span text, word_fn *is_word)
-{
-    if (text.len < 8)
-        return false;
-    for (size_t i = 0; i + 8 < text.len; i += 8) {
-        if (!is_word(text.ptr + i))
-            return false;
-    }
-    return is_word(text.ptr + text.len - 8);
-}
-
 static bool is_line(struct sluice_span value)
 {
     const char *end = value.ptr + value.len;
 
     if (value.len >= SCANNED)
         return h1_scan_get()->line_end(value.ptr, end, value.ptr) == end;
-    if (are_words(value, is_free_of_controls))
+    if (octets_all(value, octets_have_no_control))
         return true;
     for (size_t i = 0; i < value.len; i++) {
         if (octet_is(value.ptr[i], OCTET_STOP))
@@ -121,7 +83,7 @@ static bool is_line(struct sluice_span value)
 
 static bool is_token(struct sluice_span name)
 {
-    if (are_words(name, is_small_word))
+    if (octets_all(name, octets_are_small))
         return true;
     for (size_t i = 0; i < name.len; i++) {
         if (!octet_is(name.ptr[i], OCTET_TOKEN))

@@ -3,6 +3,8 @@
  */
 #include "http/h2_state.h"
 
+#include <string.h>
+
 enum { FRAME_TYPES = 10 /* of RFC 9113: 0 to 9 */ };
 
 void h2_tell_cause(struct h2 *h2, enum h2_cause cause)
@@ -61,7 +63,13 @@ enum err h2_budget_walk(struct h2 *h2, struct sluice_span bytes)
             at += n;
             continue;
         }
-        walk->head[walk->n++] = (uint8_t)bytes.ptr[at++];
+        if (walk->n == 0 && rest >= sizeof(walk->head)) {
+            memcpy(walk->head, bytes.ptr + at, sizeof(walk->head));
+            walk->n = sizeof(walk->head);
+            at += sizeof(walk->head);
+        } else {
+            walk->head[walk->n++] = (uint8_t)bytes.ptr[at++];
+        }
         if (walk->n == sizeof(walk->head))
             err = on_frame(h2);
     }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "http/h1_scan.h"
 #include "http/head.h"
+#include "http/octets.h"
 #include "http/rules.h"
 #include "http/target.h"
 
@@ -21,6 +22,7 @@ enum {
     FIRST_ROOM = 2048,
     FIRST_LINES = 32,
     LINE_EXTRA = 4, /* ": " and the line end */
+    SCANNED = 32,   /* bytes from which on the scan of heads is quicker */
 };
 
 enum fact {
@@ -132,6 +134,8 @@ static enum h1_rule check_name(struct sluice_span name)
 {
     if (name.len == 0 || name.len > UINT16_MAX)
         return H1_RULE_FIELD_NAME;
+    if (octets_all(name, octets_are_small))
+        return H1_RULE_NONE;
     for (size_t i = 0; i < name.len; i++) {
         if (!octet_is(name.ptr[i], OCTET_TOKEN))
             return H1_RULE_FIELD_NAME;
@@ -152,10 +156,17 @@ static enum h1_rule check_value(struct sluice_span value)
 
     if (value.len == 0)
         return H1_RULE_NONE;
-    if (h1_scan_get()->line_end(value.ptr, end, value.ptr) != end)
+    if ((value.len >= SCANNED || !octets_all(value, octets_have_no_control)) &&
+        h1_scan_get()->line_end(value.ptr, end, value.ptr) != end)
         return H1_RULE_FIELD_VALUE;
     /* RFC 9113 8.2.1 */
     return is_blank(value.ptr[0]) || is_blank(end[-1]) ? H1_RULE_FIELD_VALUE : H1_RULE_NONE;
+}
+
+/* Few have the same length. */
+static inline bool is_pseudo(unsigned i, struct sluice_span name)
+{
+    return pseudos[i].name.len == name.len && memcmp(pseudos[i].name.ptr, name.ptr, name.len) == 0;
 }
 
 static enum h1_rule on_pseudo(struct h2_head *head, struct sluice_span name,
@@ -163,7 +174,7 @@ static enum h1_rule on_pseudo(struct h2_head *head, struct sluice_span name,
 {
     unsigned i = 0;
 
-    while (i < H2_PSEUDO_COUNT && !span_equal(pseudos[i].name, name)) {
+    while (i < H2_PSEUDO_COUNT && !is_pseudo(i, name)) {
         i++;
     }
     if (i == H2_PSEUDO_COUNT || pseudos[i].kind != head->kind || (head->facts & FACT_REGULAR) ||
@@ -296,10 +307,13 @@ struct sluice_span h2_head_bytes(const struct h2_head *head)
 
 static void fill(const struct h2_head *head, struct field_line *table, struct fields *fields)
 {
+    uint64_t present = 0;
+
     for (unsigned i = 0; i < head->n; i++) {
         const struct h2_line *line = &head->line[i];
         const char *name = head->bytes + line->name_at;
 
+        present |= field_bit(line->id);
         table[i] = (struct field_line){.name = name,
                                        .value = name + line->name_len + 2,
                                        .value_len = line->value_len,
@@ -311,6 +325,7 @@ static void fill(const struct h2_head *head, struct field_line *table, struct fi
     fields->n = head->n;
     fields->cap = head->n;
     fields->arena = NULL;
+    fields->absent = ~present;
 }
 
 /* Append a line of our own making; there is room. */

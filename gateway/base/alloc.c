@@ -53,6 +53,13 @@ bool alloc_is_faulty(void)
     return n == at || (every > 0 && n % every == 0);
 }
 
+/* Who wants to fail each of them has to know how many there are. */
+__attribute__((destructor)) static void tell_tries(void)
+{
+    if (fault_at > 0)
+        dprintf(STDERR_FILENO, "faults: %lu allocations\n", tries);
+}
+
 void alloc_faults_stop(void)
 {
     faults_stopped++;

@@ -8,7 +8,7 @@
  * allocation of the process fail, and SLUICE_FAIL_ALLOC_EVERY=N each N-th
  * (test builds only: compiled in with -DSLUICE_FAULTS). arena_try() and slab_take()
  * count as _try allocations too, though they seldom reach malloc. When the N-th fails,
- * "fault: ..." goes to stderr.
+ * "fault: ..." goes to stderr, and how many there were when the process ends.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H

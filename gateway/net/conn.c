@@ -358,7 +358,7 @@ void conn_consume(struct conn *conn, size_t n)
     if (is_lent(conn)) {
         loop->lent_at += (uint32_t)n;
     } else {
-        if (n > 0 && n == conn_peek(conn).len)
+        if (conn_gives_back(conn, n))
             flush_cork(loop);
         bytes_skip(loop, &conn->in, n);
     }

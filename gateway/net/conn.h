@@ -137,6 +137,15 @@ static inline struct sluice_span conn_peek(const struct conn *conn)
     return bytes_front(&conn->in);
 }
 
+/*
+ * Does conn_consume(n) give back the memory that those bytes lie in? What was lent to a connection
+ * is sent or kept by then; whoever else was lent a piece must have taken it before.
+ */
+static inline bool conn_gives_back(const struct conn *conn, size_t n)
+{
+    return conn->loop->lent_to != conn && n > 0 && n == bytes_front(&conn->in).len;
+}
+
 /* n unread bytes were dealt with. */
 void conn_consume(struct conn *conn, size_t n);
 

@@ -145,6 +145,13 @@ bool fault_dial(void)
     return true;
 }
 
+/* Who wants to break each of them has to know how many there are. */
+__attribute__((destructor)) static void tell_calls(void)
+{
+    if (plan.reset > 0)
+        dprintf(STDERR_FILENO, "faults: %lu calls\n", calls);
+}
+
 #else
 
 /* A file must declare something. */

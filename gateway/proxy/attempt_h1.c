@@ -173,6 +173,7 @@ static void leg_end(struct leg *leg, enum leg_end how)
     if (attempt->state == ATTEMPT_TUNNEL && (how == LEG_CUT || conn_has_unsent(lease->conn)))
         conn_abort(lease->conn);
     if (how == LEG_KEEP && !attempt->h1.unusable && attempt->state != ATTEMPT_TUNNEL) {
+        conn_release(lease->conn, CONN_HOLD_PEER); /* the answer is whole: nobody waits any more */
         lease_return(lease);
     } else {
         lease_discard(lease);
@@ -257,6 +258,16 @@ static bool take_head(struct attempt *attempt, struct sluice_span bytes)
     return true;
 }
 
+/* What was kept goes with its block: a stream that was lent a piece takes it before. */
+static void consume(struct attempt *attempt, size_t n)
+{
+    struct conn *conn = attempt->lease.conn;
+
+    if (conn_gives_back(conn, n))
+        exchange_push(attempt->ex);
+    conn_consume(conn, n);
+}
+
 static bool take_trailers(struct attempt *attempt, struct sluice_span bytes)
 {
     struct exchange *ex = attempt->ex;
@@ -277,7 +288,7 @@ static bool take_trailers(struct attempt *attempt, struct sluice_span bytes)
     }
     attempt_on_end(attempt, &trailers);
     if (attempt->state != ATTEMPT_NONE)
-        conn_consume(attempt->lease.conn, used);
+        consume(attempt, used);
     return false;
 }
 
@@ -300,7 +311,7 @@ static bool take_body(struct attempt *attempt, struct sluice_span bytes)
     /* The exchange may have ended the attempt. */
     if (attempt->state == ATTEMPT_NONE)
         return false;
-    conn_consume(attempt->lease.conn, used);
+    consume(attempt, used);
     if (result == H1_AGAIN)
         return used > 0;
     if (attempt->h1.body.framing == FRAMING_CHUNKED) {
@@ -316,7 +327,7 @@ static bool take_raw(struct attempt *attempt, struct sluice_span bytes)
     if (bytes.len == 0)
         return false;
     exchange_on_response_body(attempt->ex, bytes);
-    conn_consume(attempt->lease.conn, bytes.len);
+    consume(attempt, bytes.len);
     return true;
 }
 
@@ -394,6 +405,8 @@ static void read_on(struct attempt *attempt)
 
     if (bytes.len > 0 || attempt->state == ATTEMPT_RESPONDING)
         take(attempt);
+    if (bytes.len > 0)
+        exchange_flush(attempt->ex); /* reading on moves what is kept */
     for (unsigned i = 0; i < READS_MAX && !is_over(attempt) && !is_held(attempt); i++) {
         err = conn_read_most(conn, leg_read_most(attempt->ex->from.leg), &bytes);
         if (err)

@@ -257,13 +257,33 @@ static void flush_down(struct exchange *ex)
         exchange_on_client_gone(ex, REASON_CLIENT_RESET);
 }
 
+static bool sends_up(const struct exchange *ex)
+{
+    return ex->attempt && attempt_is_held(ex->attempt) && ex->state > EX_SEND_HEAD &&
+           ex->state < EX_REPLY;
+}
+
+static bool sends_down(const struct exchange *ex)
+{
+    return ex->state >= EX_FORWARD && ex->state <= EX_TUNNEL;
+}
+
 void exchange_flush(struct exchange *ex)
 {
-    if (ex->attempt && attempt_is_held(ex->attempt) && ex->state > EX_SEND_HEAD &&
-        ex->state < EX_REPLY)
+    if (sends_up(ex))
         flush_up(ex);
-    if (ex->state >= EX_FORWARD && ex->state <= EX_TUNNEL)
+    if (sends_down(ex))
         flush_down(ex);
+}
+
+void exchange_push(struct exchange *ex)
+{
+    struct leg *down = ex->from.leg;
+
+    if (sends_up(ex))
+        (void)ex->attempt->leg.ops->flush(&ex->attempt->leg);
+    if (sends_down(ex))
+        (void)down->ops->flush(down);
 }
 
 bool exchange_leave(struct exchange *ex)

@@ -179,6 +179,12 @@ const char *exchange_state_name(const struct exchange *ex);
  */
 void exchange_flush(struct exchange *ex);
 
+/*
+ * As exchange_flush(), between two of the things that are read together: what it says of either
+ * side, whether to hold the other, is left to the flush that follows.
+ */
+void exchange_push(struct exchange *ex);
+
 /* True when the exchange is over and gone. */
 bool exchange_leave(struct exchange *ex);
 

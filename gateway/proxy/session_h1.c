@@ -237,6 +237,14 @@ static void malformed_body(struct session *session, enum h1_rule rule)
     exchange_on_request_failed(session->exchange, REASON_BAD_REQUEST, h1_rule_text(rule));
 }
 
+/* What was kept goes with its block: a stream that was lent a piece takes it before. */
+static void consume(struct session *session, size_t n)
+{
+    if (conn_gives_back(&session->conn, n))
+        exchange_push(session->exchange);
+    conn_consume(&session->conn, n);
+}
+
 static bool take_trailers(struct session *session, struct sluice_span bytes)
 {
     const struct listener_conf *conf = session_conf(session);
@@ -257,7 +265,7 @@ static bool take_trailers(struct session *session, struct sluice_span bytes)
         break;
     }
     end_request(session, &trailers);
-    conn_consume(&session->conn, used);
+    consume(session, used);
     return true;
 }
 
@@ -273,7 +281,7 @@ static bool skips_too_much(struct downstream *down, size_t bytes)
 static bool take_raw(struct session *session, struct sluice_span bytes)
 {
     exchange_on_request_body(session->exchange, bytes);
-    conn_consume(&session->conn, bytes.len);
+    consume(session, bytes.len);
     return true;
 }
 
@@ -296,7 +304,7 @@ static bool take_body(struct session *session, struct sluice_span bytes)
     down->waits = false;
     if (piece.len > 0)
         exchange_on_request_body(session->exchange, piece);
-    conn_consume(&session->conn, used);
+    consume(session, used);
     if (skips_too_much(down, used)) {
         session->last = true;
         exchange_on_request_failed(session->exchange, REASON_NONE, NULL);

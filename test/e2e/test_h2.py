@@ -74,6 +74,24 @@ def test_content_goes_both_ways_through_many_windows(start, upstream):
     assert gateway.expect_end("completed")["bytes_in"] == len(content)
 
 
+def test_content_behind_a_head_that_came_in_two_arrives_whole(start, upstream):
+    """It is read behind the part of the head that was kept, and what was kept goes before the stream takes it."""
+    body, go_on = os.urandom(5000), threading.Event()
+
+    def script(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+        go_on.wait(60)
+        exchange.send(b"ngth: 5000\r\n\r\n" + body)
+    upstream.on("/two", script)
+    gateway = start(logged(upstream))
+    with H2Client(gateway.address) as client:
+        stream = client.ask(path="/two")
+        wait_until(lambda: "/two" in upstream.paths(), what="the request upstream")
+        assert client.get("/other").status == 200  # the one worker has been round
+        go_on.set()
+        assert client.answer(stream).body == body
+
+
 def test_many_streams_at_once(start, upstream):
     gate = threading.Event()
 

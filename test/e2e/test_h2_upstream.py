@@ -249,6 +249,18 @@ def test_content_is_paced_by_the_windows_of_the_endpoint(h2_upstreams, start):
     assert answer.body == b"3000000"
 
 
+def test_content_behind_a_head_that_came_in_two_arrives_whole(h2_upstreams, start):
+    """It is read behind the part of the head that was kept, and what was kept goes before the stream takes it."""
+    body = os.urandom(5000)
+    up = h2_upstreams(lambda exchange: exchange.reply(200, bytes(exchange.read_body())))
+    gateway = start(h2c(up))
+    with gateway.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le")
+        assert gateway.ask().status == 200  # the one worker has been round
+        client.send(b"ngth: 5000\r\n\r\n" + body)
+        assert client.read_response("POST").body == body
+
+
 def test_a_client_that_reads_slowly_holds_only_its_own_stream(h2_upstreams, start):
     done = threading.Event()
 

@@ -10,6 +10,7 @@ what a client can tell of one answer, without what changes by itself (dates, ids
 A chunked body is compared by its content, not by its chunks: those follow from the reads.
 """
 
+import base64
 import hashlib
 import re
 import socket
@@ -115,10 +116,19 @@ def interim(exchange):
     exchange.reply(200, SMALL)
 
 
+def switch(exchange):
+    """To a tunnel; with the right answer to a key, where there is one."""
+    key, accept = exchange.get("sec-websocket-key"), ""
+    if key:
+        answer = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+        accept = f"Sec-WebSocket-Accept: {answer}\r\n"
+    exchange.send(f"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Answer: of one\r\n{accept}\r\n".encode())
+    exchange.keep = False
+
+
 def tunnel(exchange):
     """Everything back, once the other side has ended."""
-    exchange.send(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-    exchange.keep = False
+    switch(exchange)
     sock, parts = exchange.conn.sock, [exchange.conn.buffer]
     exchange.conn.buffer = b""
     try:
@@ -130,11 +140,21 @@ def tunnel(exchange):
         raise fake.Gone from None
 
 
+def tunnel_counted(exchange):
+    """Everything back, once as much has come as was announced."""
+    switch(exchange)
+    parts, left = [], int(exchange.get("x-length"))
+    while left > 0:
+        parts.append(exchange.conn.take(left))
+        left -= len(parts[-1])
+    exchange.send(b"".join(parts))
+
+
 def new_upstream():
     server = fake.Upstream()
     for path, script in (("/back", back), ("/back-chunked", back_chunked), ("/back-close", back_until_close),
                          ("/early", early), ("/early-gone", early_and_gone), ("/cut-length", cut_length),
-                         ("/cut-chunked", cut_chunked), ("/interim", interim), ("/tunnel", tunnel)):
+                         ("/cut-chunked", cut_chunked), ("/interim", interim), ("/tunnel", tunnel), ("/tunnel-counted", tunnel_counted)):
         server.on(path, script)
     server.answer("/head", b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nX-A: b\r\n\r\n")
     server.answer("/none", b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -164,11 +184,30 @@ def sha(body):
     return ("X-Sha", hashlib.sha256(body).hexdigest())
 
 
+class Connection(Client):
+    """Plain or TLS; one that cannot be made has ended."""
+
+    def __init__(self, address, context=None):
+        super().__init__(address)
+        if context:
+            try:
+                self.sock = context.wrap_socket(self.sock, server_hostname="www.test", suppress_ragged_eofs=False)
+            except OSError:
+                self.sock = socket.socket()
+
+    def _more(self, what):
+        try:
+            super()._more(what)
+        except OSError:  # TLS ended without saying so, or never began
+            raise Closed(what, self.buffer, reset=True) from None
+
+
 class Talk:
     """Conversations with the gateway at this address; `big` bytes each way in the big ones."""
 
-    def __init__(self, address, big, patience_s):
+    def __init__(self, address, big, patience_s, context=None):
         self.address = address
+        self.context = context  # of TLS; None: plain
         self.big = noise(big)
         self.patience_s = patience_s
 
@@ -182,14 +221,18 @@ class Talk:
         not care whether all was taken. After an end, the rest is "unsent".
         """
         out, open_ = [], True
-        with Client(self.address) as client:
-            client.sock.settimeout(self.patience_s)
+        with self.connect() as client:
             for pieces, methods in steps:
                 for piece in pieces:
                     open_ = open_ and client.try_send(piece)
                 for method in methods:
                     out.append(self.outcome(client, method))
         return out
+
+    def connect(self):
+        client = Connection(self.address, self.context)
+        client.sock.settimeout(self.patience_s)
+        return client
 
     @staticmethod
     def outcome(client, method):
@@ -271,11 +314,13 @@ class Talk:
 
     def talk_tunnel(self):
         """An end in order must mean that all came; anything less must be a reset."""
+        return self.tunnel("/tunnel")
+
+    def tunnel(self, target, fields=()):
         parts = []
-        with Client(self.address) as client:
-            client.sock.settimeout(self.patience_s)
-            client.try_send(request_bytes(target="/tunnel", fields=[("Connection", "upgrade"),
-                                                                    ("Upgrade", "websocket")]) + self.big[:1000])
+        with self.connect() as client:
+            client.try_send(request_bytes(target=target, fields=[("Connection", "upgrade"), ("Upgrade", "websocket"), *fields]) +
+                            self.big[:1000])
             outcome = self.outcome(client, "GET")
             if outcome[0] != "answer" or outcome[2] != 101:
                 return [outcome]
@@ -284,6 +329,22 @@ class Talk:
                 client.half_close()
                 client._read_rest(parts.append)
             except (Closed, OSError):
+                return [("cut", b"".join(parts))]
+        return [outcome[:4] + (b"".join(parts), outcome[5])]
+
+    def tunnel_counted(self, target):
+        """Where TLS leaves no half-closed connection, both sides know how much there is."""
+        parts, body = [], self.big[:20000]
+        with self.connect() as client:
+            client.try_send(request_bytes(target=target, fields=[("Connection", "upgrade"), ("Upgrade", "websocket"),
+                                                                 ("X-Length", str(len(body)))]))
+            outcome = self.outcome(client, "GET")
+            if outcome[0] != "answer" or outcome[2] != 101:
+                return [outcome]
+            client.try_send(body)
+            try:
+                client._read_rest(parts.append)
+            except Closed:
                 return [("cut", b"".join(parts))]
         return [outcome[:4] + (b"".join(parts), outcome[5])]
 

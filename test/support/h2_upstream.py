@@ -112,7 +112,7 @@ class H2Connection:
                 raise Gone("the connection")
             try:
                 what(self.h2)
-            except (h2.exceptions.StreamClosedError, h2.exceptions.NoSuchStreamError):
+            except (h2.exceptions.StreamClosedError, h2.exceptions.NoSuchStreamError, h2.exceptions.StreamIDTooLowError):
                 raise Gone("the stream") from None
             self.flush()
 

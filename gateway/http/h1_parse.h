@@ -55,7 +55,8 @@ enum h1_result { H1_DONE, H1_AGAIN, H1_WRONG };
     X(HOP_FIELD, "field that belongs to a connection")                                             \
     X(HOST_OTHER, "Host field that differs from :authority")                                       \
     X(PROTOCOL, "extended CONNECT where it is not offered")                                        \
-    X(CONTENT, "content that differs from Content-Length")
+    X(CONTENT, "content that differs from Content-Length")                                         \
+    X(MEMORY, "no memory is left for it")
 
 #define H1_RULE_MEMBER(symbol, text) H1_RULE_##symbol,
 enum h1_rule { H1_RULES(H1_RULE_MEMBER) };

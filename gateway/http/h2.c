@@ -16,6 +16,7 @@ enum {
     HEAD_BLOCK_MAX = 256 * 1024, /* of a head that we send */
     SPARE_MAX = 64 * 1024,       /* a larger head's memory is not kept */
     FRAME_MIN = 16 * 1024,       /* nghttp2's buffer for a frame is larger, nothing else is */
+    RESERVE_BYTES = 4096,        /* more than the queues of nghttp2 grow to */
     RING_BYTES = 1024,           /* of a table of HPACK: a pointer for each of 128 lines */
 };
 
@@ -82,6 +83,24 @@ static void *shared(struct h2_bench *bench, size_t size)
     return bench->frame;
 }
 
+/*
+ * nghttp2 1.52 frees a frame of content that its queue cannot grow for, and leaves it in its
+ * stream: what it asks little more for it gets from what we keep for that.
+ */
+static void *resize(struct h2_bench *bench, void *memory, size_t size)
+{
+    void *larger = alloc_resize_try(memory, size);
+
+    if (larger || size > RESERVE_BYTES || !bench->reserve)
+        return larger;
+    alloc_free(bench->reserve);
+    alloc_faults_stop();
+    larger = alloc_resize_try(memory, size);
+    bench->reserve = alloc_try(RESERVE_BYTES);
+    alloc_faults_start();
+    return larger;
+}
+
 static void *on_malloc(size_t size, void *h2)
 {
     void *memory = shared(((struct h2 *)h2)->bench, size);
@@ -118,15 +137,17 @@ static void *on_calloc(size_t n, size_t size, void *h2_)
 static void *on_realloc(void *memory, size_t size, void *h2_)
 {
     const struct h2 *h2 = h2_;
-    const struct h2_bench *bench = h2->bench;
+    struct h2_bench *bench = h2->bench;
     bool is_page = memory && memory == h2->page;
     size_t before = is_page ? PAGE_BYTES : bench->frame_bytes;
     void *larger;
 
-    if (!memory)
-        return on_malloc(size, h2_);
+    if (!memory) {
+        larger = shared(bench, size);
+        return larger ? larger : resize(bench, NULL, size);
+    }
     if (memory != bench->frame && !is_page)
-        return alloc_resize_try(memory, size);
+        return resize(bench, memory, size);
     larger = alloc_try(size);
     if (!larger)
         return NULL;
@@ -150,6 +171,7 @@ struct h2_bench *h2_bench_new(void)
     slab_init(&bench->streams, sizeof(struct h2_stream), 0);
     pages_init(&bench->pages);
     bench->ring = alloc_new(RING_BYTES);
+    bench->reserve = alloc_new(RESERVE_BYTES);
     h2_queue_prepare(&bench->chunks);
     if (nghttp2_session_callbacks_new(&bench->callbacks)) {
         h2_bench_free(&bench);
@@ -194,6 +216,7 @@ void h2_bench_free(struct h2_bench **bench)
     alloc_free((*bench)->nv);
     alloc_free((*bench)->frame);
     alloc_free((*bench)->ring);
+    alloc_free((*bench)->reserve);
     alloc_free(*bench);
     *bench = NULL;
 }
@@ -464,7 +487,7 @@ static void submit_reset(struct h2_stream *stream, uint32_t code)
     h2_queue_reset(h2, &stream->out);
     stream->lent.len = 0;
     if (nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, (int32_t)stream->id, code))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
@@ -510,6 +533,12 @@ void h2_wake(struct h2 *h2)
     h2->ops->wake(h2);
 }
 
+void h2_starve(struct h2 *h2)
+{
+    h2->over = ERR_MEMORY;
+    h2_wake(h2);
+}
+
 void h2_say(struct h2 *h2)
 {
     if (!h2->busy)
@@ -519,7 +548,7 @@ void h2_say(struct h2 *h2)
 void h2_taken(struct h2 *h2, uint32_t stream, size_t bytes)
 {
     if (bytes > 0 && nghttp2_session_consume(h2->session, (int32_t)stream, bytes))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
 }
 
 /* What nghttp2 could not bear, and has said nothing about. */
@@ -606,7 +635,7 @@ void h2_unblock(struct h2 *h2)
 void h2_shutdown_notice(struct h2 *h2)
 {
     if (nghttp2_submit_shutdown_notice(h2->session))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
@@ -616,14 +645,14 @@ void h2_goaway(struct h2 *h2, uint32_t code)
 
     h2->leaving = true;
     if (nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, code, NULL, 0))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
 void h2_ping(struct h2 *h2)
 {
     if (nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
@@ -631,7 +660,7 @@ void h2_set_settings(struct h2 *h2, const struct h2_settings *settings)
 {
     h2->settings = settings;
     if (h2_bench_fit(h2->bench, settings) || submit_settings(h2))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
@@ -642,7 +671,7 @@ void h2_end(struct h2 *h2, enum h2_cause cause)
         return;
     h2->over = ERR_LIMIT;
     if (nghttp2_session_terminate_session(h2->session, H2_ENHANCE_YOUR_CALM))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     h2_say(h2);
 }
 
@@ -672,6 +701,11 @@ bool h2_has_extended_connect(const struct h2 *h2)
 unsigned h2_streams(const struct h2 *h2)
 {
     return h2->n_streams;
+}
+
+bool h2_has_starved(const struct h2 *h2)
+{
+    return h2->over == ERR_MEMORY;
 }
 
 bool h2_is_over(const struct h2 *h2)

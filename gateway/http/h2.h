@@ -359,6 +359,9 @@ unsigned h2_streams(const struct h2 *h2);
 /* It has ended itself: a rule or a limit was broken, or memory is out. What says so may be out. */
 bool h2_is_broken(const struct h2 *h2);
 
+/* It is broken because memory is out: nothing is sent any more. */
+bool h2_has_starved(const struct h2 *h2);
+
 /* Neither side will say anything any more. */
 bool h2_is_over(const struct h2 *h2);
 

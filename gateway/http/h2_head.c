@@ -245,7 +245,7 @@ static enum h1_rule keep(struct h2_head *head, struct sluice_span name, struct s
         return H1_RULE_FIELD_COUNT;
     line = line_new(head);
     if (!line)
-        return H1_RULE_HEAD_BYTES;
+        return H1_RULE_MEMORY;
     line->name_at = put(head, name);
     (void)put(head, SPAN(": "));
     (void)put(head, value);
@@ -266,7 +266,7 @@ static enum h1_rule judge(struct h2_head *head, struct sluice_span name, struct 
     if (head->list_bytes > head->max_bytes)
         return H1_RULE_HEAD_BYTES;
     if (!has_room(head, name.len + value.len + LINE_EXTRA))
-        return H1_RULE_HEAD_BYTES;
+        return H1_RULE_MEMORY;
     if (name.len > 0 && name.ptr[0] == ':')
         return on_pseudo(head, name, value);
     head->facts |= FACT_REGULAR;
@@ -399,11 +399,11 @@ static enum h1_rule settle_host(struct h2_head *head, struct sluice_span *author
         return span_equal_nocase(host, *authority) ? H1_RULE_NONE : H1_RULE_HOST_OTHER;
     /* bytes may move: authority is found again by the caller */
     if (!has_room(head, authority->len + sizeof("host: \r\n")))
-        return H1_RULE_HEAD_BYTES;
+        return H1_RULE_MEMORY;
     *authority = value_of(head, H2_PSEUDO_AUTHORITY);
     line = append(head, FIELD_HOST);
     if (!line)
-        return H1_RULE_HEAD_BYTES;
+        return H1_RULE_MEMORY;
     line->value_len = (uint32_t)authority->len;
     (void)put(head, *authority);
     (void)put(head, SPAN("\r\n"));
@@ -491,7 +491,7 @@ enum h1_rule h2_head_request(struct h2_head *head, const struct h2_settings *set
     if (rule == H1_RULE_NONE)
         rule = check_pseudos(head, settings);
     if (rule == H1_RULE_NONE && !join_cookies(head))
-        rule = H1_RULE_HEAD_BYTES;
+        rule = H1_RULE_MEMORY;
     if (rule == H1_RULE_NONE)
         rule = settle_host(head, &request->authority);
     if (rule)

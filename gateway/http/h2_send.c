@@ -26,7 +26,7 @@ enum {
 
 static bool can_pull(const struct h2 *h2)
 {
-    return !h2->busy && !h2->blocked && !h2->dead;
+    return !h2->busy && !h2->blocked && !h2->dead && !h2_has_starved(h2);
 }
 
 /* -- heads -------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ static void submit_trailers(struct h2_stream *stream)
     size_t n = nv ? add_lines(nv, 0, section->line, section->n, NGHTTP2_NV_FLAG_NONE) : 0;
 
     if (nghttp2_submit_trailer(h2->session, (int32_t)stream->id, nv, n))
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
 }
 
 /* NOLINTNEXTLINE(readability-function-size,readability-non-const-parameter): nghttp2's */
@@ -309,7 +309,7 @@ void h2_pull(struct h2 *h2)
     } while (n > 0);
     h2->busy = false;
     if (n < 0)
-        h2->over = ERR_MEMORY;
+        h2_starve(h2);
     if (h2->paused || !list_is_empty(&h2->lost) || (h2->drained && !list_is_empty(&h2->waiting)))
         h2_wake(h2);
 }

@@ -54,6 +54,7 @@ struct h2_bench {
     /* The table of an encoder that must not keep anything is never written. */
     void *ring; /* owned */
     bool ring_wanted;
+    void *reserve; /* owned: for when memory is out; NULL: it was needed, and none came after */
 };
 
 /* Where in the bytes of the peer the next frame begins. */
@@ -137,6 +138,9 @@ void h2_break(struct h2_stream *stream, uint32_t code, const char *detail);
 
 /* Ask for h2_run(). */
 void h2_wake(struct h2 *h2);
+
+/* Memory ran out inside nghttp2: nothing can be said or taken any more. */
+void h2_starve(struct h2 *h2);
 
 /* The content of these bytes is taken: windows open again. */
 void h2_taken(struct h2 *h2, uint32_t stream, size_t bytes);

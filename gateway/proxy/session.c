@@ -381,6 +381,8 @@ enum reason session_reason_of_rule(enum h1_rule rule)
         return REASON_HEAD_TOO_LARGE;
     case H1_RULE_VERSION:
         return REASON_VERSION_UNSUPPORTED;
+    case H1_RULE_MEMORY:
+        return REASON_OVERLOAD;
     default:
         return REASON_BAD_REQUEST;
     }

@@ -102,8 +102,10 @@ static void deliver_rest(struct mux *mux)
  */
 static void end_if_broken(struct mux *mux)
 {
-    if (mux->h2 && mux->state != MUX_ENDED && h2_is_broken(mux->h2))
-        mux_lose(mux, ENDPOINT_PROTOCOL, "HTTP/2 is broken");
+    if (mux->h2 && mux->state != MUX_ENDED && h2_is_broken(mux->h2)) {
+        mux_lose(mux, ENDPOINT_PROTOCOL,
+                 h2_has_starved(mux->h2) ? "out of memory" : "HTTP/2 is broken");
+    }
 }
 
 void mux_run_soon(struct soon *soon)

@@ -243,7 +243,15 @@ void call_complete(struct call *call)
 static void complete(struct call *call, bool keep)
 {
     call_complete(call);
-    if (keep && !conn_has_unsent(call->lease.conn)) {
+    call->keeps = keep;
+}
+
+/* What was read is settled first: a connection with bytes that may be unread is not kept. */
+static void give_back(struct call *call)
+{
+    struct conn *conn = call->lease.conn;
+
+    if (call->keeps && conn_settle(conn, false) == OK && !conn_has_unsent(conn)) {
         lease_return(&call->lease);
     } else {
         lease_discard(&call->lease);
@@ -366,6 +374,7 @@ static void on_end(struct call *call, enum err err)
     if (err == ERR_CLOSED && call->state == CALL_RECEIVING &&
         call->framing.framing == FRAMING_CLOSE) {
         complete(call, false);
+        give_back(call);
     } else if (err == ERR_LIMIT || err == ERR_MEMORY) {
         call_fail(call, ENDPOINT_PROTOCOL, false);
     } else {
@@ -386,9 +395,9 @@ static void read_on(struct call *call)
             break;
         take(call);
     }
-    if (call->state == CALL_OVER)
-        return;
-    if (err && err != ERR_AGAIN) {
+    if (call->state == CALL_OVER) {
+        give_back(call);
+    } else if (err && err != ERR_AGAIN) {
         on_end(call, err);
     } else if (conn_settle(conn, true) != OK) {
         call_fail(call, ENDPOINT_RESET, false);

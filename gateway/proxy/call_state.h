@@ -38,6 +38,7 @@ struct call {
     struct h1_body framing; /* HTTP/1 */
     unsigned n_interim;
     bool in_trailers, started, retried;
+    bool keeps; /* HTTP/1: the answer is whole, and its connection may serve another call */
     bool telling;
 };
 

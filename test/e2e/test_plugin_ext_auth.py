@@ -99,6 +99,15 @@ def test_the_service_is_told_and_heard(serve, service, upstream):
     assert gateway.metric("sluice_plugin_ext_auth_call_seconds_count") == 1
 
 
+def test_a_connection_serves_many_questions(serve, service):
+    gateway = serve()
+    for _ in range(5):
+        assert gateway.ask(fields=by("good")).status == 200
+        assert gateway.ask(fields=by("nobody")).status == 401
+    assert len(service.asked) == 10
+    assert gateway.metric("sluice_upstream_connects_total", upstream="auth") < 5, "as a rule it is one"
+
+
 def test_refusals_are_the_services(serve, upstream):
     gateway = serve()
     answer = gateway.ask(fields=by("unknown"))

@@ -3,9 +3,12 @@
 Clients and upstreams are processes of their own: this one has descriptors for few.
 """
 
+import base64
+import hashlib
 import json
 import multiprocessing
 import os
+import re
 import select
 import socket
 import ssl
@@ -21,7 +24,7 @@ HELD = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: an end by reset leaves nothing waiting
 ASK = (b"GET /ws HTTP/1.1\r\nHost: www.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 GRANT = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+         b"Sec-WebSocket-Accept: %b\r\n\r\n")
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -33,7 +36,9 @@ def reply(head):
         return head, b""
     if b"upgrade: websocket" not in head.lower():
         return b"", PLAIN
-    return None, GRANT + head.split(b"\r\n\r\n", 1)[1]
+    key = re.search(rb"\nsec-websocket-key: *(\S+)", head, re.I).group(1)
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return None, GRANT % accept + head.split(b"\r\n\r\n", 1)[1]
 
 
 def serve(listener):

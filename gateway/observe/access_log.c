@@ -82,7 +82,7 @@ static const char *const secrets[] = {"authorization", "proxy-authorization", "c
     "upstream, endpoint, tries, retry_reasons, hedged, listener, worker, connection, "             \
     "connection_requests, stream, generation, notes, tls_version, tls_cipher, tls_sni, "           \
     "tls_alpn, tls_session, tls_early, tls_client_subject, tls_client_fingerprint, proxy, "        \
-    "proxy_unique_id, "                                                                            \
+    "proxy_unique_id, reset_by, reset_code, upstream_protocol, "                                   \
     "user_agent, referer, forwarded_for, req.NAME, resp.NAME, attr.NAME"
 
 /* A format being compiled. */

@@ -14,7 +14,7 @@ enum { ACCESS_LINE_MAX = 40 * 1024 }; /* bytes; no line is longer, longer values
 
 enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a pattern */
 
-/* Of the client's connection: looked up only where a line says them. X(symbol, name) */
+/* Of connections and streams: looked up only where a line says them. X(symbol, name) */
 #define ACCESS_FACTS(X)                                                                            \
     X(TLS_VERSION, "tls_version")                                                                  \
     X(TLS_CIPHER, "tls_cipher")                                                                    \
@@ -25,7 +25,10 @@ enum { ACCESS_NONE = -1 }; /* a number that is not known: null in JSON, "-" in a
     X(TLS_CLIENT_SUBJECT, "tls_client_subject")                                                    \
     X(TLS_CLIENT_FINGERPRINT, "tls_client_fingerprint")                                            \
     X(PROXY, "proxy") /* who sent the PROXY header */                                              \
-    X(PROXY_UNIQUE_ID, "proxy_unique_id")
+    X(PROXY_UNIQUE_ID, "proxy_unique_id")                                                          \
+    X(RESET_BY, "reset_by")                   /* "client" or "sluice": its stream was reset */     \
+    X(RESET_CODE, "reset_code")               /* by this code of HTTP/2 */                         \
+    X(UPSTREAM_PROTOCOL, "upstream_protocol") /* of the last try */
 
 #define ACCESS_FACT_MEMBER(symbol, name) ACCESS_FACT_##symbol,
 enum access_fact { ACCESS_FACTS(ACCESS_FACT_MEMBER) };

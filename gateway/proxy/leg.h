@@ -39,6 +39,12 @@ enum leg_end {
     LEG_CUT,  /* in the middle of a message: the peer must notice */
 };
 
+/* A stream that ended before its messages did. */
+struct leg_reset {
+    const char *code; /* static: "CANCEL" */
+    bool by_peer;     /* it said so; else we do */
+};
+
 struct leg_ops {
     const char *name; /* "h1" */
     /* ERR_LIMIT when the head is too large to send. */
@@ -66,6 +72,11 @@ struct leg_ops {
      * The leg is over then. NULL: it has none to itself.
      */
     void (*hand_over)(struct leg *leg, struct tunnel *tunnel);
+    /*
+     * Has its stream been reset, or will it be when the exchange leaves it so? NULL: it has no
+     * streams.
+     */
+    bool (*find_reset)(struct leg *leg, enum leg_end how, struct leg_reset *reset);
     /* The exchange is over and is freed when this has returned; the leg may be in its arena. */
     void (*end)(struct leg *leg, enum leg_end how);
 };

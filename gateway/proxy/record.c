@@ -129,8 +129,35 @@ static bool fact_of(const struct exchange_from *from, struct arena *arena, enum 
     case ACCESS_FACT_PROXY_UNIQUE_ID:
         *value = span_of(from->proxied ? from->proxied->unique_id : NULL);
         break;
+    case ACCESS_FACT_RESET_BY:
+    case ACCESS_FACT_RESET_CODE:
+    case ACCESS_FACT_UPSTREAM_PROTOCOL:
+        return false; /* an exchange's: see find_fact() */
     }
     return value->len > 0;
+}
+
+static bool find_reset(const struct exchange *ex, enum access_fact fact, struct sluice_span *value)
+{
+    struct leg *leg = ex->from.leg;
+    struct leg_reset reset;
+
+    if (!leg->ops->find_reset || !leg->ops->find_reset(leg, ex->down_end, &reset))
+        return false;
+    *value = fact == ACCESS_FACT_RESET_CODE ? span_of(reset.code)
+             : reset.by_peer                ? SPAN("client")
+                                            : SPAN("sluice");
+    return true;
+}
+
+/* By the codec that the last try was given; none when nothing was sent. */
+static bool find_upstream_protocol(const struct exchange *ex, struct sluice_span *value)
+{
+    if (!ex->attempt || ex->attempt->sent_us == 0)
+        return false;
+    *value = span_equal(span_of(ex->attempt->leg.ops->name), SPAN("h2")) ? SPAN("HTTP/2")
+                                                                         : SPAN("HTTP/1.1");
+    return true;
 }
 
 static bool find_fact(const struct access_record *record, enum access_fact fact,
@@ -138,6 +165,10 @@ static bool find_fact(const struct access_record *record, enum access_fact fact,
 {
     const struct exchange *ex = record->owner;
 
+    if (fact == ACCESS_FACT_RESET_BY || fact == ACCESS_FACT_RESET_CODE)
+        return find_reset(ex, fact, value);
+    if (fact == ACCESS_FACT_UPSTREAM_PROTOCOL)
+        return find_upstream_protocol(ex, value);
     return fact_of(&ex->from, record->arena, fact, value);
 }
 

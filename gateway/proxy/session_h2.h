@@ -35,6 +35,9 @@ struct stream {
     bool tunnel;
     bool sending; /* the alarm is for the client to take */
     bool waits;   /* for 100 Continue before it sends content */
+    bool lost;    /* it was reset, by this code: */
+    bool lost_by_client;
+    uint8_t lost_code; /* enum h2_code, below H2_CODES */
 };
 
 struct multiplex {

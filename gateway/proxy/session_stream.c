@@ -309,6 +309,9 @@ static void on_lost(struct h2_stream *h2_stream, const struct h2_loss *loss)
         ex->detail = loss->detail;
     }
     note_reset(stream->multiplex, code, loss->by_peer, reason);
+    stream->lost = true;
+    stream->lost_by_client = loss->by_peer;
+    stream->lost_code = (uint8_t)code;
     stream->stream = NULL;
     exchange_on_client_gone(stream_enter(stream), reason);
 }
@@ -519,6 +522,19 @@ static uint32_t code_of(const struct exchange *ex)
     }
 }
 
+/* One that goes with its connection is not reset. */
+static bool find_reset(struct leg *leg, enum leg_end how, struct leg_reset *reset)
+{
+    const struct stream *stream = stream_of(leg);
+    bool by_us = stream->stream && how == LEG_CUT && !stream->multiplex->cut;
+
+    if (!stream->lost && !by_us)
+        return false;
+    reset->by_peer = stream->lost && stream->lost_by_client;
+    reset->code = h2_code_name(stream->lost ? stream->lost_code : code_of(stream->ex));
+    return true;
+}
+
 static void leg_end(struct leg *leg, enum leg_end how)
 {
     struct stream *stream = stream_of(leg);
@@ -558,5 +574,6 @@ static const struct leg_ops stream_leg_ops = {
     .hold = leg_hold,
     .release = leg_release,
     .can_skip = can_skip,
+    .find_reset = find_reset,
     .end = leg_end,
 };

@@ -656,3 +656,30 @@ def test_urgent_streams_are_sent_first(start, upstream):
         client.flush()
         client.wait(lambda: len(client.answers[low].body) == 16000 and len(client.answers[high].body) == 16000, "both windows")
         assert order.index(high) < order.index(low)
+
+
+# --- how streams end, in the log
+
+def test_who_reset_a_stream_and_why_is_logged(start, upstream):
+    going = threading.Event()
+    upstream.on("/wait", lambda ex: (going.wait(60), ex.reply(200, b"late")))
+    upstream.on("/half", lambda ex: (ex.conn.sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), ex.conn.sock.close()))
+    config = logged(upstream)
+    config["access_log"]["fields"] += ["reset_by", "reset_code", "upstream_protocol"]
+    gateway = start(config)
+    gateway.access_path = os.path.join(gateway.dir, "access.log")
+    with H2Client(gateway.address) as client:
+        stream = client.ask(path="/wait")
+        wait_until(lambda: [r for r in upstream.requests if r.path == "/wait"], what="the request upstream")
+        client.h2.reset_stream(stream, CANCEL)
+        client.flush()
+        line = gateway.wait_access(path="/wait")
+        assert (line["reset_by"], line["reset_code"], line["reason"]) == ("client", "CANCEL", "client_reset")
+        assert line["upstream_protocol"] == "HTTP/1.1"
+        going.set()
+        assert client.get("/half").reset is not None
+        line = gateway.wait_access(path="/half")
+        assert (line["reset_by"], line["reset_code"]) == ("sluice", "INTERNAL_ERROR") and line["reason"] == "upstream_closed"
+        assert client.get("/fine").status == 200
+        line = gateway.wait_access(path="/fine")
+        assert (line["reset_by"], line["reset_code"], line["upstream_protocol"]) == (None, None, "HTTP/1.1")

@@ -80,7 +80,7 @@ const char *h2_cause_text(enum h2_cause cause);
  */
 struct h2_limits {
     uint32_t interval_ms;
-    uint32_t resets;          /* of streams that had no whole answer yet */
+    uint32_t resets;          /* of streams that had no whole answer yet; or half of all streams */
     uint32_t provoked_resets; /* by us, for what the peer did wrong */
     uint32_t settings;
     uint32_t pings;        /* and as many more as there were frames of content */

@@ -81,3 +81,16 @@ void h2_budget_provoked(struct h2 *h2)
     (void)!h2_budget_spend(h2, &h2->budget.provoked, h2->settings->limits.provoked_resets,
                            H2_CAUSE_PROVOKED_RESET);
 }
+
+/*
+ * Who speaks for many (a proxy, a client of gRPC) cancels many, too, and has most of its requests
+ * answered: beyond the limit, as many may be reset as were not.
+ */
+enum err h2_budget_reset(struct h2 *h2)
+{
+    uint32_t limit = h2->settings->limits.resets;
+    uint32_t half = h2->budget.requests / 2;
+
+    return h2_budget_spend(h2, &h2->budget.resets, limit == 0 || limit > half ? limit : half,
+                           H2_CAUSE_RAPID_RESET);
+}

@@ -108,6 +108,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
             return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         (void)nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
         kind = H2_SECTION_REQUEST;
+        h2->budget.requests++;
     } else if (stream && h2->role == H2_CLIENT && !(stream->flags & H2_HEAD_IN)) {
         kind = H2_SECTION_RESPONSE;
     }
@@ -397,8 +398,7 @@ static int on_reset(struct h2 *h2, const nghttp2_frame *frame)
     /* What is answered is no loss to us; an upstream that resets is counted elsewhere. */
     if (h2->role == H2_CLIENT || (stream->flags & H2_EOF))
         return OK;
-    return h2_budget_spend(h2, &h2->budget.resets, h2->settings->limits.resets,
-                           H2_CAUSE_RAPID_RESET);
+    return h2_budget_reset(h2);
 }
 
 static int on_settings(struct h2 *h2, const nghttp2_frame *frame)

@@ -68,7 +68,8 @@ struct h2_walk {
 struct h2_budget {
     uint64_t began_us;
     uint32_t resets, provoked, settings, pings, empty, priorities, tiny;
-    uint32_t content; /* frames of it, either way */
+    uint32_t content;  /* frames of it, either way */
+    uint32_t requests; /* that came */
 };
 
 struct h2 {
@@ -183,6 +184,9 @@ void h2_tell_cause(struct h2 *h2, enum h2_cause cause);
 
 /* The peer makes us reset a stream. */
 void h2_budget_provoked(struct h2 *h2);
+
+/* The peer resets a stream that has no whole answer. */
+CHECKED enum err h2_budget_reset(struct h2 *h2);
 
 /* -- h2_queue.c ------------------------------------------------------------------- */
 

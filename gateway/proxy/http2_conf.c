@@ -64,7 +64,9 @@ static const struct field flood_fields[] = {
      .shape = &count_shape,
      .offset = AT(resets),
      .preset = "500",
-     .help = "Streams that the client resets before they are answered (rapid reset)."},
+     .help = "Streams that the client resets before they are answered (rapid reset), once they "
+             "are also more than half of those that it opened. A browser that leaves a page resets "
+             "up to max_concurrent_streams of them."},
     {.name = "provoked_resets",
      .shape = &count_shape,
      .offset = AT(provoked_resets),

@@ -4,9 +4,10 @@
 For each attack a gateway of two workers is started with the limits that it has by default; only timeouts are a second, so
 that what hangs is over soon. A paced load asks it all the time, half by HTTP/1.1 and half by HTTP/2, each over kept
 connections. After a second of warm-up comes the time before, then the same while attackers go on: each connects anew 20 ms
-after it was cut off. Attackers run at a lower priority (nice 10): elsewhere they would have machines of their own.
+after it was cut off. Attackers run at a lower priority (nice 10): elsewhere they would have machines of their own. What they
+take of this one shows in the time behind the attack: they do the same to a sink, which takes one read and ends the connection.
 
-"p50" and "p99" are of the normal load, "failed" how many of its requests did not end with 200. "cut off" counts what
+"p50" and "p99" are of the normal load (before, attacked, while a sink is attacked), "failed" how many of its requests did not end with 200. "cut off" counts what
 the gateway ended: connections, or streams where the attack is made of these; "after" is the median time from connecting
 (streams: from asking) to that, "frames" how many were sent by then, what waited in sockets included. "counter" is what
 /metrics says, "CPU" what the gateway used. PSS is read before, during (the highest of ten a second) and after.
@@ -16,12 +17,13 @@ grew by more than --grow; where answers are not taken, that bound is above one r
 stream needs) for each of 100 streams of each attacker, in each worker: it keeps what it needed once, and attackers come
 again to another one. No time is judged.
 
-    test/bench/attacks.py [--seconds 2] [--attackers 8] [--only ping_flood] [--sluice PATH] [--save FILE]
+    test/bench/attacks.py [--seconds 2] [--attackers 8] [--only "PING flood"] [--resets N] [--sluice PATH] [--save FILE]
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import multiprocessing
 import os
 import statistics
@@ -45,6 +47,7 @@ from h2_client import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEAD
 HOST = contenders.HOST
 WORKERS = 2
 WARM_S, AGAIN_S, DRIP_S, ENDED_S = 1, 0.02, 0.1, 3
+CALM_S = 1  # between the attack and the sink's
 CONNECTIONS, ANSWER_S, LARGE = 8, 10, 256 * 1024
 MIB = 1024 * 1024
 STREAMS = 100  # of a connection at the same time, by default
@@ -67,6 +70,28 @@ class Endpoint(asyncio.Protocol):
 def run_endpoint(pipe):
     async def serve():
         server = await asyncio.get_running_loop().create_server(Endpoint, HOST, 0, backlog=4096)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    os.nice(10)
+    asyncio.run(serve())
+
+
+class Sink(asyncio.Protocol):
+    """As the gateway ends a connection that attacks, and does nothing else."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, _):
+        if not self.transport.is_closing():
+            self.transport.write(frame(GOAWAY, 0, 0, bytes(8)))
+            self.transport.close()
+
+
+def run_sink(pipe):
+    async def serve():
+        server = await asyncio.get_running_loop().create_server(Sink, HOST, 0, backlog=4096)
         pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -411,6 +436,7 @@ async def attack_until(attack, port, number, until):
 def run_attackers(pipe):
     """A process of its own. Is told (name, port, how many, end)."""
     os.nice(10)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it warns of each write to one that was cut off
     while True:
         name, port, number, until = pipe.recv()
         pipe.send(asyncio.run(attack_until(ATTACKS[name], port, number, until)))
@@ -432,9 +458,10 @@ class Helper:
         self.process.join()
 
 
-def config(origin, endpoint):
+def config(origin, endpoint, resets):
+    flood = {} if resets is None else {"http2": {"flood": {"resets": resets}}}
     return {"workers": WORKERS, "access_log": {"path": "off"},
-            "listeners": [{"name": "main", "bind": f"{HOST}:0", "timeout": {"head": "1s", "body": "1s", "write": "1s"}}],
+            "listeners": [{"name": "main", "bind": f"{HOST}:0", "timeout": {"head": "1s", "body": "1s", "write": "1s"}, **flood}],
             "upstreams": {"origin": {"endpoints": [f"{HOST}:{origin}"]}, "other": {"endpoints": [f"{HOST}:{endpoint}"]}},
             "routes": [{"match": {"path": "/large"}, "upstream": "other"}, {"match": {"path": "/hang"}, "upstream": "other"},
                        {"upstream": "origin"}]}
@@ -475,13 +502,14 @@ def cpus(gateway, since, cpu):
 
 
 def run_one(name, options, helpers, ports, folder):
-    attack, gateway = ATTACKS[name], Gateway(options.sluice, folder, config(*ports))
+    attack, gateway = ATTACKS[name], Gateway(options.sluice, folder, config(ports["origin"], ports["endpoint"], options.resets))
     try:
         port = int(gateway.address.rpartition(":")[2])
         begun = time.monotonic() + WARM_S
         attacked = begun + options.seconds
         over = attacked + options.seconds
-        helpers["load"].pipe.send((port, options.rate, over + 0.2))
+        sunk, ends = over + CALM_S, over + CALM_S + options.seconds
+        helpers["load"].pipe.send((port, options.rate, ends + 0.2))
         time.sleep(max(0, begun - time.monotonic()))
         cpu = machine.cpu_ns([gateway.pid])
         time.sleep(max(0, attacked - time.monotonic()))
@@ -491,6 +519,9 @@ def run_one(name, options, helpers, ports, folder):
         during = highest_pss(gateway, over)
         busy = cpus(gateway, attacked, cpu)
         told, connects = helpers["attackers"].pipe.recv()
+        time.sleep(max(0, sunk - time.monotonic()))
+        helpers["attackers"].pipe.send((name, ports["sink"], options.attackers, ends))
+        _, sink_connects = helpers["attackers"].pipe.recv()
         seen = helpers["load"].pipe.recv()
         left = exchanges_left(gateway)
         after, pss_after = gateway.metrics(), gateway.pss_kib()
@@ -498,8 +529,10 @@ def run_one(name, options, helpers, ports, folder):
         gateway.stop()
     quiet = [one for one in seen if begun <= one[0] < attacked]
     loud = [one for one in seen if attacked <= one[0] < over]
+    beside = [one for one in seen if sunk <= one[0] < ends]
     return {"attack": name, "p50_ms": percentile(quiet, 0.5), "p99_ms": percentile(quiet, 0.99),
             "attacked_p50_ms": percentile(loud, 0.5), "attacked_p99_ms": percentile(loud, 0.99),
+            "sink_p50_ms": percentile(beside, 0.5), "sink_p99_ms": percentile(beside, 0.99), "sink_connects": sink_connects,
             "requests": len(quiet), "attacked_requests": len(loud), "failed": sum(not good for _, _, good in seen),
             "pss_kib": [pss, during, pss_after], "cpus": [at_rest, busy], "connects": connects, "cut_off": len(told),
             "after_ms": statistics.median(t for t, _ in told) * 1000 if told else None,
@@ -530,7 +563,7 @@ def wrong(got, options):
 
 # -- what is told ----------------------------------------------------------------------
 
-HEAD = ["attack", "p50 ms", "p99 ms", "p50 attacked", "p99 attacked", "requests", "failed", "PSS MiB before, during, after",
+HEAD = ["attack", "p50 ms", "p99 ms", "p50 attacked", "p99 attacked", "p50 sink", "p99 sink", "requests", "failed", "PSS MiB before, during, after",
         "CPU before, attacked", "connects", "cut off", "after ms", "frames", "counter"]
 
 
@@ -539,7 +572,8 @@ def line_of(got):
                     for name, more in got["moved"].items())
     if not isinstance(got["cause"], str) or f"ended_total{{{got['cause']}}}" not in str(got["moved"]):
         why = ", ".join(filter(None, [f"{got['cause']} {got['counted']}" if isinstance(got["cause"], str) else "", why]))
-    cells = [got["attack"], *(f"{got[key]:.1f}" for key in ("p50_ms", "p99_ms", "attacked_p50_ms", "attacked_p99_ms")),
+    cells = [got["attack"], *(f"{got[key]:.1f}" for key in ("p50_ms", "p99_ms", "attacked_p50_ms", "attacked_p99_ms",
+                                                           "sink_p50_ms", "sink_p99_ms")),
              got["requests"] + got["attacked_requests"], got["failed"],
              " ".join(f"{kib / 1024:.1f}" for kib in got["pss_kib"]), " ".join(f"{used:.2f}" for used in got["cpus"]),
              got["connects"], got["cut_off"], "-" if got["after_ms"] is None else f"{got['after_ms']:.0f}",
@@ -566,19 +600,21 @@ def main():
     parser.add_argument("--rate", type=float, default=320, help="requests a second of the normal load")
     parser.add_argument("--attackers", type=int, default=8)
     parser.add_argument("--grow", type=float, default=32, help="MiB by which PSS may grow")
+    parser.add_argument("--resets", type=int, help="flood.resets of the gateway, if not its own")
     parser.add_argument("--only", choices=list(ATTACKS))
     parser.add_argument("--save", help="write a page about it, and JSON beside it")
     parser.add_argument("--sluice", default=DEFAULT_BINARY)
     options = parser.parse_args()
     options.sluice = os.path.abspath(options.sluice)
-    helpers = {"endpoint": Helper(run_endpoint), "load": Helper(run_load), "attackers": Helper(run_attackers)}
+    helpers = {"endpoint": Helper(run_endpoint), "sink": Helper(run_sink), "load": Helper(run_load),
+               "attackers": Helper(run_attackers)}
     lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
     print("\n".join(lines), flush=True)
     results, bad = [], []
     with tempfile.TemporaryDirectory() as folder:
         origin = contenders.Origin(folder, max(os.sched_getaffinity(0)))
         try:
-            ports = origin.port, helpers["endpoint"].pipe.recv()
+            ports = {"origin": origin.port, "endpoint": helpers["endpoint"].pipe.recv(), "sink": helpers["sink"].pipe.recv()}
             for name in [options.only] if options.only else ATTACKS:
                 results.append(run_one(name, options, helpers, ports, os.path.join(folder, name.replace(" ", "_"))))
                 lines.append(line_of(results[-1]))

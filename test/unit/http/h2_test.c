@@ -389,6 +389,52 @@ START_TEST(h2_request_that_waits_to_be_sent_when_a_goaway_comes_may_be_sent_agai
 END_TEST
 
 /* As a reload does it: the same connection, and the table of fields that was made for less. */
+/* One that is answered, or reset by the client. */
+static void ask_and(struct pair *pair, bool is_reset)
+{
+    struct h2_stream *stream;
+
+    pair->server.answers = !is_reset;
+    stream = ask(pair, "GET", "/", true);
+    settle(pair);
+    if (is_reset) {
+        h2_reset(stream, H2_CANCEL);
+    } else {
+        h2_leave(stream);
+    }
+    settle(pair);
+}
+
+START_TEST(h2_resets_are_a_flood_when_they_are_most_of_many_streams)
+{
+    struct pair *pair = pair_open();
+
+    for (unsigned i = 0; i < 100; i++) {
+        ask_and(pair, false);
+        ask_and(pair, true);
+    }
+    ck_assert_uint_eq(pair->server.lost, 100);
+    ck_assert_uint_eq(pair->server.causes, 0);
+    ask_and(pair, true);
+    ck_assert_uint_eq(pair->server.causes, 1U << H2_CAUSE_RAPID_RESET);
+    ck_assert(h2_is_over(pair->server.h2));
+    pair_close(pair);
+}
+END_TEST
+
+START_TEST(h2_resets_within_the_limit_are_no_flood)
+{
+    struct pair *pair = pair_open();
+
+    for (unsigned i = 0; i < pair_settings.limits.resets; i++)
+        ask_and(pair, true);
+    ck_assert_uint_eq(pair->server.causes, 0);
+    ask_and(pair, true);
+    ck_assert_uint_eq(pair->server.causes, 1U << H2_CAUSE_RAPID_RESET);
+    pair_close(pair);
+}
+END_TEST
+
 START_TEST(h2_limit_of_fields_that_grows_under_a_connection_has_room)
 {
     enum { MANY = 900 };
@@ -435,4 +481,6 @@ UNIT_MAIN("http/h2", h2_request_and_response_go_through, h2_trailers_go_both_way
           h2_answer_that_is_whole_outlives_its_stream,
           h2_answer_that_is_whole_outlives_its_connection,
           h2_request_that_waits_to_be_sent_when_a_goaway_comes_may_be_sent_again,
+          h2_resets_are_a_flood_when_they_are_most_of_many_streams,
+          h2_resets_within_the_limit_are_no_flood,
           h2_limit_of_fields_that_grows_under_a_connection_has_room)

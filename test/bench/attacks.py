@@ -7,10 +7,11 @@ connections. After a second of warm-up comes the time before, then the same whil
 after it was cut off. Attackers run at a lower priority (nice 10): elsewhere they would have machines of their own. What they
 take of this one shows in the time behind the attack: they do the same to a sink, which takes one read and ends the connection.
 
-"p50" and "p99" are of the normal load (before, attacked, while a sink is attacked), "failed" how many of its requests did not end with 200. "cut off" counts what
-the gateway ended: connections, or streams where the attack is made of these; "after" is the median time from connecting
-(streams: from asking) to that, "frames" how many were sent by then, what waited in sockets included. "counter" is what
-/metrics says, "CPU" what the gateway used. PSS is read before, during (the highest of ten a second) and after.
+"p50" and "p99" are of the normal load (before, attacked, while a sink is attacked), "failed" how many of its requests did
+not end with 200. "cut off" counts what the gateway ended: connections, or streams where the attack is made of these;
+"after" is the median time from connecting (streams: from asking) to that, "frames" how many were sent by then, what waited
+in sockets included. "counter" is what /metrics says, "CPU" what the gateway used, "ms a connection" what each of an
+attacker's took of that beyond the normal load. PSS is read before, during (the highest of ten a second) and after.
 
 It fails when a normal request failed, an attack was not counted, nobody was cut off, an exchange is left over, or PSS
 grew by more than --grow; where answers are not taken, that bound is above one read of the upstream (128 KiB, and what a
@@ -534,7 +535,8 @@ def run_one(name, options, helpers, ports, folder):
             "attacked_p50_ms": percentile(loud, 0.5), "attacked_p99_ms": percentile(loud, 0.99),
             "sink_p50_ms": percentile(beside, 0.5), "sink_p99_ms": percentile(beside, 0.99), "sink_connects": sink_connects,
             "requests": len(quiet), "attacked_requests": len(loud), "failed": sum(not good for _, _, good in seen),
-            "pss_kib": [pss, during, pss_after], "cpus": [at_rest, busy], "connects": connects, "cut_off": len(told),
+            "pss_kib": [pss, during, pss_after], "cpus": [at_rest, busy],
+            "connection_ms": (busy - at_rest) * options.seconds * 1000 / max(connects, 1), "connects": connects, "cut_off": len(told),
             "after_ms": statistics.median(t for t, _ in told) * 1000 if told else None,
             "frames": statistics.median(n for _, n in told) if told else None,
             "counted": counted(after, attack) - counted(before, attack), "cause": attack.cause,
@@ -563,8 +565,9 @@ def wrong(got, options):
 
 # -- what is told ----------------------------------------------------------------------
 
-HEAD = ["attack", "p50 ms", "p99 ms", "p50 attacked", "p99 attacked", "p50 sink", "p99 sink", "requests", "failed", "PSS MiB before, during, after",
-        "CPU before, attacked", "connects", "cut off", "after ms", "frames", "counter"]
+HEAD = ["attack", "p50 ms", "p99 ms", "p50 attacked", "p99 attacked", "p50 sink", "p99 sink", "requests", "failed",
+        "PSS MiB before, during, after",
+        "CPU before, attacked", "ms a connection", "connects", "cut off", "after ms", "frames", "counter"]
 
 
 def line_of(got):
@@ -576,6 +579,7 @@ def line_of(got):
                                                            "sink_p50_ms", "sink_p99_ms")),
              got["requests"] + got["attacked_requests"], got["failed"],
              " ".join(f"{kib / 1024:.1f}" for kib in got["pss_kib"]), " ".join(f"{used:.2f}" for used in got["cpus"]),
+             f"{got['connection_ms']:.2f}",
              got["connects"], got["cut_off"], "-" if got["after_ms"] is None else f"{got['after_ms']:.0f}",
              "-" if got["frames"] is None else f"{got['frames']:.0f}", why]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

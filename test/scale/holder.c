@@ -51,6 +51,7 @@ enum state { FREE, CONNECTING, SHAKING, UPGRADING, ASKED, IDLE, LOST };
 struct client {
     int fd;
     uint8_t state, have; /* have: bytes of the frame, or of the end of an answer, that came */
+    bool opened;         /* it has been answered once */
     uint16_t source;
     uint64_t asked_us;
     SSL *ssl;
@@ -121,7 +122,7 @@ static void lose(struct crowd *crowd, struct client *client, const char *why)
 {
     if (crowd->lost++ < 10)
         fprintf(stderr, "holder: lost in state %d: %s\n", client->state, why);
-    if (client->state != IDLE && client->state != ASKED)
+    if (!client->opened)
         crowd->opening--;
     SSL_free(client->ssl);
     client->ssl = NULL;
@@ -182,8 +183,6 @@ static void shake(struct crowd *crowd, struct client *client)
     if (rc == 1) {
         listen_for(crowd, client, EPOLLIN, EPOLL_CTL_MOD);
         ask(crowd, client);
-        if (client->state == ASKED)
-            crowd->opening--;
         return;
     }
     rc = SSL_get_error(client->ssl, rc);
@@ -213,20 +212,20 @@ static void on_connected(struct crowd *crowd, struct client *client)
         return;
     }
     listen_for(crowd, client, EPOLLIN, EPOLL_CTL_MOD);
-    client->state = UPGRADING; /* lose() knows by this that it is being opened */
-    if (crowd->kind == WS && !put(client, request_of(WS), strlen(request_of(WS)))) {
+    client->state = UPGRADING;
+    if (crowd->kind == WS && !put(client, request_of(WS), strlen(request_of(WS))))
         lose(crowd, client, "cannot upgrade");
-    } else if (crowd->kind == PLAIN) {
+    else if (crowd->kind == PLAIN)
         ask(crowd, client);
-        if (client->state == ASKED)
-            crowd->opening--;
-    }
 }
 
 static void on_answered(struct crowd *crowd, struct client *client)
 {
     client->state = IDLE;
     crowd->answered++;
+    if (!client->opened)
+        crowd->opening--;
+    client->opened = true;
     if (crowd->times_us && crowd->n_times < TIMES_MAX)
         crowd->times_us[crowd->n_times++] = (uint32_t)(now_us() - client->asked_us);
 }
@@ -249,7 +248,6 @@ static void on_bytes(struct crowd *crowd, struct client *client)
             lose(crowd, client, bytes);
             return;
         }
-        crowd->opening--;
         ask(crowd, client);
     } else if (crowd->kind == WS) {
         client->have = (uint8_t)(client->have + len);

@@ -535,6 +535,18 @@ void conn_lend(struct conn *conn, struct sluice_span bytes)
     }
 }
 
+/*
+ * There is no memory for what is still to be sent. Nothing may follow it, and whoever does not hear
+ * of it here must hear it by reading, as when the peer had reset the connection.
+ */
+static enum err lose_rest(struct conn *conn, enum err err)
+{
+    conn->state |= BROKEN;
+    if (shutdown(conn_fd(conn), SHUT_RD) < 0)
+        errno = 0;
+    return err;
+}
+
 /* Queue all pieces but the first skip bytes. */
 static enum err queue_rest(struct conn *conn, struct cork *cork, size_t skip)
 {
@@ -548,7 +560,7 @@ static enum err queue_rest(struct conn *conn, struct cork *cork, size_t skip)
         }
         err = bytes_add(conn->loop, &conn->out, span_make(piece.ptr + skip, piece.len - skip));
         if (err)
-            return err;
+            return lose_rest(conn, err);
         skip = 0;
     }
     return ERR_AGAIN;

@@ -124,6 +124,8 @@ class Streams(H2Client):
             self.receive(self.patience_s)
         except TimeoutError:
             raise AssertionError(f"hung: no bytes for {self.patience_s} s: {self.answers} {self.goaways}") from None
+        except h2.exceptions.ProtocolError as failure:
+            raise AssertionError(f"what no server may send: {failure!r}") from None
         except OSError:  # TLS says in its own words that the other side has gone
             self.closed = True
 

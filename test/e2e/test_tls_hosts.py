@@ -9,6 +9,7 @@ import pytest
 
 import raw
 from gateway import expect_problem, plain
+from h2_client import H2Client
 from pki import Pki, TlsClient
 
 
@@ -184,6 +185,23 @@ def test_another_hosts_connection_over_http2(start, pki):
     assert curl(gateway, pki)[:2] == ["2", "200"]
     assert curl(gateway, pki, "-H", "Host: other.test")[:2] == ["2", "421"]
     assert gateway.metric("sluice_tls_protocols_total", listener="main", protocol="h2") == 2
+
+
+def test_hosts_on_a_shared_connection_over_http2(start, pki):
+    """A client that puts another host's request on its connection is told to open one of its own; the connection goes on."""
+    config = secured(pki, host_mismatch="refuse")
+    config["listeners"][0]["protocols"] = ["h2", "http/1.1"]
+    gateway = start(config)
+    context = pki.client()
+    context.set_alpn_protocols(["h2"])
+    with H2Client(gateway.address, context) as client:
+        asked = {host: [client.ask(authority=host) for _ in range(3)] for host in ("www.test", "other.test", "also.test")}
+        got = {host: [client.answer(stream).status for stream in streams] for host, streams in asked.items()}
+        assert got == {"www.test": [200] * 3, "other.test": [421] * 3, "also.test": [200] * 3}
+        refused = client.answers[asked["other.test"][0]]
+        assert json.loads(bytes(refused.body))["reason"] == "misdirected"
+        assert client.get(authority="www.test").status == 200 and not client.goaways
+    assert gateway.metric("sluice_request_ends_total", reason="misdirected") == 3
 
 
 def test_a_proxy_header_before_http2(start, pki, upstream):

@@ -114,6 +114,10 @@ class H2Connection:
                 what(self.h2)
             except (h2.exceptions.StreamClosedError, h2.exceptions.NoSuchStreamError, h2.exceptions.StreamIDTooLowError):
                 raise Gone("the stream") from None
+            except h2.exceptions.ProtocolError:
+                if self.goaway_code is None:
+                    raise
+                raise Gone("the connection") from None  # nothing can be said behind the gateway's GOAWAY
             self.flush()
 
     def flush(self):

@@ -51,6 +51,15 @@ class H2Exchange:
         if not condition():
             raise Gone(what)
 
+    def act(self, what):
+        """Do something with the machine, unless the stream is no more."""
+        try:
+            self.conn.act(what)
+        except h2.exceptions.ProtocolError:
+            if self.reset_code is None:
+                raise
+            raise Gone("the stream") from None
+
     @property
     def gone(self):
         return self.conn.closed or self.reset_code is not None
@@ -66,7 +75,7 @@ class H2Exchange:
         return self.reset_code
 
     def head(self, status=200, fields=(), end=False):
-        self.conn.act(lambda h: h.send_headers(self.id, [(":status", str(status)), *fields], end_stream=end))
+        self.act(lambda h: h.send_headers(self.id, [(":status", str(status)), *fields], end_stream=end))
 
     def data(self, data, end=False):
         """As the gateway's windows let it."""
@@ -74,12 +83,12 @@ class H2Exchange:
             self.wait(lambda: not data or self.conn.window(self.id) > 0, "an open window")
             part = data[:min(self.conn.window(self.id), 16384)] if data else b""
             data = data[len(part):]
-            self.conn.act(lambda h, part=part, data=data: h.send_data(self.id, part, end_stream=end and not data))
+            self.act(lambda h, part=part, data=data: h.send_data(self.id, part, end_stream=end and not data))
             if end and not data:
                 return
 
     def trailer(self, *fields):
-        self.conn.act(lambda h: h.send_headers(self.id, list(fields), end_stream=True))
+        self.act(lambda h: h.send_headers(self.id, list(fields), end_stream=True))
 
     def reply(self, status=200, body=b"ok", fields=(), trailers=None):
         self.head(status, fields, end=not body and not trailers)
@@ -89,7 +98,7 @@ class H2Exchange:
             self.trailer(*trailers)
 
     def reset(self, code=CANCEL):
-        self.conn.act(lambda h: h.reset_stream(self.id, code))
+        self.act(lambda h: h.reset_stream(self.id, code))
 
 
 class H2Connection:

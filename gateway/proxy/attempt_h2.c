@@ -95,7 +95,9 @@ static void send_end(struct leg *leg, const struct fields *trailers)
     if (attempt->state == ATTEMPT_TUNNEL)
         return;
     attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
-    set_alarm(attempt, attempt->ex->times.response_ms);
+    /* An answer may have begun before the request was whole: then its pieces are awaited. */
+    set_alarm(attempt, attempt->state == ATTEMPT_RESPONDING ? attempt->ex->times.idle_ms
+                                                            : attempt->ex->times.response_ms);
 }
 
 /* A stream that is gone is told of by on_lost. */

@@ -106,6 +106,11 @@ def begins_with(content, then):
     return script
 
 
+def say_nothing(exchange):
+    """Until the gateway has reset the stream, or has gone with its connection."""
+    exchange.wait(lambda: exchange.gone, "the end of the call")
+
+
 @pytest.fixture
 def begin(h2_upstreams, start):
     """A call over HTTP/2 whose answer begins with this content and goes on so: its gateway and the whole answer."""
@@ -132,7 +137,7 @@ def begin_slowly(begin):
     """The same, of an endpoint that then says nothing: with the shortest time that the head was out in."""
     def make(content, option):
         for ms in (300, 3000, 20000):
-            gateway, answer = begin(content, lambda exchange: exchange.wait_reset(), **option(ms))
+            gateway, answer = begin(content, say_nothing, **option(ms))
             if answer.get("grpc-status") is None and answer.body == content:
                 break
         return gateway, answer
@@ -166,7 +171,7 @@ def test_an_endpoint_that_falls_silent_is_told_in_trailers(begin_slowly):
 
 
 def test_an_endpoint_that_dies_between_messages_is_told_in_trailers(begin):
-    gateway, answer = begin(MESSAGE, lambda exchange: exchange.wait_reset(),
+    gateway, answer = begin(MESSAGE, say_nothing,
                             begun=lambda up: up.close_connections())
     assert answer.body == MESSAGE
     expect_trailers(gateway, answer, 14, "unavailable", gateway.wait_access()["reason"])

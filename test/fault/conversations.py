@@ -188,12 +188,13 @@ class Connection(Client):
     """Plain or TLS; one that cannot be made has ended."""
 
     def __init__(self, address, context=None):
-        super().__init__(address)
-        if context:
-            try:
+        self.buffer = b""
+        try:
+            super().__init__(address)
+            if context:
                 self.sock = context.wrap_socket(self.sock, server_hostname="www.test", suppress_ragged_eofs=False)
-            except OSError:
-                self.sock = socket.socket()
+        except OSError:
+            self.sock = socket.socket()
 
     def _more(self, what):
         try:

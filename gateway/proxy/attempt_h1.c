@@ -120,7 +120,9 @@ static void send_end(struct leg *leg, const struct fields *trailers)
         return;
     }
     attempt->sent_us = loop_now_us(attempt->ex->worker->loop);
-    conn_set_alarm(conn, attempt->ex->times.response_ms);
+    /* As over HTTP/2: an answer may have begun before the request was whole. */
+    conn_set_alarm(conn, attempt->state == ATTEMPT_RESPONDING ? attempt->ex->times.idle_ms
+                                                              : attempt->ex->times.response_ms);
     if (!attempt->h1.chunked)
         return;
     room = conn_reserve(conn, &out);

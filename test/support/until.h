@@ -12,7 +12,7 @@
 
 #include <check.h>
 
-enum { UNTIL_S = 3 };
+enum { UNTIL_S = 10 };
 
 typedef bool until_fn(void *arg);
 

@@ -133,7 +133,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 }
 
 /* RFC 9218 4: "u=2, i" and the like; what is not understood changes nothing. */
-static void read_priority(struct h2 *h2, struct h2_stream *stream, struct sluice_span value)
+static nghttp2_extpri read_priority(struct sluice_span value)
 {
     nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY};
     struct sluice_span piece;
@@ -145,19 +145,64 @@ static void read_priority(struct h2 *h2, struct h2_stream *stream, struct sluice
         if (span_equal(piece, SPAN("i")) || span_equal(piece, SPAN("i=?1")))
             priority.inc = 1;
     }
+    return priority;
+}
+
+static void set_priority(struct h2 *h2, struct h2_stream *stream, nghttp2_extpri priority)
+{
     stream->urgency = (uint8_t)priority.urgency;
     (void)nghttp2_session_change_extpri_stream_priority(h2->session, (int32_t)stream->id, &priority,
                                                         0);
 }
 
+static struct h2_early *find_early(struct h2 *h2, uint32_t id)
+{
+    for (size_t i = 0; i < H2_EARLY_MAX; i++) {
+        if (h2->early[i].id == id)
+            return &h2->early[i];
+    }
+    return NULL;
+}
+
+/*
+ * RFC 9218 7.1: a PRIORITY_UPDATE may come before the head of its stream, and counts more than the
+ * field in it. Of more than are kept the newest are: a frame says no more than a hint.
+ */
+static void keep_priority(struct h2 *h2, const nghttp2_ext_priority_update *update)
+{
+    nghttp2_extpri priority =
+        read_priority(span_from(update->field_value, update->field_value_len));
+    struct h2_early *early = find_early(h2, (uint32_t)update->stream_id);
+
+    if (!early)
+        early = &h2->early[h2->n_early++ % H2_EARLY_MAX];
+    early->id = (uint32_t)update->stream_id;
+    early->urgency = (uint8_t)priority.urgency;
+    early->incremental = priority.inc != 0;
+}
+
+static bool take_early_priority(struct h2 *h2, struct h2_stream *stream)
+{
+    struct h2_early *early = find_early(h2, stream->id);
+
+    if (!early)
+        return false;
+    set_priority(h2, stream,
+                 (nghttp2_extpri){.urgency = early->urgency, .inc = early->incremental});
+    early->id = 0;
+    return true;
+}
+
 static void find_priority(struct h2 *h2, struct h2_stream *stream, const struct fields *fields)
 {
+    if (h2->n_early > 0 && take_early_priority(h2, stream))
+        return;
     for (unsigned i = 0; i < fields->n; i++) {
         const struct field_line *line = &fields->line[i];
 
         if (line->id == FIELD_OTHER && line->name_len == 8 &&
             memcmp(line->name, "priority", 8) == 0)
-            read_priority(h2, stream, field_value(line));
+            set_priority(h2, stream, read_priority(field_value(line)));
     }
 }
 
@@ -383,10 +428,7 @@ void h2_deliver(struct h2 *h2)
     }
 }
 
-/*
- * -- other frames
- * ---------------------------------------------------------------------------------
- */
+/* -- other frames -------------------------------------------------------------------------- */
 
 static int on_reset(struct h2 *h2, const nghttp2_frame *frame)
 {
@@ -438,6 +480,15 @@ static int on_goaway(struct h2 *h2, const nghttp2_frame *frame)
     return OK;
 }
 
+/* That of a stream which is open is nghttp2's matter: it orders what is sent. */
+static void on_priority(struct h2 *h2, const nghttp2_frame *frame)
+{
+    const nghttp2_ext_priority_update *update = frame->ext.payload;
+
+    if (!h2_stream_find(h2, update->stream_id))
+        keep_priority(h2, update);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *h2_)
 {
     struct h2 *h2 = h2_;
@@ -467,6 +518,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_WINDOW_UPDATE:
         err = on_window(h2, frame);
+        break;
+    case NGHTTP2_PRIORITY_UPDATE:
+        on_priority(h2, frame);
         break;
     default:
         break;

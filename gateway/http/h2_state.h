@@ -72,6 +72,15 @@ struct h2_budget {
     uint32_t requests; /* that came */
 };
 
+enum { H2_EARLY_MAX = 8 }; /* priorities kept of streams that are not open yet */
+
+/* What a PRIORITY_UPDATE has said of a stream whose head has not come yet. */
+struct h2_early {
+    uint32_t id; /* 0: none */
+    uint8_t urgency;
+    bool incremental;
+};
+
 struct h2 {
     nghttp2_session *session;
     struct h2_bench *bench; /* borrowed */
@@ -90,9 +99,11 @@ struct h2 {
     uint64_t now_us;
     struct h2_budget budget;
     struct h2_walk walk;
+    struct h2_early early[H2_EARLY_MAX];
     uint32_t n_streams;
     uint32_t pull_left; /* bytes of content that this h2_pull() may still frame */
     uint32_t causes;    /* a bit each: told */
+    uint32_t n_early;   /* that were ever kept; the next place in early[] */
     uint32_t foreseen;  /* RST_STREAM frames not sent yet that the budget was charged with */
     enum err over;      /* OK, or why h2_feed() ended the connection */
     enum h2_role role;

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import threading
 import time
@@ -641,21 +642,65 @@ def test_extended_connect_can_be_switched_off(start, upstream):
 
 # --- RFC 9218
 
-def test_urgent_streams_are_sent_first(start, upstream):
-    for path in ("/low", "/high"):
-        upstream.on(path, lambda exchange: exchange.reply(body=b"x" * 20000))
-    gateway = start(logged(upstream))
+def sent_first(gateway, ask):
+    """Of two streams that ask(client) has begun, which gets content first when their windows open at once."""
     with H2Client(gateway.address, settings={WINDOW: 0}, open_windows=False) as client:
-        low = client.ask(path="/low", fields=[("priority", "u=7")])
-        high = client.ask(path="/high", fields=[("priority", "u=0")])
-        client.wait(lambda: client.answers[low].status and client.answers[high].status, "both heads")
+        streams = ask(client)
+        client.wait(lambda: all(client.answers[stream].status for stream in streams), "both heads")
         order = []
         on = client.on
         client.on = lambda event: (order.append(event.stream_id) if type(event).__name__ == "DataReceived" else None, on(event))
         client.h2.update_settings({WINDOW: 16000})
         client.flush()
-        client.wait(lambda: len(client.answers[low].body) == 16000 and len(client.answers[high].body) == 16000, "both windows")
-        assert order.index(high) < order.index(low)
+        client.wait(lambda: all(len(client.answers[stream].body) == 16000 for stream in streams), "both windows")
+        return min(streams, key=order.index)
+
+
+def priority_update(stream, value):
+    return frame(0x10, 0, 0, struct.pack(">I", stream) + value)
+
+
+def test_urgent_streams_are_sent_first(start, upstream):
+    for path in ("/one", "/two"):
+        upstream.on(path, lambda exchange: exchange.reply(body=b"x" * 20000))
+    gateway = start(logged(upstream))
+    assert sent_first(gateway, lambda client: [client.ask(path="/one", fields=[("priority", "u=7")]),
+                                               client.ask(path="/two", fields=[("priority", "u=0")])]) == 3
+
+
+def test_a_priority_update_counts_more_than_the_field(start, upstream):
+    """RFC 9218 7.1: before the head of its stream as well as behind it."""
+    for path in ("/one", "/two"):
+        upstream.on(path, lambda exchange: exchange.reply(body=b"x" * 20000))
+    gateway = start(logged(upstream))
+
+    def ask(client, field_one="u=0", field_two="u=7"):
+        return [client.ask(path="/one", fields=[("priority", field_one)]), client.ask(path="/two", fields=[("priority", field_two)])]
+
+    def before(client):
+        client.send_bytes(priority_update(1, b"u=5") + priority_update(3, b"u=1"))
+        return ask(client)
+
+    def changed_before(client):
+        client.send_bytes(b"".join(priority_update(stream, b"u=4") for stream in range(1, 40, 2)))
+        client.send_bytes(priority_update(3, b"u=7") + priority_update(1, b"u=6") + priority_update(3, b"u=2"))
+        return ask(client)
+
+    def only_before(client):
+        client.send_bytes(priority_update(3, b"u=1"))
+        return [client.ask(path="/one"), client.ask(path="/two")]
+
+    def behind(client):
+        streams = ask(client)
+        client.send_bytes(priority_update(1, b"u=5") + priority_update(3, b"u=1"))
+        client.ping()
+        return streams
+
+    def spent(client):  # it is of its stream alone
+        client.send_bytes(priority_update(1, b"u=7"))
+        return ask(client, "u=0", "u=6")
+    for way in (before, changed_before, only_before, behind, spent):
+        assert sent_first(gateway, way) == 3, way.__name__
 
 
 # --- how streams end, in the log

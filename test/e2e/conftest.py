@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("raw", "upstream", "h2_upstream", "gateway", "ngi
 from fake_consul import FakeConsul  # noqa: E402
 from gateway import DEFAULT_BINARY, Gateway, plain, run_sluice  # noqa: E402
 from h2_upstream import H2Upstream  # noqa: E402
+from nghttpd import Nghttpd  # noqa: E402
 from nginx import Nginx  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -131,6 +132,19 @@ def nginx(tmp_path):
 
     def begin(files=None, **options):
         started.append(Nginx(tmp_path / f"nginx{len(started)}", files, **options))
+        return started[-1]
+    yield begin
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def nghttpd(tmp_path):
+    """Start a real nghttpd: nghttpd({"a.txt": b"..."})."""
+    started = []
+
+    def begin(files, *options, **more):
+        started.append(Nghttpd(tmp_path / f"nghttpd{len(started)}", files, *options, **more))
         return started[-1]
     yield begin
     for server in started:

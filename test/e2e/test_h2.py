@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import shutil
 import struct
 import subprocess
 import threading
@@ -360,11 +359,10 @@ def test_real_clients_get_their_answers(start, upstream):
     url = f"http://127.0.0.1:{port_of(gateway)}"
     curl = run("curl", "-sS", "--http2-prior-knowledge", url + "/big", "-o", os.devnull, "-w", "%{http_version} %{size_download}")
     assert curl.stdout == b"2 %d" % (5 * MIB), curl
-    if shutil.which("nghttp"):
-        nghttp = run("nghttp", "-n", "-s", "-m", "10", url + "/")
-        assert nghttp.returncode == 0, nghttp
-        load = run("h2load", "-n", "400", "-c", "4", "-m", "16", url + "/")
-        assert b"400 succeeded, 0 failed" in load.stdout, load
+    nghttp = run("nghttp", "-n", "-s", "-m", "10", url + "/")
+    assert nghttp.returncode == 0, nghttp
+    load = run("h2load", "-n", "400", "-c", "4", "-m", "16", url + "/")
+    assert b"400 succeeded, 0 failed" in load.stdout, load
 
 
 # --- slow and stubborn clients

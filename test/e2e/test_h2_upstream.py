@@ -7,7 +7,6 @@ import base64
 import concurrent.futures
 import hashlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -51,45 +50,9 @@ def resets(gateway, cause):
 # --- real peers
 
 
-@pytest.fixture
-def nghttpd(tmp_path):
-    """nghttpd with the given files, without TLS; its address."""
-    started = []
-
-    def begin(files, *options):
-        folder = tmp_path / "nghttpd"
-        folder.mkdir()
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        with open(tmp_path / "nghttpd.log", "wb") as log:
-            started.append(subprocess.Popen([shutil.which("nghttpd"), "--no-tls", "-a", "127.0.0.1", "-d", str(folder), *options,
-                                             str(port)], stdout=log, stderr=log))
-
-        def listens():
-            assert started[-1].poll() is None, (tmp_path / "nghttpd.log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return True
-            except OSError:
-                return False
-        wait_until(listens, what="nghttpd to listen")
-        return f"127.0.0.1:{port}"
-    yield begin
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-class Address:
-    def __init__(self, address):
-        self.address = address
-
-
 def test_nghttpd_serves_small_and_large_answers(nghttpd, start):
     big = bytes(range(256)) * 4096 * 3
-    gateway = start(h2c(Address(nghttpd({"small": b"hello\n", "big": big}))))
+    gateway = start(h2c(nghttpd({"small": b"hello\n", "big": big})))
     answers = together(gateway, 8, target="/small")
     assert {a.body for a in answers} == {b"hello\n"}
     assert gateway.ask(target="/big").body == big
@@ -104,7 +67,7 @@ def test_nghttpd_serves_small_and_large_answers(nghttpd, start):
 
 
 def test_nghttpd_takes_a_large_request(nghttpd, start):
-    gateway = start(h2c(Address(nghttpd({"x": b"taken"}))))
+    gateway = start(h2c(nghttpd({"x": b"taken"})))
     answer = gateway.ask("POST", "/x", body=b"q" * 3_000_000)
     assert (answer.status, answer.body) == (200, b"taken")
     assert gateway.wait_access()["bytes_in"] == 3_000_000

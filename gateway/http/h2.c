@@ -682,10 +682,15 @@ void *h2_owner(const struct h2 *h2)
     return h2->owner;
 }
 
+uint32_t h2_stream_cap(const struct h2 *h2)
+{
+    return nghttp2_session_get_remote_settings(h2->session,
+                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 uint32_t h2_stream_room(const struct h2 *h2)
 {
-    uint32_t max =
-        nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    uint32_t max = h2_stream_cap(h2);
 
     if (h2->over || h2->leaving || !nghttp2_session_check_request_allowed(h2->session))
         return 0;

@@ -347,6 +347,9 @@ void h2_end(struct h2 *h2, enum h2_cause cause);
 
 void *h2_owner(const struct h2 *h2);
 
+/* Client: how many streams the peer allows at a time, as it last said. */
+uint32_t h2_stream_cap(const struct h2 *h2);
+
 /* Client: how many more streams may be opened now; 0 after GOAWAY. */
 uint32_t h2_stream_room(const struct h2 *h2);
 

@@ -153,7 +153,7 @@ static void on_settings(struct h2 *h2)
         next = node->next;
         told(mux, lease)->streams->on_known(lease);
     }
-    mux->endpoint->max_streams = h2_stream_room(h2) + h2_streams(h2);
+    mux->endpoint->max_streams = h2_stream_cap(h2);
     if (mux->n_leases > mux->n_dialling)
         conn_set_alarm(mux_conn(mux), 0);
     loop_soon(mux->loop, &mux->soon); /* there may be more room now */

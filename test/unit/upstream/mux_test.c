@@ -182,6 +182,7 @@ START_TEST(a_lowered_cap_ends_no_stream_and_lets_none_in)
     fewer.max_streams = 1;
     h2_set_settings(first->h2, &fewer);
     await(it, has_no_room, &a);
+    ck_assert_uint_eq(it->upstream->endpoint[0]->max_streams, 1); /* though two are open */
     ask(it, &c);
     second = accept_speaker(it, 10);
     await(it, has_one, second);

@@ -814,7 +814,7 @@ def test_a_tunnel_through_two_gateways(upstreams, start):
     last = plain(upstreams(echo))
     last["routes"][0]["upgrade"] = ["websocket"]
     second = start(last)
-    first = start(tunnelled(Address(second.address)))
+    first = start(tunnelled(second))
     data = os.urandom(400_000)
     with first.client() as client:
         client.send(raw.request_bytes(fields=ASK))

@@ -16,9 +16,12 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(ptr, size)   ASAN_POISON_MEMORY_REGION((ptr), (size))
 #define UNPOISON(ptr, size) ASAN_UNPOISON_MEMORY_REGION((ptr), (size))
+/* Of a function that looks between two pieces of an arena: memory of ours, perhaps of neither. */
+#define PEEKS               __attribute__((no_sanitize("address")))
 #else
 #define POISON(ptr, size)   ((void)(ptr), (void)(size))
 #define UNPOISON(ptr, size) ((void)(ptr), (void)(size))
+#define PEEKS
 #endif
 
 #endif /* BASE_POISON_H */

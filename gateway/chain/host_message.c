@@ -136,7 +136,7 @@ static bool keep_line(struct sluice_exchange *ex, struct sluice_span *name,
 
     if (name->len == 0 || name->len > UINT16_MAX || value->len > ex->arena_left)
         return false;
-    copy = run_alloc(ex, name->len + 2 + value->len);
+    copy = run_alloc(ex, name->len + 2 + value->len + 2);
     if (!copy)
         return false;
     memcpy(copy, name->ptr, name->len);
@@ -147,6 +147,7 @@ static bool keep_line(struct sluice_exchange *ex, struct sluice_span *name,
     if (value->len > 0)
         memcpy(copy + 2, value->ptr, value->len);
     value->ptr = copy + 2;
+    memcpy(copy + 2 + value->len, "\r\n", 2); /* what lies behind it goes out with it */
     return true;
 }
 

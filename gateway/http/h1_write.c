@@ -8,6 +8,7 @@
 #include "http/h1_write.h"
 
 #include "base/check.h"
+#include "base/poison.h"
 
 #include <string.h>
 
@@ -68,7 +69,7 @@ static bool is_left_out(const struct field_line *line, uint64_t but)
 }
 
 /* Does the line stand in memory as "name: value"? */
-static bool is_whole(const struct field_line *line)
+PEEKS static bool is_whole(const struct field_line *line)
 {
     const char *gap = line->name + line->name_len;
 
@@ -76,7 +77,7 @@ static bool is_whole(const struct field_line *line)
 }
 
 /* Does next begin where a line that ended at end has had its CR LF? */
-static bool follows(const struct field_line *next, const char *end)
+PEEKS static bool follows(const struct field_line *next, const char *end)
 {
     return next->name == end + 2 && end[0] == '\r' && end[1] == '\n';
 }

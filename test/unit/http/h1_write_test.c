@@ -70,6 +70,32 @@ START_TEST(a_request_is_written_without_what_was_dropped)
 }
 END_TEST
 
+/* A line as a plugin keeps it, without what HTTP/1 has behind it; two of them lie 16 bytes apart. */
+static void add_whole(struct fields *fields, struct arena *arena, const char *text)
+{
+    size_t len = strlen(text), name_len = strcspn(text, ":");
+    char *line = arena_try(arena, len);
+
+    memcpy(line, text, len);
+    ck_assert(fields_add(fields, span_make(line, name_len),
+                         span_make(line + name_len + 2, len - name_len - 2)) == OK);
+}
+
+START_TEST(lines_that_nearly_touch_are_written_apart)
+{
+    struct request request = read_request("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0);
+    add_whole(&request.fields, &arena, "x-one: 1234567"); /* two bytes of padding behind it */
+    add_whole(&request.fields, &arena, "x-two: 7654321");
+    CHECK_WRITES("GET / HTTP/1.1\r\nHost: a\r\nx-one: 1234567\r\nx-two: 7654321\r\n\r\n",
+                 h1_write_request(out, room, &request, SPAN("/"), SPAN("a"), request.framing,
+                                  request.body_bytes, H1_CONNECTION_NONE));
+    arena_fini(&arena);
+}
+END_TEST
+
 START_TEST(framing_and_connection_are_written_as_asked)
 {
     struct request request = read_request("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
@@ -209,7 +235,7 @@ START_TEST(written_chunks_are_read_as_they_were_meant)
 END_TEST
 
 UNIT_MAIN("http/h1_write", an_upgrade_is_written_as_decided_and_never_copied,
-          a_request_is_written_without_what_was_dropped,
+          a_request_is_written_without_what_was_dropped, lines_that_nearly_touch_are_written_apart,
           framing_and_connection_are_written_as_asked, te_is_announced_in_connection,
           a_response_is_written_with_its_reason_or_the_usual_one,
           written_heads_are_read_as_they_were_meant, chunks_are_framed,

@@ -137,7 +137,9 @@ static char *map(size_t bytes)
     /* cppcheck-suppress invalidFunctionArg ; no file */
     char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    return memory == MAP_FAILED ? NULL : memory;
+    if (memory == MAP_FAILED)
+        return NULL;
+    return memory;
 }
 
 /* What cannot be unmapped, for too many pieces, at least holds nothing. */

@@ -147,7 +147,9 @@ static bool keep_line(struct sluice_exchange *ex, struct sluice_span *name,
     if (value->len > 0)
         memcpy(copy + 2, value->ptr, value->len);
     value->ptr = copy + 2;
-    memcpy(copy + 2 + value->len, "\r\n", 2); /* what lies behind it goes out with it */
+    copy += 2 + value->len;
+    copy[0] = '\r'; /* what lies behind it goes out with it */
+    copy[1] = '\n';
     return true;
 }
 

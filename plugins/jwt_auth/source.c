@@ -3,6 +3,7 @@
  */
 #include "source.h"
 
+#include "kit/consumer.h"
 #include "kit/span.h"
 
 #define COOKIE SLUICE_SPAN("cookie")
@@ -185,27 +186,13 @@ bool source_strip(const struct sluice_call *call, const struct options *options)
 
 /* -- fields that are ours ---------------------------------------------------- */
 
-/* The same to an upstream that reads CGI variables: no case, and '-' is '_'. */
-static bool is_alike(struct sluice_span a, struct sluice_span b)
+static bool is_ours(const void *arg, struct sluice_span name)
 {
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        int x = a.ptr[i] == '_' ? '-' : span_lower(a.ptr[i]);
-        int y = b.ptr[i] == '_' ? '-' : span_lower(b.ptr[i]);
-
-        if (x != y)
-            return false;
-    }
-    return true;
-}
-
-static bool is_ours(const struct options *options, struct sluice_span name)
-{
+    const struct options *options = arg;
     const struct forward_option *forward = options->forward.first;
 
     for (size_t i = 0; i < options->forward.n; i++) {
-        if (is_alike(name, forward[i].field))
+        if (span_is_alike(name, forward[i].field))
             return true;
     }
     return false;
@@ -213,21 +200,5 @@ static bool is_ours(const struct options *options, struct sluice_span name)
 
 bool source_clear(const struct sluice_call *call, const struct options *options)
 {
-    struct sluice_pair line;
-    size_t at = 0;
-
-    if (options->forward.n == 0)
-        return true;
-    /* each removal shortens the list, so this ends */
-    while (call->host->field_each(call, SLUICE_REQUEST, &at, &line)) {
-        struct sluice_span name;
-
-        if (!is_ours(options, line.name))
-            continue;
-        name = call->host->copy(call, line.name);
-        if (!name.ptr || !call->host->field_remove(call, SLUICE_REQUEST, name))
-            return false;
-        at = 0;
-    }
-    return true;
+    return options->forward.n == 0 || consumer_clear_fields(call, is_ours, options);
 }

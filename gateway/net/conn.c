@@ -140,8 +140,7 @@ static void on_ring(struct alarm *alarm)
 static void prepare(struct conn *conn, struct loop *loop, const struct conn_ops *ops)
 {
     conn->ops = ops;
-    conn->transport = &transport_plain;
-    conn->transport_state = NULL;
+    conn->transport = NULL;
     conn->loop = loop;
     conn->in.first = NULL;
     conn->out.first = NULL;
@@ -209,12 +208,11 @@ static void flush_cork(struct loop *loop)
         cork->conn = NULL;
 }
 
-void conn_set_transport(struct conn *conn, const struct transport *transport, void *state)
+void conn_set_transport(struct conn *conn, struct transport *transport)
 {
     conn->transport = transport;
-    conn->transport_state = state;
     conn->state &= (uint16_t)~SHAKING;
-    if (transport->handshake)
+    if (transport_of(conn)->handshake)
         conn->state |= SHAKING;
 }
 
@@ -226,10 +224,9 @@ static void close_now(struct conn *conn, bool in_order)
     if (!(conn->state & OPEN))
         return;
     fd = conn_fd(conn);
-    if (conn->transport->close)
-        conn->transport->close(conn, in_order && bytes_is_empty(&conn->out));
-    conn->transport = &transport_plain;
-    conn->transport_state = NULL;
+    if (transport_of(conn)->close)
+        transport_of(conn)->close(conn, in_order && bytes_is_empty(&conn->out));
+    conn->transport = NULL;
     conn->state = 0;
     if (loop->lent_to == conn)
         loop->lent_to = NULL;
@@ -323,7 +320,7 @@ enum err conn_read_most(struct conn *conn, size_t most, struct sluice_span *byte
         return ERR_LIMIT;
     if (room > most)
         room = most;
-    err = conn->transport->read(conn, into, room, &moved);
+    err = transport_of(conn)->read(conn, into, room, &moved);
     if (err == ERR_AGAIN)
         conn->state &= (uint16_t) ~(READABLE | SHORT);
     if (moved.crossed)
@@ -436,7 +433,7 @@ static enum err socket_error(struct conn *conn)
 
 bool conn_is_stale(struct conn *conn)
 {
-    return conn->transport->peek(conn) != ERR_AGAIN;
+    return transport_of(conn)->peek(conn) != ERR_AGAIN;
 }
 
 bool conn_is_reset(struct conn *conn)
@@ -577,7 +574,7 @@ static enum err broken(struct conn *conn, enum err err)
 static enum err write_out(struct conn *conn, struct iovec *pieces, int n_pieces, size_t *n)
 {
     struct transfer moved = {0};
-    enum err err = conn->transport->write(conn, pieces, n_pieces, &moved);
+    enum err err = transport_of(conn)->write(conn, pieces, n_pieces, &moved);
 
     *n = moved.n;
     if (moved.crossed)
@@ -593,8 +590,8 @@ static void end_if_sent(struct conn *conn)
     if (!(conn->state & ENDING) || conn_has_unsent(conn) || (cork->conn == conn && cork->n > 0))
         return;
     conn->state &= (uint16_t)~ENDING;
-    if (conn->transport->shut_write)
-        conn->transport->shut_write(conn);
+    if (transport_of(conn)->shut_write)
+        transport_of(conn)->shut_write(conn);
     /* When it fails the connection is gone, and reading will tell. */
     if (shutdown(conn_fd(conn), SHUT_WR) < 0)
         errno = 0;
@@ -738,7 +735,7 @@ static bool set_up(struct conn *conn, short what)
         conn->state &= (uint16_t)~CONNECTING;
     }
     if (err == OK && (conn->state & SHAKING))
-        err = conn->transport->handshake(conn);
+        err = transport_of(conn)->handshake(conn);
     if (err == ERR_AGAIN)
         return false;
     if (conn->state & SHAKING)
@@ -774,7 +771,7 @@ static void look_while_held(struct conn *conn)
     enum err err = OK;
 
     if (conn->holds & CONN_HOLD_TURN) {
-        err = conn->transport->peek(conn);
+        err = transport_of(conn)->peek(conn);
     } else {
         /* Content waits unread, so only a reset can be told. */
         err = socket_error(conn);

@@ -66,10 +66,9 @@ enum {
 /* Private to net/conn.c, but for its size. */
 struct conn {
     struct event event;
-    const struct conn_ops *ops; /* borrowed, static */
-    const struct transport *transport;
-    void *transport_state; /* owned by the transport */
-    struct loop *loop;     /* borrowed, outlives us */
+    const struct conn_ops *ops;  /* borrowed, static */
+    struct transport *transport; /* owned by its ops; NULL: transport_plain */
+    struct loop *loop;           /* borrowed, outlives us */
     struct bytes in, out;
     struct alarm alarm;
     struct soon soon;
@@ -93,11 +92,11 @@ CHECKED enum err conn_dial(struct conn *conn, struct loop *loop, const struct ad
                            const struct conn_ops *ops, bool *connected);
 
 /*
- * Move bytes by this transport from now on; state becomes its own. One with a handshake is as a
+ * Move bytes by this transport from now on, plainly when it is NULL. One with a handshake is as a
  * connection being dialled: on_drained or on_failed tells how that ended, nothing else is called
  * before. Only while nothing has been read or written.
  */
-void conn_set_transport(struct conn *conn, const struct transport *transport, void *state);
+void conn_set_transport(struct conn *conn, struct transport *transport);
 
 /*
  * Unregister, close, give the queues back; on_closed follows at the end of the turn. Safe when

@@ -11,8 +11,8 @@
 #include <sys/uio.h>
 
 struct preface {
-    const struct transport *next; /* whose turn it is afterwards, and its state */
-    void *next_state;
+    struct transport transport;
+    struct transport *next; /* whose turn it is afterwards */
     size_t len, sent;
     char bytes[];
 };
@@ -36,10 +36,15 @@ void preface_free(struct preface **preface)
     *preface = NULL;
 }
 
+/* Of a connection whose transport it is. */
+static struct preface *preface_of(const struct conn *conn)
+{
+    return list_entry(conn->transport, struct preface, transport);
+}
+
 static void give_way(struct conn *conn, const struct preface *preface)
 {
     conn->transport = preface->next;
-    conn->transport_state = preface->next_state;
 }
 
 static enum err send_rest(struct conn *conn, struct preface *preface)
@@ -65,23 +70,23 @@ static enum err send_rest(struct conn *conn, struct preface *preface)
 
 static enum err handshake(struct conn *conn)
 {
-    struct preface *preface = conn->transport_state;
+    struct preface *preface = preface_of(conn);
     enum err err = send_rest(conn, preface);
 
     if (err)
         return err;
     give_way(conn, preface);
-    return conn->transport->handshake ? conn->transport->handshake(conn) : OK;
+    return transport_of(conn)->handshake ? transport_of(conn)->handshake(conn) : OK;
 }
 
 static void close_preface(struct conn *conn, bool in_order)
 {
-    give_way(conn, conn->transport_state);
-    if (conn->transport->close)
-        conn->transport->close(conn, in_order);
+    give_way(conn, preface_of(conn));
+    if (transport_of(conn)->close)
+        transport_of(conn)->close(conn, in_order);
 }
 
-static const struct transport transport_preface = {
+static const struct transport_ops transport_preface = {
     .name = "preface",
     .handshake = handshake,
     .close = close_preface,
@@ -89,10 +94,10 @@ static const struct transport transport_preface = {
 
 void preface_say(struct conn *conn, struct preface *preface)
 {
+    preface->transport.ops = &transport_preface;
     preface->next = conn->transport;
-    preface->next_state = conn->transport_state;
     preface->sent = 0;
-    conn_set_transport(conn, &transport_preface, preface);
+    conn_set_transport(conn, &preface->transport);
 }
 
 bool preface_is(const struct preface *preface, struct sluice_span bytes)

@@ -37,11 +37,16 @@ void proxied_free(struct proxied **proxied)
     *proxied = NULL;
 }
 
+/* Of a connection whose transport it is. */
+static struct proxied *proxied_of(const struct conn *conn)
+{
+    return list_entry(conn->transport, struct proxied, transport);
+}
+
 /* The transport below takes over. */
 static void give_way(struct conn *conn, const struct proxied *proxied)
 {
     conn->transport = proxied->next;
-    conn->transport_state = proxied->next_state;
 }
 
 static ssize_t receive(const struct conn *conn, char *into, size_t room, int flags)
@@ -133,7 +138,7 @@ static enum err read_header(struct conn *conn, struct proxied *proxied)
 
 static enum err handshake(struct conn *conn)
 {
-    struct proxied *proxied = conn->transport_state;
+    struct proxied *proxied = proxied_of(conn);
     enum err err = read_header(conn, proxied);
 
     if (err)
@@ -141,17 +146,17 @@ static enum err handshake(struct conn *conn)
     give_way(conn, proxied);
     if (proxied->then_ms > 0)
         conn_set_alarm(conn, proxied->then_ms);
-    return conn->transport->handshake ? conn->transport->handshake(conn) : OK;
+    return transport_of(conn)->handshake ? transport_of(conn)->handshake(conn) : OK;
 }
 
 static void close_proxied(struct conn *conn, bool in_order)
 {
-    give_way(conn, conn->transport_state);
-    if (conn->transport->close)
-        conn->transport->close(conn, in_order);
+    give_way(conn, proxied_of(conn));
+    if (transport_of(conn)->close)
+        transport_of(conn)->close(conn, in_order);
 }
 
-static const struct transport transport_proxied = {
+static const struct transport_ops transport_proxied = {
     .name = "proxied",
     .handshake = handshake,
     .close = close_proxied,
@@ -159,8 +164,8 @@ static const struct transport transport_proxied = {
 
 void proxied_await(struct conn *conn, struct proxied *proxied, uint64_t then_ms)
 {
+    proxied->transport.ops = &transport_proxied;
     proxied->next = conn->transport;
-    proxied->next_state = conn->transport_state;
     proxied->then_ms = then_ms;
-    conn_set_transport(conn, &transport_proxied, proxied);
+    conn_set_transport(conn, &proxied->transport);
 }

@@ -11,9 +11,7 @@
 
 #include "net/addr.h"
 #include "net/proxy_header.h"
-
-struct conn;
-struct transport;
+#include "net/transport.h"
 
 enum proxied_state {
     PROXIED_AWAITED,
@@ -25,16 +23,16 @@ enum proxied_state {
 /* What a connection's header said. Owned by the connection's owner; outlives the connection. */
 struct proxied {
     enum proxied_state state;
-    uint8_t version;      /* 1 or 2; 0: none was read */
-    bool is_optional;     /* without a header it is a connection like any */
-    bool is_tls;          /* the client spoke TLS with who sent the header */
-    struct addr by;       /* who sent it: the connection's own peer */
-    struct addr from, to; /* family 0: the sender speaks for itself */
-    char *unique_id;      /* owned; NULL: not said */
-    const char *why;      /* static */
-    uint64_t then_ms;     /* the connection's alarm once the header is there; 0: untouched */
-    const struct transport *next; /* under the header */
-    void *next_state;             /* next's own */
+    uint8_t version;            /* 1 or 2; 0: none was read */
+    bool is_optional;           /* without a header it is a connection like any */
+    bool is_tls;                /* the client spoke TLS with who sent the header */
+    struct addr by;             /* who sent it: the connection's own peer */
+    struct addr from, to;       /* family 0: the sender speaks for itself */
+    char *unique_id;            /* owned; NULL: not said */
+    const char *why;            /* static */
+    uint64_t then_ms;           /* the connection's alarm once the header is there; 0: untouched */
+    struct transport transport; /* while the header is awaited */
+    struct transport *next;     /* under the header */
 };
 
 /* NULL when out of memory. by is copied. */

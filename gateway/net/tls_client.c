@@ -228,7 +228,7 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
     err = tls_start(conn, client->context, &tls);
     if (err)
         return err;
-    ssl = ((struct tls *)conn->transport_state)->ssl;
+    ssl = tls_state(conn)->ssl;
     if (!expect(ssl, client, name)) {
         ERR_clear_error();
         return ERR_CONFIG;
@@ -240,7 +240,7 @@ enum err tls_connect(struct conn *conn, struct tls_client *client, struct sluice
 
 void tls_leave_memory(struct conn *conn)
 {
-    struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
+    struct tls *tls = tls_of(conn);
 
     if (tls)
         tls->memory = NULL;
@@ -248,7 +248,7 @@ void tls_leave_memory(struct conn *conn)
 
 void tls_offer_h1(struct conn *conn)
 {
-    struct tls *tls = conn->transport_state;
+    struct tls *tls = tls_state(conn);
 
     /* Without memory the endpoint is offered what all are, and its choice is looked at. */
     (void)SSL_set_alpn_protos(tls->ssl, offer_of(TLS_ALPN_H1), offer_bytes(TLS_ALPN_H1));

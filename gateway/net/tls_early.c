@@ -62,19 +62,21 @@ size_t tls_early_take(struct tls *tls, char *into, size_t room)
 
 bool tls_is_early(const struct conn *conn)
 {
-    return conn->transport == &transport_tls && tls_early_is_on(conn->transport_state);
+    const struct tls *tls = tls_of(conn);
+
+    return tls && tls_early_is_on(tls);
 }
 
 bool tls_is_accepted(const struct conn *conn)
 {
-    const struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
+    const struct tls *tls = tls_of(conn);
 
     return tls && tls->server;
 }
 
 bool tls_took_early(const struct conn *conn)
 {
-    const struct tls *tls = conn->transport_state;
+    const struct tls *tls = tls_of(conn);
 
-    return tls_is_accepted(conn) && SSL_get_early_data_status(tls->ssl) == SSL_EARLY_DATA_ACCEPTED;
+    return tls && tls->server && SSL_get_early_data_status(tls->ssl) == SSL_EARLY_DATA_ACCEPTED;
 }

@@ -423,7 +423,7 @@ static const SSL_CTX *context_for(const struct tls_server *server, struct sluice
 
 bool tls_is_for(const struct conn *conn, struct sluice_span host)
 {
-    const struct tls *tls = conn->transport == &transport_tls ? conn->transport_state : NULL;
+    const struct tls *tls = tls_of(conn);
 
     return !tls || !tls->server || context_for(tls->server, host) == SSL_get_SSL_CTX(tls->ssl);
 }

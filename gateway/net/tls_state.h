@@ -72,8 +72,8 @@ struct tls_server {
     bool takes_early;     /* data before the handshake is over */
 };
 
-/* The state of a connection whose transport is transport_tls. */
 struct tls {
+    struct transport transport;
     SSL *ssl;                  /* owned */
     struct tls_server *server; /* shared; NULL: we are the client */
     struct tls_client *client; /* shared; NULL: we are the server */
@@ -107,7 +107,21 @@ struct tls_bench {
     char record[TLS_RECORD_BYTES]; /* small pieces become one record here */
 };
 
-extern const struct transport transport_tls;
+extern const struct transport_ops transport_tls;
+
+/* NULL: it speaks without TLS. */
+static inline struct tls *tls_of(const struct conn *conn)
+{
+    if (!conn->transport || conn->transport->ops != &transport_tls)
+        return NULL;
+    return list_entry(conn->transport, struct tls, transport);
+}
+
+/* Of one that is known to speak TLS. */
+static inline struct tls *tls_state(const struct conn *conn)
+{
+    return list_entry(conn->transport, struct tls, transport);
+}
 
 /* Put a new SSL of this context under conn; takes over *tls. */
 CHECKED enum err tls_start(struct conn *conn, SSL_CTX *context, struct tls **tls);

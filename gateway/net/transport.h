@@ -10,11 +10,11 @@
 #define NET_TRANSPORT_H
 
 #include "base/err.h"
+#include "net/conn.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct conn;
 struct iovec;
 
 /* What a call did; zeroed by the caller. */
@@ -26,7 +26,7 @@ struct transfer {
     bool crossed;
 };
 
-struct transport {
+struct transport_ops {
     const char *name;
     /*
      * Before the first byte: OK when bytes may move; ERR_AGAIN after conn_yield(): it goes on in
@@ -48,6 +48,17 @@ struct transport {
     void (*close)(struct conn *conn, bool in_order); /* NULL: nothing to do */
 };
 
-extern const struct transport transport_plain;
+/* What moves the bytes of one connection: the first member of what it keeps for that. */
+struct transport {
+    const struct transport_ops *ops;
+};
+
+/* It keeps nothing: conn->transport is NULL. */
+extern const struct transport_ops transport_plain;
+
+static inline const struct transport_ops *transport_of(const struct conn *conn)
+{
+    return conn->transport ? conn->transport->ops : &transport_plain;
+}
 
 #endif /* NET_TRANSPORT_H */

@@ -93,7 +93,7 @@ static enum err plain_peek(struct conn *conn)
     return n == 0 ? ERR_CLOSED : err_from_errno(errno);
 }
 
-const struct transport transport_plain = {
+const struct transport_ops transport_plain = {
     .name = "tcp",
     .read = plain_read,
     .write = plain_write,

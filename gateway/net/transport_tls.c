@@ -23,17 +23,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-static struct tls *tls_of(const struct conn *conn)
-{
-    return conn->transport == &transport_tls ? conn->transport_state : NULL;
-}
-
-/* Of a connection that is known to have one. */
-static struct tls *state_of(const struct conn *conn)
-{
-    return conn->transport_state;
-}
-
 /* -- the bench ---------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *into, size_t room, size_t *n)
@@ -177,6 +166,7 @@ enum err tls_start(struct conn *conn, SSL_CTX *context, struct tls **tls)
     struct tls_bench *bench = bench_of(conn->loop);
     SSL *ssl = SSL_new(context);
 
+    (*tls)->transport.ops = &transport_tls;
     (*tls)->ssl = ssl;
     if (!ssl || !BIO_up_ref(bench->bio)) {
         tls_free(tls);
@@ -188,7 +178,7 @@ enum err tls_start(struct conn *conn, SSL_CTX *context, struct tls **tls)
     } else {
         SSL_set_connect_state(ssl);
     }
-    conn_set_transport(conn, &transport_tls, *tls);
+    conn_set_transport(conn, &(*tls)->transport);
     *tls = NULL;
     return OK;
 }
@@ -291,7 +281,7 @@ static void count_end(const struct tls *tls, enum err err)
 
 static enum err handshake(struct conn *conn)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
     struct tls_bench *bench;
     enum err err = OK;
     int wanted;
@@ -330,7 +320,7 @@ static int read_some(struct tls *tls, char *into, size_t room, size_t *got)
 
 static enum err read_bytes(struct conn *conn, char *into, size_t room, struct transfer *moved)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
     const struct tls_bench *bench;
     int wanted;
     enum err err = OK;
@@ -360,7 +350,7 @@ static enum err read_bytes(struct conn *conn, char *into, size_t room, struct tr
 
 static enum err peek(struct conn *conn)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
     struct tls_bench *bench;
     char byte;
     size_t n;
@@ -458,7 +448,7 @@ static int write_some(struct tls *tls, struct sluice_span record, size_t *put)
 static enum err write_bytes(struct conn *conn, struct iovec *pieces, int n_pieces,
                             struct transfer *moved)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
     struct tls_bench *bench = take_turn(conn, tls);
     struct place place = {pieces, pieces + n_pieces, 0};
     int wanted;
@@ -504,12 +494,12 @@ static void say_end(struct conn *conn, struct tls *tls)
 
 static void shut_write(struct conn *conn)
 {
-    say_end(conn, state_of(conn));
+    say_end(conn, tls_state(conn));
 }
 
 static void close_tls(struct conn *conn, bool in_order)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
 
     if (in_order && !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN))
         say_end(conn, tls);
@@ -519,7 +509,7 @@ static void close_tls(struct conn *conn, bool in_order)
     tls_free(&tls);
 }
 
-const struct transport transport_tls = {
+const struct transport_ops transport_tls = {
     .name = "tls",
     .handshake = handshake,
     .read = read_bytes,
@@ -592,9 +582,9 @@ bool tls_met_plain_http(const struct conn *conn)
 
 void tls_give_up(struct conn *conn)
 {
-    struct tls *tls = state_of(conn);
+    struct tls *tls = tls_state(conn);
 
-    conn_set_transport(conn, &transport_plain, NULL);
+    conn_set_transport(conn, NULL);
     tls_free(&tls);
 }
 

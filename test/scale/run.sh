@@ -2,20 +2,24 @@
 # One scale run, here or in a guest that has nothing but a shell: see scale.py, which calls it.
 #
 # In the current folder: sluice, holder, far, plugins/ (headers.so), and for KIND=tls a.pem a.key
-# b.pem b.key. Settings come as variables: KIND N HOLDERS WORKERS HOLD PORT ADMIN FAR (ports of
-# the upstream, the last one joins and leaves), BESIDE (seconds), HERTZ (of /proc/PID/stat), OUT (a
-# folder for what is found).
+# b.pem b.key. Settings come as variables: KIND N A_HOLDER
+# (connections of one client process) WORKERS HOLD PORT ADMIN FAR (ports of
+# the upstream, the last one joins and leaves), STEPS (how many of the N are open when it is measured
+# what a request costs beside them; N is the last), BESIDE (seconds of that), HERTZ (of
+# /proc/PID/stat), OUT (a folder for what is found).
 #
-# found: lines of "name value"; memory: a line a sample; *.out: what the programs said.
+# found: lines of "name value"; memory: a line a sample; curve: a line a step; *.out: what the
+# programs said.
 set -u
 here=127.0.0.1
 # shellcheck disable=SC2153 # they come from scale.py
-out=$OUT kind=$KIND n=$N holders=$HOLDERS workers=$WORKERS hold=$HOLD port=$PORT admin=$ADMIN far=$FAR
+out=$OUT kind=$KIND n=$N a_holder=$A_HOLDER workers=$WORKERS hold=$HOLD port=$PORT admin=$ADMIN far=$FAR
 # shellcheck disable=SC2153
-beside=$BESIDE hertz=$HERTZ
+steps=$STEPS beside=$BESIDE hertz=$HERTZ
 rm -f "$out"/*
 begun=$(date +%s)
 
+: >"$out/curve"
 tell() { echo "$1 $2" >>"$out/found"; }
 value() { awk -v name="$1" '$1 == name { sum += $2 } END { printf "%d", sum }' "$out"/"$2".*.out 2>/dev/null; }
 admin_says() { ./holder http "$1" "$here" "$admin" "$2"; }
@@ -95,15 +99,21 @@ sample()
         END { print at, when, pss, own, slab }' "/proc/$gateway/smaps_rollup" /proc/meminfo >>"$out/memory"
 }
 
-# What a request costs the gateway now, with nothing else going on: all its CPU time, user and system.
+own() { awk '/^Pss_Anon:/ { print $2 }' "/proc/$gateway/smaps_rollup"; }
+
+# What a request costs the gateway beside $1 others, with nothing else going on: all its CPU time,
+# user and system. Programs and caches are warm when it counts.
 ticks() { sed 's/.*) //' "/proc/$gateway/stat" | awk '{ print $12 + $13 }'; }
+load_now() { ./holder load "$load_kind" "$here" "$port" 128 "$2" >"$out/cost.$1.out" 2>"$out/cost.$1.err"; }
 cost()
 {
+    [ "$beside" -gt 0 ] || return 0
+    load_now "$1" "$beside"
     before=$(ticks)
-    ./holder load "$load_kind" "$here" "$port" 128 "$beside" >"$out/cost.$1.out" 2>"$out/cost.$1.err"
-    tell "cpu_us_a_request_$1" "$(awk -v ticks=$(($(ticks) - before)) -v hertz="$hertz" '
+    load_now "$1" "$beside"
+    awk -v at="$1" -v ticks=$(($(ticks) - before)) -v hertz="$hertz" -v own="$(own)" '
         $1 == "requests" { n = $2 }
-        END { printf "%d", n ? ticks * 1000000 / hertz / n : 0 }' "$out/cost.$1.out")"
+        END { printf "%d %d %.1f\n", at, own, n ? ticks * 1000000 / hertz / n : 0 }' "$out/cost.$1.out" >>"$out/curve"
 }
 
 # -- the run ------------------------------------------------------------------------------------
@@ -125,20 +135,34 @@ until admin_says GET /readyz >/dev/null 2>&1; do
 done
 load_kind=plain
 [ "$kind" = tls ] && load_kind=tls
-cost alone
+cost 0
 sample empty
 
-held="" i=0
-while [ $i -lt "$holders" ]; do
-    ./holder hold "$kind" "$here" "$port" $(((n + i) / holders)) $((i + 1)) >"$out/hold.$i.out" 2>"$out/hold.$i.err" &
-    held="$held $!"
-    i=$((i + 1))
+# Opens what is missing to $1, by processes of $a_holder connections at the most.
+held="" i=0 opened=0
+open_to()
+{
+    while [ $opened -lt "$1" ]; do
+        more=$(($1 - opened))
+        [ $more -gt "$a_holder" ] && more=$a_holder
+        ./holder hold "$kind" "$here" "$port" "$more" $((i + 1)) >"$out/hold.$i.out" 2>"$out/hold.$i.err" &
+        held="$held $!"
+        i=$((i + 1)) opened=$((opened + more))
+    done
+    until [ "$(cat "$out"/hold.*.out | grep -c '^opened ')" -eq $i ]; do sleep 0.2; done
+}
+for step in $steps; do
+    first=$i
+    open_to "$step"
+    [ "$step" -eq "$n" ] && sample opened
+    cost "$step"
 done
-until [ "$(cat "$out"/hold.*.out | grep -c '^opened ')" -eq "$holders" ]; do sleep 0.2; done
 tell opened "$(value opened hold)"
-tell opened_per_second "$(value opened_per_second hold)"
-sample opened
-cost beside
+# Those of the last step, which were opened at the same time.
+tell opened_per_second "$(while [ "$first" -lt $i ]; do
+    cat "$out/hold.$first.out"
+    first=$((first + 1))
+done | awk '$1 == "opened_per_second" { sum += $2 } END { printf "%d", sum }')"
 
 ./holder load "$load_kind" "$here" "$port" 16 "$hold" >"$out/load.0.out" 2>"$out/load.0.err" &
 load=$!
@@ -173,7 +197,7 @@ tell p99_us "$(value p99_us load)"
 tell max_us "$(value max_us load)"
 
 for pid in $held; do kill -USR1 "$pid"; done
-until [ "$(cat "$out"/hold.*.out | grep -c '^lost ')" -eq "$holders" ]; do sleep 0.2; done
+until [ "$(cat "$out"/hold.*.out | grep -c '^lost ')" -eq $i ]; do sleep 0.2; done
 sample asked
 tell answered "$(value answered hold)"
 tell lost "$(value lost hold)"

@@ -32,6 +32,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "test", "bench"))
 
 import machine  # noqa: E402
+import plot  # noqa: E402
 
 RESERVE = 800  # descriptors of the gateway that no client has: load, upstream, files
 TUNNELS_A_PORT = 20000
@@ -80,8 +81,9 @@ def fitting(options, files):
 
 def settings(options, n, per_holder, far):
     port, admin = ("8080", "9901") if options.guest else map(str, free_ports(2))
-    return {"KIND": options.kind, "N": str(n), "HOLDERS": str(-(-n // per_holder)), "WORKERS": str(options.workers),
-            "HOLD": str(options.hold), "BESIDE": str(options.beside), "HERTZ": str(os.sysconf("SC_CLK_TCK")),
+    steps = [step for step in sorted(set(options.steps)) if 0 < step < n] + [n]
+    return {"KIND": options.kind, "N": str(n), "A_HOLDER": str(per_holder), "WORKERS": str(options.workers),
+            "STEPS": " ".join(map(str, steps)), "HOLD": str(options.hold), "BESIDE": str(options.beside), "HERTZ": str(os.sysconf("SC_CLK_TCK")),
             "PORT": port, "ADMIN": admin, "FAR": " ".join(map(str, far))}
 
 
@@ -125,6 +127,14 @@ def read_memory(out):
             for at, when, pss, own, slab in rows]
 
 
+def read_curve(out):
+    """What a request costs, and what the gateway holds of its own, beside so many idle connections."""
+    with open(os.path.join(out, "curve"), encoding="utf-8") as lines:
+        rows = [line.split() for line in lines]
+    return [{"idle": int(idle), "cpu_us": float(cpu), "bytes": (int(own) - int(rows[0][1])) * 1024 // max(1, int(idle))}
+            for idle, own, cpu in rows]
+
+
 def complaints(n, found):
     """What must not be; empty when all is well."""
     wrong = [f"{name}: {found.get(name)}" for name in ("lost", "reloads_refused", "requests_lost", "exit_status", "errors")
@@ -134,7 +144,7 @@ def complaints(n, found):
     return wrong
 
 
-def markdown(about, found, memory, wrong):
+def markdown(about, found, curve, memory, wrong):
     first, held = memory[0], [row for row in memory if row["when"] == "held"]
     grown = memory[1]["own_kib"] - first["own_kib"]
     n = max(1, found["opened"])
@@ -145,7 +155,9 @@ def markdown(about, found, memory, wrong):
     lines += [f"| own bytes of the gateway a connection | {grown * 1024 // n:,} |",
               f"| kernel slab a connection, both ends | {(memory[1]['slab_kib'] - first['slab_kib']) * 1024 // n:,} |",
               f"| own memory while held, first to last sample, KiB | {held[0]['own_kib']:,} to {held[-1]['own_kib']:,} |",
-              "", "Wrong: " + "; ".join(wrong) + "." if wrong else "Nothing lost, nothing refused.", "",
+              "", "| idle connections | own bytes each | CPU us of a request beside them |", "| ---: | ---: | ---: |"]
+    lines += [f"| {row['idle']:,} | {row['bytes']:,} | {row['cpu_us']:,.1f} |" for row in curve]
+    lines += ["", "Wrong: " + "; ".join(wrong) + "." if wrong else "Nothing lost, nothing refused.", "",
               "Memory of the gateway (PSS; own: its part without files) and of the kernel (slab), in KiB:", "",
               "| second | when | PSS | own | slab |", "| ---: | --- | ---: | ---: | ---: |"]
     lines += [f"| {row['at_s']} | {row['when']} | {row['pss_kib']:,} | {row['own_kib']:,} | {row['slab_kib']:,} |"
@@ -153,8 +165,15 @@ def markdown(about, found, memory, wrong):
     return "\n".join(lines) + "\n"
 
 
-def write(options, about, found, memory, wrong):
-    text = markdown(about, found, memory, wrong)
+def draw(path, kind, curve):
+    for name, what in (("cpu_us", "CPU \u00b5s a request"), ("bytes", "bytes a connection")):
+        points = [(row["idle"], row[name]) for row in curve if row[name] > 0]
+        with open(f"{path}-{name.replace('_', '-')}.svg", "w", encoding="utf-8") as out:
+            out.write(plot.curve(f"{what} beside {CASES[kind]}", CASES[kind], what, points))
+
+
+def write(options, about, found, curve, memory, wrong):
+    text = markdown(about, found, curve, memory, wrong)
     print(text)
     if not options.results:
         return
@@ -163,7 +182,9 @@ def write(options, about, found, memory, wrong):
     with open(path + ".md", "w", encoding="utf-8") as out:
         out.write(text)
     with open(path + ".json", "w", encoding="utf-8") as out:
-        json.dump({"about": about, "found": found, "memory": memory, "wrong": wrong}, out, indent=1)
+        json.dump({"about": about, "found": found, "curve": curve, "memory": memory, "wrong": wrong}, out, indent=1)
+    if len(curve) > 2:
+        draw(path, options.kind, curve)
     print(f"written: {os.path.relpath(path)}.md and .json", file=sys.stderr)
 
 
@@ -180,8 +201,10 @@ def parse_options():
     parser.add_argument("-n", type=int, default=20000)
     parser.add_argument("--kind", choices=sorted(CASES), default="plain")
     parser.add_argument("--hold", type=int, default=20, help="seconds")
-    parser.add_argument("--beside", type=int, default=5, 
-                        help="seconds of measuring what a request costs, before the connections and beside them")
+    parser.add_argument("--beside", type=int, default=5,
+                        help="seconds of measuring what a request costs, at each step, after as many to warm up")
+    parser.add_argument("--steps", type=lambda text: list(map(int, text.split(","))), default=[],
+                        help="measure also beside so many connections, on the way to all")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sluice", default=os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice")))
     parser.add_argument("--results", metavar="DIR", help="write the report there; else it is only printed")
@@ -210,9 +233,9 @@ def main():
         if status != 0 or not re.search("^seconds ", machine.read(os.path.join(out, "found")), re.M):
             print(f"the run ended early, with {status}; found: {machine.read(os.path.join(out, 'found'))}", file=sys.stderr)
             sys.exit(1)
-        found, memory = read_found(out), read_memory(out)
+        found, curve, memory = read_found(out), read_curve(out), read_memory(out)
     wrong = complaints(n, found)
-    write(options, describe(options, n), found, memory, wrong)
+    write(options, describe(options, n), found, curve, memory, wrong)
     sys.exit(1 if wrong else 0)
 
 

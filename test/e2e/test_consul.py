@@ -54,6 +54,40 @@ def test_states_weights_and_facts_of_a_node_are_taken_over(fake, start, upstream
     assert ups[0].requests and ups[1].requests and not ups[2].requests and not ups[3].requests
 
 
+def test_our_own_checks_come_on_top_of_what_it_says(fake, start, upstreams):
+    good, unreachable, critical = upstreams(), upstreams(), upstreams()
+    well = {"now": False}
+    for up in (good, critical):
+        up.on("/healthz", lambda ex: ex.reply(200))
+    unreachable.on("/healthz", lambda ex: ex.reply(200 if well["now"] else 503))
+    for up in (good, unreachable):
+        fake.put("web", up.address)
+    fake.put("web", critical.address, status="critical")
+    made = config(fake)
+    made["upstreams"]["web"].update(panic_threshold="0%", health={
+        "path": "/healthz", "interval": "50ms", "unhealthy_interval": "50ms", "jitter": "0%"})
+    gateway = start(made)
+    wait_members(gateway, good.address, unreachable.address, critical.address)
+
+    def healthy(up):
+        return gateway.metric("sluice_upstream_healthy", upstream="web", endpoint=up.address)
+
+    def asked(up):
+        return [ex.path for ex in up.requests].count("/web")
+
+    # What Consul calls passing and fails our checks is out, and the other way round.
+    wait_until(lambda: (healthy(good), healthy(unreachable)) == (1, 0), what="our checks' verdicts")
+    assert members(gateway)[unreachable.address]["state"] == "serving"
+    before = asked(unreachable)
+    for _ in range(20):
+        assert serves(gateway)
+    assert asked(good) >= 20 and asked(unreachable) == before and asked(critical) == 0
+    well["now"] = True
+    fake.put("web", critical.address)
+    wait_until(lambda: serves(gateway) and asked(unreachable) > before and asked(critical) > 0,
+               what="all of them to serve")
+
+
 def test_a_broken_node_is_counted_and_the_others_serve(fake, start, upstreams):
     up = upstreams()
     fake.put("web", up.address)

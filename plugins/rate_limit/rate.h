@@ -52,9 +52,9 @@ struct rate_conf {
     struct sluice_span prefix;
     uint64_t status;
     struct sluice_span body, content_type;
-    bool dry_run;
     uint64_t capacity;
     /* made of the above */
+    bool dry_run; /* all of several limits */
     const struct rate_limit *limit;
     size_t n_limits;
     bool has_slots;   /* one of them is by concurrency: taken until the end */

@@ -97,7 +97,9 @@ static const struct sluice_choice field_choices[] = {
          .help = "What one request takes of the amount."},                                         \
     {                                                                                              \
         .kind = SLUICE_OPTION_BOOL, .name = "dry_run", .offset = (at) + LIMIT(dry_run),            \
-        .preset = "off", .help = "Count and log what would be refused, and let it pass."           \
+        .preset = "off",                                                                           \
+        .help = "Count and log what would be refused, and let it pass; beside limits: for all of " \
+                "them."                                                                            \
     }
 
 static const struct sluice_option limit_options[] = {
@@ -264,6 +266,10 @@ static void check_key(struct place *place, struct rate_limit *limit)
     limit->value = place->host->template_make(place->setup, option(place, "key"), text);
 }
 
+/* Limits are counted in nanoseconds, in 64 bits. */
+#define NS_PER_MS     UINT64_C(1000000)
+#define PERIOD_MAX_MS (UINT64_C(100) * 365 * 24 * 3600 * 1000)
+
 static void check_amounts(struct place *place, struct rate_limit *limit)
 {
     if (limit->algorithm == RATE_CONCURRENCY) {
@@ -278,8 +284,17 @@ static void check_amounts(struct place *place, struct rate_limit *limit)
                                 "write rate: 100/s or the like", "a limit needs a rate");
         return;
     }
+    if (limit->rate.period_ms > PERIOD_MAX_MS) {
+        place->host->conf_error(place->setup, option(place, "rate"), "at most 36500d",
+                                "a period of more than a hundred years cannot be counted");
+        return;
+    }
     limit->bucket = limit_bucket(limit->rate.amount, limit->rate.period_ms,
                                  limit->burst ? limit->burst : limit->rate.amount);
+    if (limit->burst > 0 && limit->burst > PERIOD_MAX_MS * NS_PER_MS / limit->bucket.interval_ns)
+        place->host->conf_error(place->setup, option(place, "burst"),
+                                "make it smaller, or the rate faster",
+                                "at this rate it would take more than a hundred years to fill");
     if (limit->algorithm == RATE_SLIDING_WINDOW && limit->burst > 0)
         place->host->conf_warn(place->setup, option(place, "burst"), "leave it out",
                                "a sliding window has no burst");
@@ -365,6 +380,29 @@ static void check_limit(struct place *place, struct rate_conf *conf, struct rate
     make_policy(place, limit);
 }
 
+/* What is written beside a list would apply to nothing. dry_run is for all of it. */
+static void check_beside(struct place *place, const struct rate_limit *one)
+{
+    const struct {
+        const char *name;
+        bool is_written;
+    } rows[] = {
+        {"rate", one->rate.amount > 0},
+        {"concurrent", one->concurrent > 0},
+        {"name", one->name.len > 0},
+        {"key", !is(one->key, "address")},
+        {"burst", one->burst > 0},
+        {"cost", one->cost != 1},
+        {"algorithm", one->algorithm != RATE_GCRA},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        if (rows[i].is_written)
+            place->host->conf_error(place->setup, rows[i].name, "move it into the list",
+                                    "write one limit directly, or several as limits, not both");
+    }
+}
+
 void rate_check(const struct sluice_host *host, struct sluice_setup *setup, void *conf_)
 {
     struct rate_conf *conf = conf_;
@@ -375,11 +413,11 @@ void rate_check(const struct sluice_host *host, struct sluice_setup *setup, void
     conf->address = host->attribute(setup, SLUICE_SPAN("client.address"));
     conf->n_limits = conf->limits.n > 0 ? conf->limits.n : 1;
     conf->limit = limits;
-    if (conf->limits.n > 0 && (conf->one.rate.amount > 0 || conf->one.concurrent > 0))
-        host->conf_error(setup, "limits", "move the one that stands beside into the list",
-                         "write one limit directly, or several as limits, not both");
-    if (conf->limits.n > 0)
+    if (conf->limits.n > 0) {
+        check_beside(&place, &conf->one);
+        conf->dry_run = conf->one.dry_run;
         memcpy(limits, conf->limits.first, conf->limits.n * sizeof(*limits));
+    }
     for (size_t i = 0; i < conf->n_limits; i++) {
         if (conf->limits.n > 0)
             place.prefix = (size_t)snprintf(place.text, sizeof(place.text), "limits[%zu].", i);

@@ -293,6 +293,45 @@ START_TEST(workers_share_a_limit)
 }
 END_TEST
 
+START_TEST(dry_run_beside_a_list_is_for_all_of_it)
+{
+    struct sluice_test *test = sluice_test_started(
+        &sluice_plugin, "dry_run=on", "limits=[{name: a, rate: 1/h}, {name: b, rate: 2/h}]", NULL);
+
+    ck_assert_uint_eq(passes(test, NULL, 4), 4);
+    ck_assert(sluice_test_metric(test, "requests_total", "a,would_refuse") == 3);
+    ck_assert(sluice_test_metric(test, "requests_total", "b,would_refuse") == 2);
+    sluice_test_free(&test);
+}
+END_TEST
+
+START_TEST(what_stands_beside_a_list_is_refused)
+{
+    static const char *const rows[] = {"rate=1/s",    "key=consumer", "algorithm=sliding_window",
+                                       "cost=2",      "burst=5",      "name=both",
+                                       "concurrent=3"};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct sluice_test *test = sluice_test_new(&sluice_plugin);
+
+        sluice_test_set(test, "limits=[{rate: 1/s}]");
+        sluice_test_set(test, rows[i]);
+        ck_assert_msg(!sluice_test_check(test), "%s", rows[i]);
+        ck_assert_ptr_nonnull(strstr(sluice_test_errors(test), "not both"));
+        sluice_test_free(&test);
+    }
+}
+END_TEST
+
+START_TEST(slow_rate_with_a_large_burst_is_counted_right)
+{
+    struct sluice_test *test = sluice_test_started(&sluice_plugin, "rate=1/d", "burst=2000", NULL);
+
+    ck_assert_uint_eq(passes(test, NULL, 2001), 2000);
+    sluice_test_free(&test);
+}
+END_TEST
+
 START_TEST(mistakes_are_told_by_their_place)
 {
     static const struct {
@@ -304,6 +343,8 @@ START_TEST(mistakes_are_told_by_their_place)
         {"limits=[{rate: 1/s}, {rate: 1/s, cost: 9}]",
          "limits[1].cost: no request could ever pass"},
         {"name='a\"b'", "cannot be told"},
+        {"rate=1/40000d", "rate: a period of more than a hundred years"},
+        {"limits=[{rate: 1/d, burst: 1000000}]", "limits[0].burst: at this rate it would take"},
     };
 
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(*mistakes); i++) {
@@ -512,8 +553,10 @@ UNIT_MAIN("plugins/rate_limit", bucket_gives_its_burst_and_then_its_rate,
           consumer_is_a_key_and_its_absence_the_address,
           request_without_a_key_can_be_skipped_or_refused,
           slot_is_free_again_when_its_exchange_has_ended, dry_run_lets_pass_and_counts,
-          what_was_counted_survives_a_reload, workers_share_a_limit,
-          mistakes_are_told_by_their_place, redis_decides_and_learns_the_script_once,
+          dry_run_beside_a_list_is_for_all_of_it, what_stands_beside_a_list_is_refused,
+          slow_rate_with_a_large_burst_is_counted_right, what_was_counted_survives_a_reload,
+          workers_share_a_limit, mistakes_are_told_by_their_place,
+          redis_decides_and_learns_the_script_once,
           redis_that_is_slow_is_waited_for_no_longer_than_said,
           without_redis_the_failure_rule_holds, hybrid_gives_away_leases_without_asking,
           hybrid_never_gives_more_than_was_granted, failing_memory_never_breaks_a_decision)

@@ -369,7 +369,8 @@ static struct chain_seat *next_of_group(const struct sluice_exchange *ex,
 
 /*
  * In "any_of", the first that lets the request pass is enough: the others are left out. Who does
- * not is left out as well, and its answer counts only when nobody is left to ask.
+ * not is left out as well, and its answer counts only when nobody is left to ask. So is who cannot
+ * do its work, be it closed or open: only as the last one does that decide.
  */
 static enum chain_answer settle_group(struct sluice_exchange *ex, struct chain_seat *seat,
                                       enum chain_answer answer)
@@ -395,6 +396,8 @@ enum chain_answer chain_request_head(struct sluice_exchange *ex)
     while (ex->n_passed < ex->n_seats) {
         struct chain_seat *seat = &ex->seat[ex->n_passed];
         enum chain_answer answer = CHAIN_GOES_ON;
+    if (answer == CHAIN_GOES_ON && seat->is_out)
+        return answer; /* unable, and open: it has let nobody pass */
 
         if (!wait->is_waiting && !wait->has_verdict && is_left_alone(ex, seat))
             seat->is_out = true;

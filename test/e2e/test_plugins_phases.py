@@ -170,6 +170,14 @@ def test_any_of_needs_one_that_lets_pass(serve, told, status, ran):
         assert words(answer) == ["c", *ran]
 
 
+@pytest.mark.parametrize("told, status", [
+    (["fail", "reply"], 418), (["fail", "pass"], 200), (["fail", "fail"], 200), (["reply", "fail"], 200)])
+def test_any_of_is_not_passed_by_one_that_is_unable_while_others_are_left(serve, told, status):
+    gateway = serve([echo(plugins=[{"any_of": [probe(word, request=one, entry={"on_error": "open"})
+                                               for word, one in zip("ab", told)]}])])
+    assert gateway.ask().status == status
+
+
 def test_any_of_is_not_passed_by_those_who_have_no_say(serve):
     gateway = serve([echo(plugins=[{"any_of": [probe("a", request="reply"),
                                                probe("b", entry={"when": {"path": "/b"}})]}])])

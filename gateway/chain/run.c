@@ -240,9 +240,27 @@ void run_answer(struct sluice_exchange *ex, enum chain_flow flow, enum sluice_ve
     ex->ops->wake(ex->owner, flow);
 }
 
-void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_seat *seat,
+static bool waits_at(const struct sluice_exchange *ex, enum chain_flow flow,
+                     const struct chain_seat *seat)
+{
+    return ex->wait[flow].is_waiting && &ex->seat[ex->wait[flow].seat] == seat;
+}
+
+/* What was begun in one direction, or beside both, may be what another one waits for. */
+static enum chain_flow flow_that_waits(const struct sluice_exchange *ex, enum chain_flow begun,
+                                       const struct chain_seat *seat)
+{
+    if (waits_at(ex, begun, seat))
+        return begun;
+    if (waits_at(ex, CHAIN_RESPONSE, seat))
+        return CHAIN_RESPONSE;
+    return waits_at(ex, CHAIN_REQUEST, seat) ? CHAIN_REQUEST : begun;
+}
+
+void run_finish(struct sluice_exchange *ex, enum chain_flow begun, struct chain_seat *seat,
                 chain_finish_fn *finish, void *arg)
 {
+    enum chain_flow flow = flow_that_waits(ex, begun, seat);
     struct chain_wait *wait = &ex->wait[flow];
     enum sluice_verdict verdict;
     struct run_call run;
@@ -253,7 +271,7 @@ void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_s
     verdict = finish(&seat->call, arg);
     run_leave(&run);
     ex->running = NULL;
-    if (wait->is_waiting && &ex->seat[wait->seat] == seat && verdict != SLUICE_WAIT)
+    if (waits_at(ex, flow, seat) && verdict != SLUICE_WAIT)
         run_answer(ex, flow, verdict);
 }
 

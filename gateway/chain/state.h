@@ -138,10 +138,10 @@ static inline void wait_clear(struct chain_wait *wait)
 }
 
 /*
- * Call a completion for a seat; its verdict is the flow's when it waits there. The exchange is
- * entered.
+ * Call a completion for a seat that began it in a flow; its verdict is that of the flow which waits
+ * there, this one before others. The exchange is entered.
  */
-void run_finish(struct sluice_exchange *ex, enum chain_flow flow, struct chain_seat *seat,
+void run_finish(struct sluice_exchange *ex, enum chain_flow begun, struct chain_seat *seat,
                 chain_finish_fn *finish, void *arg);
 
 /* One part for one seat, or the verdict that it waited for. */

@@ -319,7 +319,8 @@ struct sluice_exchange *chain_begin(struct chain_view *view, const struct chain 
         list_init(&ex->wait[i].link);
         alarm_init(&ex->wait[i].deadline, on_deadline);
     }
-    ex->seat = arena_try(arena, (front->n + view->set->max_back + 1) * sizeof(*ex->seat));
+    ex->seat =
+        arena_try(arena, (front->n + CHAIN_BACKS * view->set->max_back + 1) * sizeof(*ex->seat));
     return ex->seat && take_seats(ex, front) == OK ? ex : NULL;
 }
 
@@ -395,6 +396,8 @@ static enum chain_answer settle_group(struct sluice_exchange *ex, struct chain_s
 {
     struct chain_seat *next = next_of_group(ex, seat);
 
+    if (answer == CHAIN_GOES_ON && seat->is_out)
+        return answer; /* unable, and open: it has let nobody pass */
     if (answer == CHAIN_GOES_ON) {
         for (; next; next = next_of_group(ex, next))
             next->is_out = true;
@@ -414,8 +417,6 @@ enum chain_answer chain_request_head(struct sluice_exchange *ex)
     while (ex->n_passed < ex->n_seats) {
         struct chain_seat *seat = &ex->seat[ex->n_passed];
         enum chain_answer answer = CHAIN_GOES_ON;
-    if (answer == CHAIN_GOES_ON && seat->is_out)
-        return answer; /* unable, and open: it has let nobody pass */
 
         if (!wait->is_waiting && !wait->has_verdict && is_left_alone(ex, seat))
             seat->is_out = true;

@@ -17,6 +17,12 @@ struct arena;
 struct chain;
 struct chain_view;
 
+/*
+ * Upstreams whose plugins may join an exchange: the one that was chosen, and the one that these
+ * send it to instead.
+ */
+enum { CHAIN_BACKS = 2 };
+
 enum chain_answer {
     CHAIN_GOES_ON,
     CHAIN_WAITS,     /* ops->wake() follows, or the end */
@@ -40,7 +46,10 @@ struct chain_reply {
 struct sluice_exchange *chain_begin(struct chain_view *view, const struct chain *front,
                                     struct arena *arena, void *owner);
 
-/* The upstream is known: its plugins come after those before. ERR_MEMORY. */
+/*
+ * The upstream is known: its plugins come after those before. CHAIN_BACKS times at most.
+ * ERR_MEMORY.
+ */
 CHECKED enum err chain_extend(struct sluice_exchange *ex, const struct chain *back);
 
 /* Drop all that is under way and call on_done, once, whatever happened. NULL is fine. */

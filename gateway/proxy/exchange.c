@@ -487,7 +487,7 @@ static enum progress step_aim(struct exchange *ex)
     enum err err;
 
     (void)exchange_target(ex);
-    if (ex->chain && !ex->extended) {
+    if (ex->chain) {
         err = exchange_chain_extend(ex);
         if (err == ERR_AGAIN)
             ex->state = EX_PASS;

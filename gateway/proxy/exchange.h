@@ -110,7 +110,8 @@ struct exchange {
     struct sluice_span content;       /* of the request, when a plugin has collected it */
     const struct fields *trailers[2]; /* by enum chain_flow; kept while a plugin waits */
     bool composed;                    /* that answer is made, and not out yet */
-    bool extended;                    /* the upstream's plugins have joined */
+    unsigned extended_to;             /* index + 1 of the upstream whose plugins have joined */
+    unsigned n_extended;              /* upstreams whose plugins have joined */
     unsigned upstream_status;         /* of the last response; 0: none */
     uint64_t tried_us;                /* when the last try began that plugins could see */
 

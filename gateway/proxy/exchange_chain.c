@@ -281,8 +281,8 @@ static bool op_upstream_set(void *ex_, unsigned upstream)
     const struct snapshot *snapshot = ex->view->snapshot;
     struct route_target *target;
 
-    if (ex->attempt || ex->extended || !ex->route || ex->route->action != ROUTE_FORWARD ||
-        upstream >= snapshot->n_upstreams)
+    if (ex->attempt || ex->n_extended == CHAIN_BACKS || !ex->route ||
+        ex->route->action != ROUTE_FORWARD || upstream >= snapshot->n_upstreams)
         return false;
     for (size_t i = 0; i < ex->route->n_targets; i++) {
         if (ex->route->targets[i].index == upstream) {
@@ -411,11 +411,15 @@ bool exchange_chain_begin(struct exchange *ex)
 
 enum err exchange_chain_extend(struct exchange *ex)
 {
-    const struct chain *back = chain_back(ex->view->snapshot->chains, ex->target->index);
+    const struct chain *back;
 
-    if (!back || ex->extended)
+    if (ex->extended_to == ex->target->index + 1)
         return OK;
-    ex->extended = true;
+    ex->extended_to = ex->target->index + 1;
+    back = chain_back(ex->view->snapshot->chains, ex->target->index);
+    if (!back)
+        return OK;
+    ex->n_extended++;
     return chain_extend(ex->chain, back) ? ERR_MEMORY : ERR_AGAIN;
 }
 

@@ -197,11 +197,12 @@ bool breaker_start(const struct sluice_host *host, struct sluice_setup *setup, v
                                                       .name = "probes_total",
                                                       .help = "Probes, by their result.",
                                                       .labels = of_result});
-    conf->open = metric(host, setup,
-                        (struct sluice_metric_spec){.kind = SLUICE_GAUGE,
-                                                    .name = "open",
-                                                    .help = "1 while a circuit is not closed.",
-                                                    .labels = of_circuit});
+    conf->open =
+        metric(host, setup,
+               (struct sluice_metric_spec){.kind = SLUICE_GAUGE,
+                                           .name = "open",
+                                           .help = "1 while a circuit keeps requests away.",
+                                           .labels = of_circuit});
     conf->unkept =
         metric(host, setup,
                (struct sluice_metric_spec){

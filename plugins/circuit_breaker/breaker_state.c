@@ -11,7 +11,8 @@
 enum {
     SLICES = 10, /* of the window */
     SWAPS_MAX = 1000,
-    STATE_TTL_MS = 24 * 60 * 60 * 1000,
+    /* Moments are told apart within half of 32 bits, 24 days (circuit.h): less, by an open time. */
+    STATE_TTL_MS = 20 * 24 * 60 * 60 * 1000,
 };
 
 uint32_t breaker_now_ms(const struct sluice_call *call)
@@ -47,6 +48,14 @@ static void happen(const struct sluice_call *call, struct event *event, struct c
     }
 }
 
+/* Whoever forces it has the last word. */
+static bool keeps_away(const struct circuit *circuit)
+{
+    if (circuit->force != CIRCUIT_AUTO)
+        return circuit->force == CIRCUIT_FORCED_OPEN;
+    return circuit->state != CIRCUIT_CLOSED;
+}
+
 /* The one who made a transition tells it: so it is counted once. */
 static void tell(const struct sluice_call *call, struct sluice_span name,
                  const struct circuit *before, const struct circuit *after)
@@ -56,15 +65,14 @@ static void tell(const struct sluice_call *call, struct sluice_span name,
     const struct sluice_span labels[] = {name, {state, strlen(state)}};
     const struct sluice_pair pairs[] = {{SLUICE_SPAN("circuit"), name},
                                         {SLUICE_SPAN("state"), labels[1]}};
-    bool was_closed = before->state == CIRCUIT_CLOSED, is_closed = after->state == CIRCUIT_CLOSED;
+    bool was_shut = keeps_away(before), is_shut = keeps_away(after);
 
     if (before->state == after->state && before->force == after->force)
         return;
     call->host->metric_add(call, conf->transitions, labels, 1);
-    if (was_closed != is_closed)
-        call->host->metric_add(call, conf->open, labels, is_closed ? -1 : 1);
-    call->host->log(call, is_closed ? SLUICE_LOG_INFO : SLUICE_LOG_WARN, "circuit changed", pairs,
-                    2);
+    if (was_shut != is_shut)
+        call->host->metric_add(call, conf->open, labels, is_shut ? 1 : -1);
+    call->host->log(call, is_shut ? SLUICE_LOG_WARN : SLUICE_LOG_INFO, "circuit changed", pairs, 2);
 }
 
 /* Let something happen to a circuit. The circuit as it is then. */

@@ -116,12 +116,13 @@ static enum sluice_verdict refuse(const struct sluice_call *call, const struct c
                                  .n_fields = conf->fallback.retry_after ? 1 : 0};
 
     call->host->metric_add(call, conf->refused, &ctx->name, 1);
-    if (conf->fallback.upstream) {
+    /* Where it cannot go elsewhere (a fallback's own fallback), it is answered. */
+    if (conf->fallback.upstream && call->host->upstream_set(call, conf->fallback.upstream)) {
         struct breaker_ctx *mine = call->ctx;
 
         mine->name.len = 0; /* the other upstream's failures are not this one's */
         call->host->note(call, SLUICE_SPAN("circuit_open"));
-        return call->host->upstream_set(call, conf->fallback.upstream) ? SLUICE_NEXT : SLUICE_FAIL;
+        return SLUICE_NEXT;
     }
     field.value.len = (size_t)snprintf(seconds, sizeof(seconds), "%u", wait);
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : SLUICE_FAIL;
@@ -215,6 +216,16 @@ static bool takes(struct sluice_span *command, const char *word)
     return true;
 }
 
+/* Of what routes and upstreams are called; a report needs to quote nothing of it. */
+static bool is_name(struct sluice_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < ' ' || text.ptr[i] > '~' || text.ptr[i] == '"' || text.ptr[i] == '\\')
+            return false;
+    }
+    return text.len > 0 && text.len <= BREAKER_NAME_MAX;
+}
+
 static void on_command(const struct sluice_call *call, struct sluice_span command)
 {
     static const struct {
@@ -224,7 +235,7 @@ static void on_command(const struct sluice_call *call, struct sluice_span comman
         {"open", CIRCUIT_FORCED_OPEN}, {"close", CIRCUIT_FORCED_CLOSED}, {"auto", CIRCUIT_AUTO}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        if (takes(&command, words[i].word) && command.len <= BREAKER_NAME_MAX) {
+        if (takes(&command, words[i].word) && is_name(command)) {
             struct event event = {.kind = EVENT_FORCE, .force = words[i].force};
 
             remember(call->worker, command);

@@ -362,6 +362,45 @@ START_TEST(operator_can_force_it)
 }
 END_TEST
 
+START_TEST(what_keeps_requests_away_is_shown_as_open)
+{
+    struct sluice_test *test = sluice_test_started(&sluice_plugin, "consecutive_failures=1", NULL);
+
+    sluice_test_command(test, "open orders");
+    ck_assert(sluice_test_metric(test, "open", "orders") == 1);
+    sluice_test_command(test, "close orders");
+    ck_assert(sluice_test_metric(test, "open", "orders") == 0);
+    ck_assert_uint_eq(refusals(test, 1, 500), 0); /* it opens, and nobody is kept away */
+    ck_assert(sluice_test_metric(test, "open", "orders") == 0);
+    sluice_test_command(test, "auto orders");
+    ck_assert(sluice_test_metric(test, "open", "orders") == 1);
+    sluice_test_free(&test);
+}
+END_TEST
+
+START_TEST(force_outlives_a_long_weekend)
+{
+    struct sluice_test *test = sluice_test_started(&sluice_plugin, "consecutive_failures=1", NULL);
+
+    sluice_test_command(test, "open orders");
+    sluice_test_advance(test, UINT64_C(19) * 24 * 3600 * 1000);
+    ck_assert_uint_eq(refusals(test, 2, 200), 2);
+    sluice_test_free(&test);
+}
+END_TEST
+
+START_TEST(names_that_nothing_has_are_refused)
+{
+    static const char *const commands[] = {"open ", "open a\"b", "open a\\b", "close a\nb"};
+    struct sluice_test *test = sluice_test_started(&sluice_plugin, "consecutive_failures=1", NULL);
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        ck_assert_ptr_nonnull(strstr(sluice_test_command(test, commands[i]), "error"));
+    ck_assert_str_eq(sluice_test_report(test), "{}");
+    sluice_test_free(&test);
+}
+END_TEST
+
 START_TEST(mistakes_are_told)
 {
     static const struct {
@@ -393,4 +432,6 @@ UNIT_MAIN("plugins/circuit_breaker", word_keeps_what_was_packed,
           ratio_looks_at_its_window_only, slow_responses_open_it,
           it_probes_and_closes_and_forgets_the_window, probe_whose_client_left_is_given_back,
           workers_make_a_transition_once, state_survives_a_reload, fallback_answers_as_configured,
-          fallback_sends_to_another_upstream, operator_can_force_it, mistakes_are_told)
+          fallback_sends_to_another_upstream, operator_can_force_it,
+          what_keeps_requests_away_is_shown_as_open, force_outlives_a_long_weekend,
+          names_that_nothing_has_are_refused, mistakes_are_told)

@@ -766,14 +766,14 @@ static void on_writable(struct conn *conn)
 }
 
 /* Nobody reads now, but the owner wants to know when there is nobody left at the other end. */
-static void look_while_held(struct conn *conn)
+void conn_look_held(struct conn *conn)
 {
     enum err err = OK;
 
-    if (conn->holds & CONN_HOLD_TURN) {
+    if (conn->holds & CONN_HOLD_TURN)
         err = transport_of(conn)->peek(conn);
-    } else {
-        /* Content waits unread, so only a reset can be told. */
+    if (err == OK) {
+        /* Something waits unread, and behind it only a reset can be told. */
         err = socket_error(conn);
         if (err)
             conn->state |= BROKEN;
@@ -821,7 +821,7 @@ static void on_event(evutil_socket_t fd, short what, void *conn_)
     if (conn->holds == 0) {
         conn->ops->on_readable(conn);
     } else if (what & (EV_READ | EV_CLOSED)) {
-        look_while_held(conn);
+        conn_look_held(conn);
     }
 }
 

@@ -29,8 +29,8 @@ struct conn;
 struct transport;
 
 /*
- * What the owner is told, by the loop and never from inside a conn_ function. Each may call
- * conn_close().
+ * What the owner is told, by the loop and never from inside a conn_ function, but
+ * conn_look_held(). Each may call conn_close().
  */
 struct conn_ops {
     /* Bytes, the end or an error may be there: conn_read() tells. Not while held. */
@@ -163,6 +163,13 @@ void conn_yield(struct conn *conn);
  * why.
  */
 void conn_look(struct conn *conn);
+
+/*
+ * The same of a connection that is held, without reading: on_hangup is called, from here, when the
+ * peer has gone. A reset that came together with bytes has no event of its own, so whoever has
+ * taken them and waits for something else asks once. One or two system calls.
+ */
+void conn_look_held(struct conn *conn);
 
 /*
  * Nothing more can be there now: the last read did not fill its buffer, and no end was announced.

@@ -54,8 +54,16 @@ static struct downstream *down_of(struct leg *leg)
 /* While an exchange goes on. A tunnel has no deadline but its exchange's. */
 static void set_alarm(struct session *session, uint64_t ms)
 {
+    session->looks = false;
     if (!session->down || !session->down->tunnel)
         conn_set_alarm(&session->conn, ms);
+}
+
+/* The request is whole, and its client has nothing more to say. */
+static void await_answer(struct session *session)
+{
+    set_alarm(session, SESSION_LOOK_MS);
+    session->looks = true;
 }
 
 /* Nothing is asked for, and for so long nothing need be. */
@@ -63,7 +71,8 @@ static void begin_idle(struct session *session, uint64_t ms)
 {
     session_enter(session, SESSION_IDLE);
     session->idle_since_us = loop_now_us(session->conn.loop);
-    conn_set_alarm(&session->conn, ms);
+    if (!session->looks || ms < SESSION_LOOK_MS) /* else the rest follows when that rings */
+        set_alarm(session, ms);
 }
 
 void session_h1_begin(struct session *session)
@@ -160,8 +169,9 @@ static void begin_exchange(struct session *session, const struct request *reques
     down->sends_no_content = request->method == METHOD_HEAD;
     if (down->whole) {
         conn_hold(&session->conn, CONN_HOLD_TURN);
+        await_answer(session);
     } else {
-        conn_set_alarm(&session->conn, session_conf(session)->timeout.body_ms);
+        set_alarm(session, session_conf(session)->timeout.body_ms);
     }
     exchange_enter(session->exchange);
     exchange_take(session->exchange, &from, request, head);
@@ -200,7 +210,7 @@ static bool take_head(struct session *session, struct sluice_span bytes)
     case H1_AGAIN:
         if (session->state == SESSION_IDLE) {
             session_enter(session, SESSION_HEAD);
-            conn_set_alarm(&session->conn, conf->timeout.head_ms);
+            set_alarm(session, conf->timeout.head_ms);
         }
         return false;
     case H1_WRONG:
@@ -226,6 +236,7 @@ static void end_request(struct session *session, const struct fields *trailers)
 {
     session->down->whole = true;
     conn_hold(&session->conn, CONN_HOLD_TURN);
+    await_answer(session);
     exchange_on_request_end(session->exchange, trailers);
 }
 
@@ -638,6 +649,7 @@ static const struct leg_ops session_leg_ops = {
 static void on_hangup(struct conn *conn, enum err err)
 {
     struct session *session = session_of(conn);
+    bool allows = session_conf(session)->half_close == HALF_CLOSE_ALLOW;
 
     if (session->down && session->down->tunnel) {
         /* Held for the turn, its end is known. */
@@ -645,7 +657,9 @@ static void on_hangup(struct conn *conn, enum err err)
             on_end(session, ERR_RESET);
         return;
     }
-    if (err == ERR_CLOSED && session_conf(session)->half_close == HALF_CLOSE_ALLOW) {
+    if (err == ERR_CLOSED && allows && conn_is_reset(conn))
+        err = ERR_RESET;
+    if (err == ERR_CLOSED && allows) {
         /* It may still read. Requests that came before its end are served first. */
         session->last = conn_peek(conn).len == 0;
     } else {
@@ -699,6 +713,7 @@ static void on_exchange_alarm(struct session *session)
 {
     struct exchange *ex = session->exchange;
 
+    session->looks = false;
     if (conn_has_unsent(&session->conn) && takes_slowly(session)) {
         conn_set_alarm(&session->conn, session_conf(session)->timeout.write_ms);
         return;
@@ -711,12 +726,27 @@ static void on_exchange_alarm(struct session *session)
         exchange_leave(ex);
         return;
     }
-    if (session->down->whole || ex->down_held)
-        return; /* it is the upstream who is slow, and has deadlines of its own */
+    if (session->down->whole || ex->down_held) {
+        conn_look_held(&session->conn); /* the upstream is slow, and has deadlines of its own */
+        return;
+    }
     session->last = true;
     exchange_enter(ex);
     exchange_on_request_failed(ex, REASON_BODY_TIMEOUT, NULL);
     exchange_leave(ex);
+}
+
+/* The alarm that rings was set before it was idle, or for that. */
+static void on_idle_alarm(struct session *session)
+{
+    uint64_t ms = session_conf(session)->timeout.idle_ms;
+    uint64_t idle_ms = (loop_now_us(session->conn.loop) - session->idle_since_us) / 1000;
+
+    if (session->looks && idle_ms < ms) {
+        set_alarm(session, ms - idle_ms);
+    } else {
+        conn_close(&session->conn);
+    }
 }
 
 static void on_alarm(struct conn *conn)
@@ -725,7 +755,7 @@ static void on_alarm(struct conn *conn)
 
     switch ((enum session_state)session->state) {
     case SESSION_IDLE:
-        conn_close(conn);
+        on_idle_alarm(session);
         break;
     case SESSION_HEAD:
         begin_refused(session, REASON_HEAD_TIMEOUT, NULL);

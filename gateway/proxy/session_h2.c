@@ -6,7 +6,8 @@
  * unless there is much of them.
  *
  * The alarm of the connection means, in this order: the client takes nothing (write), our second
- * GOAWAY is due, it has asked for nothing (idle), or it may be dead (PING).
+ * GOAWAY is due, it has asked for nothing (idle), it may have gone with what it said last (look),
+ * or it may be dead (PING).
  */
 #include "proxy/session_h2.h"
 
@@ -151,6 +152,12 @@ void session_h2_cut(struct session *session, enum reason reason)
 
 /* -- the alarm --------------------------------------------------------------------------- */
 
+/* Where PING comes as soon, that finds out as well. */
+static bool may_look(const struct listener_conf *conf)
+{
+    return conf->http2.keepalive_ms == 0 || conf->http2.keepalive_ms > SESSION_LOOK_MS;
+}
+
 void multiplex_set_alarm(struct multiplex *multiplex)
 {
     struct session *session = multiplex->session;
@@ -159,6 +166,7 @@ void multiplex_set_alarm(struct multiplex *multiplex)
 
     if (session->state != SESSION_MULTIPLEX)
         return;
+    multiplex->looks = false;
     if (multiplex->blocked) {
         ms = conf->timeout.write_ms;
     } else if (multiplex->drain == DRAIN_NOTICE) {
@@ -168,6 +176,9 @@ void multiplex_set_alarm(struct multiplex *multiplex)
         multiplex->rests = session->requests > 0 && ms > REST_MS;
         if (multiplex->rests)
             ms = REST_MS;
+    } else if (may_look(conf)) {
+        multiplex->looks = true;
+        ms = SESSION_LOOK_MS;
     }
     multiplex->heard = false;
     conn_set_alarm(&session->conn, ms);
@@ -197,6 +208,25 @@ static void on_silence(struct multiplex *multiplex)
     multiplex_set_alarm(multiplex);
 }
 
+/* Something has come, and perhaps a reset with it, while streams are open. */
+static void look_later(struct multiplex *multiplex)
+{
+    if (multiplex->n_streams > 0 && !multiplex->blocked && multiplex->drain != DRAIN_NOTICE &&
+        may_look(session_conf(multiplex->session)))
+        multiplex_set_alarm(multiplex);
+}
+
+/* That reset has no event of its own: reading tells. Then it is PING's turn. */
+static void look(struct multiplex *multiplex)
+{
+    struct conn *conn = &multiplex->session->conn;
+    uint64_t ms = session_conf(multiplex->session)->http2.keepalive_ms;
+
+    multiplex->looks = false;
+    conn_set_alarm(conn, ms > SESSION_LOOK_MS ? ms - SESSION_LOOK_MS : 0);
+    conn_look(conn);
+}
+
 static void on_alarm(struct conn *conn)
 {
     struct session *session = session_of(conn);
@@ -217,6 +247,8 @@ static void on_alarm(struct conn *conn)
         go_away(multiplex);
     } else if (multiplex->n_streams == 0) {
         end(multiplex); /* it does not close what we have left */
+    } else if (multiplex->looks) {
+        look(multiplex);
     } else {
         on_silence(multiplex);
     }
@@ -244,6 +276,8 @@ static bool take(struct multiplex *multiplex, struct sluice_span bytes)
         give_up(multiplex);
         return false;
     }
+    if (!multiplex->looks)
+        look_later(multiplex);
     return conn_is_open(conn) && multiplex->session->state == SESSION_MULTIPLEX;
 }
 

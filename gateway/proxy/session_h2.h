@@ -60,6 +60,7 @@ struct multiplex {
     bool asked;           /* a PING is not answered yet */
     bool pinged;          /* after the first GOAWAY */
     bool rests;           /* the alarm is for h2_rest() */
+    bool looks;           /* it is to look whether the client is there: SESSION_LOOK_MS */
     bool blocked;         /* the connection takes no more */
     bool ending;          /* nothing more is to be read or said: close it */
     bool cut;             /* it ends as a whole: no stream is reset for itself */

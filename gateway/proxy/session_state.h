@@ -19,6 +19,12 @@ struct downstream;
 struct multiplex;
 struct proxied;
 
+/*
+ * Who has sent a whole request and is silent may be gone: a reset in one event with its last bytes
+ * is not told (net/conn.h). After so long it is looked for, once: quick answers cost no look.
+ */
+enum { SESSION_LOOK_MS = 1000 };
+
 enum session_state {
     SESSION_SHAKING,
     SESSION_IDLE,
@@ -57,6 +63,7 @@ struct session {
     uint8_t state; /* enum session_state */
     bool last;     /* close after this exchange */
     bool shaking;  /* a TLS handshake is under way, and counted */
+    bool looks;    /* HTTP/1: the alarm is for SESSION_LOOK_MS */
 };
 
 static inline void session_enter(struct session *session, enum session_state state)

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import os
+import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -464,6 +466,32 @@ def test_reset_by_the_client_reaches_the_upstream(start, upstream):
         assert gone.wait(20)
     gateway.expect_end("client_reset")
     assert gateway.metric("sluice_http2_resets_received_total", code="cancel") == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("keepalive", ["0s", "60s"])
+def test_a_connection_that_is_reset_with_its_request_ends_all_its_exchanges(start, upstream, pki, keepalive, tls):
+    """No event tells of the reset apart, and nothing is written to the client for long."""
+    upstream.on("/slow", lambda exchange: exchange.wait_gone())
+    listener = {"name": "main", "bind": "127.0.0.1:0", "http2": {"keepalive": keepalive}}
+    gateway = start(secure(upstream, pki, **listener) if tls else logged(upstream, listeners=[listener]))
+    context = pki.client() if tls else None
+    if tls:
+        context.set_alpn_protocols(["h2"])
+    with H2Client(gateway.address, context) as client:
+        assert client.get().status == 200
+        client.ask(path="/slow")
+        upstream.wait_requests(2)
+        if not tls:
+            time.sleep(1.5)  # it was looked at once, and that is not to be all
+        os.kill(gateway.pid, signal.SIGSTOP)  # so that it is one event
+        client.ask(path="/slow")
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sock.close()
+        os.kill(gateway.pid, signal.SIGCONT)
+        gateway.expect_end("client_reset", path="/slow", stream=3)
+        gateway.expect_end("client_reset", path="/slow", stream=5)
+    upstream.wait_idle()
 
 
 def test_client_that_goes_makes_no_resets(start, upstream):

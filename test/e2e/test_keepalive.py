@@ -1,6 +1,9 @@
 """Connections are kept, ended and reused by the rules, on both sides."""
 
+import os
+import signal
 import threading
+import time
 
 import pytest
 
@@ -172,6 +175,72 @@ def test_a_reset_by_the_client_during_an_exchange_aborts_it(gateway, upstream):
         client.reset()
     line = gateway.wait_access(path="/slow")
     assert line["reason"] in ("client_reset", "client_closed")
+    upstream.wait_idle()
+
+
+@pytest.mark.parametrize("took_s", [0, 1.2], ids=["quick", "slow"])
+def test_an_idle_client_is_closed_in_time_after_any_answer(start, upstream, took_s):
+    """Also when its exchange went on for longer than it takes to be asked whether it is there."""
+    upstream.on("/", lambda ex: (time.sleep(took_s), ex.reply()))
+    config = plain(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "timeout": {"idle": "1200ms"}}])
+    gateway = start(config)
+    with gateway.client() as client:
+        assert client.ask().status == 200
+        client.expect_close()
+
+
+def stand_still(gateway):
+    """What comes until SIGCONT comes in one event."""
+    os.kill(gateway.pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("body", [None, b"x" * 100], ids=["a head", "content"])
+@pytest.mark.parametrize("half_close", ["abort", "allow"])
+def test_a_reset_that_comes_with_the_request_ends_its_exchange(start, upstream, half_close, body):
+    """No event tells of it apart, and nothing is written to the client for long."""
+    upstream.on("/slow", lambda ex: (ex.read_body(), ex.wait_gone()))
+    gateway = start(plain(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "half_close": half_close}]))
+    with gateway.client() as client:
+        client.ask()
+        stand_still(gateway)
+        client.send(request_bytes("POST" if body else "GET", "/slow", body=body))
+        client.reset()
+        os.kill(gateway.pid, signal.SIGCONT)
+        gateway.expect_end("client_reset", path="/slow")
+    upstream.wait_idle()
+
+
+def test_a_reset_behind_pipelined_bytes_ends_the_exchange(gateway, upstream):
+    upstream.on("/slow", lambda ex: ex.wait_gone())
+    with gateway.client() as client:
+        client.send(request_bytes(target="/slow") + request_bytes(target="/next"))
+        upstream.wait_requests()
+        client.reset()
+        gateway.expect_end("client_reset", path="/slow")
+    assert upstream.paths() == ["/slow"]
+
+
+def test_an_end_that_comes_with_the_request_ends_its_exchange(gateway, upstream):
+    upstream.on("/slow", lambda ex: ex.wait_gone())
+    with gateway.client() as client:
+        client.ask()
+        stand_still(gateway)
+        client.send(request_bytes(target="/slow"))
+        client.close()
+        os.kill(gateway.pid, signal.SIGCONT)
+        gateway.expect_end("client_closed", path="/slow")
+    upstream.wait_idle()
+
+
+def test_a_reset_behind_an_allowed_half_close_ends_the_exchange(start, upstream):
+    upstream.on("/slow", lambda ex: ex.wait_gone())
+    gateway = start(plain(upstream, listeners=[{"name": "main", "bind": "127.0.0.1:0", "half_close": "allow"}]))
+    with gateway.client() as client:
+        client.send(request_bytes(target="/slow"))
+        upstream.wait_requests()
+        client.half_close()
+        client.reset()
+        gateway.expect_end("client_reset", path="/slow")
     upstream.wait_idle()
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -439,6 +440,20 @@ def test_content_until_the_end_needs_the_end_in_order(start, pki, upstreams, in_
         with pytest.raises(raw.Closed):
             gateway.ask()
         gateway.expect_end("upstream_reset")
+
+
+def test_a_reset_that_comes_with_the_request_ends_its_exchange(start, pki, upstream):
+    """No event tells of it apart, and nothing is written to the client for long."""
+    upstream.on("/slow", lambda exchange: exchange.wait_gone())
+    gateway = start(secured(pki, upstream))
+    client = TlsClient(gateway.address, pki.client())
+    client.ask()
+    os.kill(gateway.pid, signal.SIGSTOP)  # so that it is one event
+    client.send(raw.request_bytes(target="/slow"))
+    client.reset()
+    os.kill(gateway.pid, signal.SIGCONT)
+    gateway.expect_end("client_reset", path="/slow")
+    upstream.wait_idle()
 
 
 def test_a_client_that_leaves_in_order_ends_its_exchange(start, pki, upstreams):

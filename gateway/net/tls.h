@@ -99,6 +99,7 @@ struct tls_memory {
     void *session;                        /* owned: the last one, to be resumed */
     unsigned era;                         /* how often it was forgotten */
     struct tls_client_counters *counters; /* borrowed; NULL: nobody counts */
+    struct histogram *times;              /* borrowed: of handshakes; NULL: nobody asks */
 };
 void tls_forget(struct tls_memory *memory);
 
@@ -132,6 +133,9 @@ struct sluice_span tls_protocol(const struct conn *conn);    /* by ALPN; empty: 
  * client is not over? Only where the listener allows it.
  */
 bool tls_is_early(const struct conn *conn);
+
+/* How long the handshake took; only when it has just ended. */
+uint64_t tls_handshake_us(const struct conn *conn);
 
 /* Did a client begin it, and not we? */
 bool tls_is_accepted(const struct conn *conn);

@@ -250,6 +250,15 @@ static void say_port(void *saying_, const struct tally_block *block)
                collect_sum(block, saying->n_workers, row->offset));
 }
 
+static void say_handshakes(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct label label = {"listener", block->key};
+
+    collect_times(saying->page, &label, block, saying->n_workers,
+                  offsetof(struct port_counters, tls_time));
+}
+
 static void say_ports(struct saying *saying, const struct tally *tally)
 {
     for (size_t i = 0; i < sizeof(port_rows) / sizeof(port_rows[0]); i++) {
@@ -258,6 +267,9 @@ static void say_ports(struct saying *saying, const struct tally *tally)
             page_family(saying->page, saying->row->family, saying->row->type, saying->row->help);
         tally_each(tally, PORT_TALLY, say_port, saying);
     }
+    page_family(saying->page, "sluice_tls_handshake_duration_seconds", PAGE_HISTOGRAM,
+                "TLS handshakes of a listener that went well, from when the connection was taken.");
+    tally_each(tally, PORT_TALLY, say_handshakes, saying);
 }
 
 /* -- routes -------------------------------------------------------------- */

@@ -56,6 +56,7 @@ void port_tls_note(const struct port *port, const struct conn *conn)
     struct port_counters *counters = port->counters;
     bool is_1_3 = span_equal(tls_version(conn), SPAN("TLSv1.3"));
 
+    histogram_add(&counters->tls_time, tls_handshake_us(conn));
     counter_add(tls_is_resumed(conn) ? &counters->tls_resumed : &counters->tls_full, 1);
     counter_add(is_1_3 ? &counters->tls_1_3 : &counters->tls_1_2, 1);
     counter_add(&counters->tls_ciphers[cipher_of(conn)], 1);

@@ -125,6 +125,20 @@ uint64_t collect_sum(const struct tally_block *block, unsigned n_workers, size_t
     return sum;
 }
 
+void collect_times(struct page *page, const struct label *label, const struct tally_block *block,
+                   unsigned n_workers, size_t offset)
+{
+    const char *first = (const char *)tally_slot(block, 0) + offset;
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        n += collect_sum(block, n_workers,
+                         offset + offsetof(struct histogram, bucket) + i * sizeof(struct counter));
+    }
+    if (n > 0)
+        page_histogram(page, label, 1, (const void *)first, n_workers, block->stride);
+}
+
 void collect_endpoint_key(struct sluice_span key, struct sluice_span *upstream,
                           struct sluice_span *address)
 {
@@ -200,6 +214,15 @@ static void say_upstream(void *saying_, const struct tally_block *block)
                collect_sum(block, saying->n_workers, row->offset));
 }
 
+static void say_handshakes(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    const struct label label = {"upstream", block->key};
+
+    collect_times(saying->page, &label, block, saying->n_workers,
+                  offsetof(struct upstream_counters, tls_time));
+}
+
 /* One number of an array of them. */
 static void say_one_of(struct saying *saying, const struct tally_block *block, size_t offset,
                        struct label label)
@@ -270,4 +293,8 @@ void collect_upstreams(void *arg, struct page *page)
             page_family(page, saying.row->family, saying.row->type, saying.row->help);
         tally_each(numbers->tally, UPSTREAM_TALLY, say_upstream, &saying);
     }
+    page_family(page, "sluice_upstream_tls_handshake_duration_seconds", PAGE_HISTOGRAM,
+                "TLS handshakes with the endpoints of an upstream that went well, from when the "
+                "connection stood.");
+    tally_each(numbers->tally, UPSTREAM_TALLY, say_handshakes, &saying);
 }

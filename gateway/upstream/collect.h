@@ -40,4 +40,11 @@ void collect_endpoint_key(struct sluice_span key, struct sluice_span *upstream,
 /* Add up, over all workers, the struct counter at offset in the slots of a block. */
 uint64_t collect_sum(const struct tally_block *block, unsigned n_workers, size_t offset);
 
+/*
+ * Say the struct histogram at offset in the slots of a block, over all workers; nothing when it is
+ * empty: most listeners and upstreams have nothing to do with it, and it has many lines.
+ */
+void collect_times(struct page *page, const struct label *label, const struct tally_block *block,
+                   unsigned n_workers, size_t offset);
+
 #endif /* UPSTREAM_COLLECT_H */

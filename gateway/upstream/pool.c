@@ -57,6 +57,7 @@ static enum err secure(struct endpoint *endpoint, struct pooled *pooled, const s
     enum err err = OK;
 
     if (upstream->tls) {
+        endpoint->memory.times = &upstream->counters->tls_time;
         err = tls_connect(&pooled->conn, upstream->tls, endpoint->member.name, &endpoint->memory);
         *connected = false; /* not before hands are shaken */
     }

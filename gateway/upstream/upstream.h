@@ -91,7 +91,8 @@ struct upstream_counters {
     struct counter panic_picks, backup_picks, near_picks, far_picks;
     struct counter retries[UPSTREAM_RETRY_COUNT], retries_refused[UPSTREAM_REFUSAL_COUNT];
     struct counter hedges[UPSTREAM_HEDGE_COUNT];
-    struct pace requests; /* begun: what the retry budget is a share of */
+    struct pace requests;      /* begun: what the retry budget is a share of */
+    struct histogram tls_time; /* of handshakes that went well */
 };
 
 /* The fields are for upstream/ only. */

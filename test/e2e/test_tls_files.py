@@ -294,6 +294,29 @@ def test_what_was_agreed_on_is_counted_and_logged(start, pki, tmp_path, upstream
 # --- handshakes and records
 
 
+def test_how_long_handshakes_take_is_a_metric(start, pki, upstreams):
+    context = pki.server("www")
+    fake = upstreams()
+    fake.on_connect = lambda conn: setattr(conn, "sock", context.wrap_socket(conn.sock, server_side=True)) and False
+    tls = {"certificates": [{"cert": pki.path("www.pem"), "key": pki.path("www.key")}]}
+    config = plain(fake, listeners=[{"name": "main", "bind": "127.0.0.1:0", "tls": tls},
+                                    {"name": "plain", "bind": "127.0.0.1:0"}])
+    config["upstreams"]["app"]["tls"] = {"ca": pki.ca, "sni": "www.test"}
+    gateway = start(config)
+    ours, theirs = "sluice_tls_handshake_duration_seconds", "sluice_upstream_tls_handshake_duration_seconds"
+    assert gateway.metric(ours + "_count") == gateway.metric(theirs + "_count") == 0
+    for _ in range(3):
+        with TlsClient(gateway.address, pki.client()) as client:
+            assert client.ask().status == 200
+    reading = gateway.metrics()
+    assert reading.get(ours + "_count", listener="main") == 3
+    assert reading.get(ours + "_bucket", listener="main", le="+Inf") == 3
+    assert 0 < reading.get(ours + "_sum", listener="main") < 60
+    assert not reading.has(ours + "_count", listener="plain")
+    assert reading.get(theirs + "_count", upstream="app") == fake.connections > 0
+    assert 0 < reading.get(theirs + "_sum", upstream="app") < 60
+
+
 def test_handshakes_at_a_time_are_limited(start, pki):
     gateway = start(secured([pair(pki)], handshakes=2, handshake_timeout="30s"))
     idle = [raw.Client(gateway.address) for _ in range(2)]

@@ -86,6 +86,11 @@ void attempt_fail(struct attempt *attempt, enum endpoint_failure failure, enum a
         counter_add(&counters->failures[failure], 1);
 }
 
+void attempt_on_no_room(struct attempt *attempt)
+{
+    attempt_fail(attempt, ENDPOINT_CLOSED, ATTEMPT_REFUSED, "the endpoint takes no more streams");
+}
+
 /* -- getting a connection ----------------------------------------------- */
 
 static void on_ready(struct lease *lease, enum err err);

@@ -116,6 +116,9 @@ static inline bool attempt_is_held(const struct attempt *attempt)
 /* Does it wait for a connection that others have? */
 bool attempt_is_queued(const struct attempt *attempt);
 
+/* Its leg could not begin, as there was no room for it any more: fails, nobody has heard of it. */
+void attempt_on_no_room(struct attempt *attempt);
+
 /* It has taken too long: fails, for its exchange to be told. */
 void attempt_expire(struct attempt *attempt);
 

@@ -580,7 +580,13 @@ enum err exchange_send_request(struct exchange *ex, struct attempt *attempt)
 
 static enum progress step_send_head(struct exchange *ex)
 {
-    if (send_request(ex, ex->attempt) != OK)
+    enum err err = send_request(ex, ex->attempt);
+
+    if (err == ERR_REFUSED) {
+        attempt_on_no_room(ex->attempt);
+        return NEXT;
+    }
+    if (err)
         return refuse(ex, REASON_INTERNAL, "the request head cannot be sent");
     ex->state = EX_FORWARD;
     if (ex->chain && exchange_chain_holds(ex, CHAIN_REQUEST))

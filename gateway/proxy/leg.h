@@ -47,7 +47,10 @@ struct leg_reset {
 
 struct leg_ops {
     const char *name; /* "h1" */
-    /* ERR_LIMIT when the head is too large to send. */
+    /*
+     * ERR_LIMIT when the head is too large to send; upstream, ERR_REFUSED: there is no room for one
+     * more on the connection.
+     */
     enum err (*send_head)(struct leg *leg, const struct leg_head *head);
     void (*send_body)(struct leg *leg, struct sluice_span piece);
     /* The rest of the content is sent; trailers may be NULL. */

@@ -134,6 +134,8 @@ bool endpoint_has_room(const struct endpoint *endpoint)
         __atomic_load_n(&endpoint->member.share->used, __ATOMIC_RELAXED) >= max &&
         !mux_find_room(endpoint))
         return false;
+    if (endpoint->shut && !list_is_empty(&endpoint->muxes) && !mux_find_room(endpoint))
+        return false; /* another connection would hear the same */
     return endpoint->upstream->requests.per_endpoint == 0 || requests_has_room(endpoint);
 }
 

@@ -94,6 +94,7 @@ struct endpoint {
     uint32_t max_streams;     /* that it last said a connection may have; 0: nothing yet */
     uint32_t era;             /* of what a connection must be: TLS or not, who is expected */
     uint64_t leaving_us;      /* since when it gets no new requests for good; 0: it does */
+    bool shut;                /* it last said that a connection may have no streams at all */
     bool resting;             /* not in rotation: no new requests, nothing is kept */
     bool retired;
 };

@@ -231,7 +231,7 @@ static bool can_grant(const struct mux *mux)
     if (mux->state != MUX_OPEN)
         return false;
     if (!mux->known)
-        return granted < (max > 0 ? max : 1);
+        return !mux->endpoint->shut && granted < (max > 0 ? max : 1);
     return granted < mux_upstream(mux)->http2.max_streams &&
            h2_stream_room(mux->h2) > mux->n_waiting - mux->n_dialling;
 }

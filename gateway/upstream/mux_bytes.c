@@ -154,6 +154,7 @@ static void on_settings(struct h2 *h2)
         told(mux, lease)->streams->on_known(lease);
     }
     mux->endpoint->max_streams = h2_stream_cap(h2);
+    mux->endpoint->shut = h2_stream_cap(h2) == 0;
     if (mux->n_leases > mux->n_dialling)
         conn_set_alarm(mux_conn(mux), 0);
     loop_soon(mux->loop, &mux->soon); /* there may be more room now */
@@ -500,10 +501,13 @@ enum err mux_speak(struct mux *mux)
 enum err stream_open(struct lease *lease, const struct h2_request_head *head)
 {
     struct mux *mux = lease->mux;
-    enum err err = ERR_LIMIT;
+    enum err err;
 
-    if (mux->state != MUX_ENDED)
-        err = h2_send_request(mux->h2, head, lease, &lease->stream);
+    if (mux->state == MUX_ENDED)
+        return ERR_REFUSED;
+    err = h2_send_request(mux->h2, head, lease, &lease->stream);
+    if (err == ERR_LIMIT && h2_stream_room(mux->h2) == 0)
+        return ERR_REFUSED;
     if (err)
         return err;
     list_remove(&lease->line);

@@ -49,8 +49,8 @@ struct stream_ops {
 };
 
 /*
- * Open the stream: lease->stream. ERR_LIMIT: there is no room any more, or the head is too large;
- * ERR_MEMORY. Sent with stream_flush(), or at the end of the turn.
+ * Open the stream: lease->stream. ERR_REFUSED: there is no room for it any more; ERR_LIMIT: the
+ * head is too large; ERR_MEMORY. Sent with stream_flush(), or at the end of the turn.
  */
 CHECKED enum err stream_open(struct lease *lease, const struct h2_request_head *head);
 

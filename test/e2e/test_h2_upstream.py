@@ -303,6 +303,20 @@ def test_at_the_cap_of_connections_requests_wait_for_a_stream(h2_upstreams, star
     assert len(up.connections) == 1
 
 
+def test_an_endpoint_that_wants_no_streams_gets_none(h2_upstreams, start):
+    """MAX_CONCURRENT_STREAMS of 0 (RFC 9113 6.5.2): requests wait, or go to another one."""
+    shut, other = h2_upstreams(settings={MAX_STREAMS: 0}), h2_upstreams()
+    gateway = start(h2c(shut, connections={"queue_timeout": "300ms"}))
+    answers = [gateway.ask() for _ in range(3)]
+    assert [a.status for a in answers[1:]] == [503] * 2, answers
+    assert {line["reason"] for line in gateway.wait_access(3)[1:]} == {"queue_timeout"}
+    assert len(shut.connections) <= 3  # it ends those on which it was asked before it had said so
+    assert len(shut.exchanges) == 0
+    gateway.must_reload(h2c(shut, other, connections={"queue_timeout": "10s"}))
+    assert [a.status for a in together(gateway, 20)] == [200] * 20
+    assert len(shut.open_connections()) <= 1
+
+
 def test_workers_share_the_cap_of_connections(h2_upstreams, start):
     up = h2_upstreams()
     gateway = start(h2c(up, workers=2, connections={"max": 1, "queue_timeout": "30s"}))

@@ -218,6 +218,67 @@ START_TEST(a_raised_cap_lets_in_who_waits)
 }
 END_TEST
 
+static bool is_shut(void *scene)
+{
+    return ((struct scene *)scene)->upstream->endpoint[0]->shut;
+}
+
+START_TEST(an_endpoint_that_wants_no_streams_is_not_dialled_for_more)
+{
+    struct scene *it = scene_open("");
+    struct ask a = {.idles = true}, b = {0}, c = {0};
+    struct h2_settings more;
+    struct peer *peer;
+
+    ask(it, &a);
+    peer = accept_speaker(it, 0);
+    await(it, is_shut, it);
+    ask(it, &b);
+    ck_assert(lease_is_queued(&b.lease));
+    ck_assert(nobody_dials(it));
+    ck_assert_int_eq(try_stream(&a), ERR_REFUSED); /* it was promised before that was known */
+    lease_discard(&a.lease);
+    ck_assert(nobody_dials(it));
+    ck_assert(!is_told(&b));
+    more = peer->settings;
+    more.max_streams = 2;
+    h2_set_settings(peer->h2, &more);
+    await(it, has_one, peer);
+    ck_assert(!is_shut(it));
+    ask(it, &c);
+    await(it, has_two, peer);
+    ck_assert_uint_eq(counted(it, connects), 1);
+    finish(it, &b, peer, 0);
+    finish(it, &c, peer, 1);
+    scene_close(it);
+}
+END_TEST
+
+START_TEST(an_endpoint_that_wanted_no_streams_is_asked_again_when_its_connection_has_gone)
+{
+    struct scene *it = scene_open("");
+    struct ask a = {.idles = true}, b = {0};
+    struct peer *first, *second;
+
+    ask(it, &a);
+    first = accept_speaker(it, 0);
+    await(it, is_shut, it);
+    ask(it, &b);
+    ck_assert(lease_is_queued(&b.lease));
+    peer_vanish(first, false);
+    second = accept_peer(it);
+    some_turns(it);
+    ck_assert(!is_told(&b)); /* it says first whether it wants some now */
+    peer_speak(second, 10);
+    await(it, has_one, second);
+    ck_assert(!is_shut(it));
+    ck_assert_int_eq(try_stream(&a), ERR_REFUSED);
+    lease_discard(&a.lease);
+    finish(it, &b, second, 0);
+    scene_close(it);
+}
+END_TEST
+
 /* -- what endpoints end ----------------------------------------------------------- */
 
 START_TEST(a_goaway_gives_back_what_it_leaves_out)
@@ -723,6 +784,8 @@ UNIT_MAIN("upstream/mux", who_comes_during_a_dial_waits_for_it,
           beyond_the_endpoints_cap_another_connection_is_made,
           at_both_caps_a_request_waits_for_a_stream_to_end,
           a_lowered_cap_ends_no_stream_and_lets_none_in, a_raised_cap_lets_in_who_waits,
+          an_endpoint_that_wants_no_streams_is_not_dialled_for_more,
+          an_endpoint_that_wanted_no_streams_is_asked_again_when_its_connection_has_gone,
           a_goaway_gives_back_what_it_leaves_out, a_goaway_on_an_idle_connection_ends_it,
           a_reset_ends_one_stream_and_says_why, a_connection_that_is_lost_takes_its_streams_along,
           a_connection_lost_before_settings_fails_who_waits,

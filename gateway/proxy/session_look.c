@@ -117,11 +117,25 @@ void session_look(struct list *link, struct session_look *look)
         look->age_ms = look->idle_ms; /* they are measured by clocks of other grain */
 }
 
+static unsigned each_of(const struct list *streams, unsigned max, session_exchange_fn *each,
+                        void *arg)
+{
+    unsigned n = 0;
+
+    list_each (node, streams) {
+        if (n == max)
+            break;
+        each(arg, stream_exchange(node));
+        n++;
+    }
+    return n;
+}
+
 unsigned session_each_exchange(struct list *link, unsigned max, session_exchange_fn *each,
                                void *arg)
 {
     const struct session *session = session_of(link);
-    unsigned n = 0;
+    unsigned n;
 
     if (session->state == SESSION_EXCHANGE && session->exchange && max > 0) {
         each(arg, session->exchange);
@@ -129,12 +143,8 @@ unsigned session_each_exchange(struct list *link, unsigned max, session_exchange
     }
     if (session->state != SESSION_MULTIPLEX)
         return 0;
-    list_each (node, &session->multiplex->streams) {
-        if (n++ == max)
-            return max;
-        each(arg, stream_exchange(node));
-    }
-    return n;
+    n = each_of(&session->multiplex->streams, max, each, arg);
+    return n + each_of(&session->multiplex->fresh, max - n, each, arg);
 }
 
 /* -- in full -------------------------------------------------------------------------- */

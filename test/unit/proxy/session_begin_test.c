@@ -4,6 +4,8 @@
  */
 #include "proxy/session.h"
 
+#include "proxy/exchange.h"
+#include "proxy/session_look.h"
 #include "scene.h"
 
 enum { WIRE_BYTES = 32 * 1024, DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, GOAWAY = 7 };
@@ -233,6 +235,32 @@ START_TEST(so_many_begin_in_a_turn_and_all_are_answered_in_order)
 }
 END_TEST
 
+static void note_state(void *states, struct exchange *ex)
+{
+    ((unsigned *)states)[ex->state == EX_MATCH]++;
+}
+
+START_TEST(who_waits_is_seen)
+{
+    static struct wire wire;
+    struct scene *it = open_scene();
+    struct peer *client = open_h2(it, &wire);
+    unsigned states[2] = {0}; /* begun, not begun */
+
+    for (unsigned i = 0; i < 20; i++)
+        add_head(&wire, 2 * i + 1, "/", 3);
+    send_until(client, &wire, 20);
+    ck_assert_uint_eq(session_each_exchange(it->worker->all.next, 100, note_state, states), 20);
+    ck_assert_uint_eq(states[0], 8);
+    ck_assert_uint_eq(states[1], 12);
+    ck_assert_uint_eq(session_each_exchange(it->worker->all.next, 10, note_state, states), 10);
+    ck_assert_uint_eq(session_each_exchange(it->worker->all.next, 8, note_state, states), 8);
+    ck_assert_uint_eq(states[1], 12 + 2);
+    peer_close(client);
+    scene_close(it);
+}
+END_TEST
+
 START_TEST(the_most_urgent_begin_first)
 {
     static struct wire wire;
@@ -343,6 +371,6 @@ END_TEST
 
 UNIT_MAIN("proxy/session_begin", a_request_that_is_reset_in_the_same_read_is_never_begun,
           a_request_whose_stream_must_be_reset_in_the_same_read_is_never_begun,
-          so_many_begin_in_a_turn_and_all_are_answered_in_order, the_most_urgent_begin_first,
-          who_waits_can_be_reset, who_waits_goes_with_the_connection,
+          so_many_begin_in_a_turn_and_all_are_answered_in_order, who_waits_is_seen,
+          the_most_urgent_begin_first, who_waits_can_be_reset, who_waits_goes_with_the_connection,
           who_waits_is_served_while_the_gateway_drains, content_behind_a_head_comes_whole)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compare sluice with nginx and HAProxy: CPU time, speed and memory for the same work on one machine.
 
-Each gateway runs one worker on the first CPU; wrk and the upstream share the last one; all of it stays
-on 127.0.0.1. The gateways take turns in every round. A table goes to standard output and, with every
-single figure beside it as JSON, to test/bench/results/.
+Each gateway runs one worker on the first CPU; the load and the upstream share the last one; all of it
+stays on 127.0.0.1. All gateways of a case are up; they are asked in turns, for a moment each, so that what
+the machine does slowly meets all of them. A table goes to standard output and, with every single figure
+beside it as JSON, to test/bench/results/.
 
-    test/bench/bench.py [--rounds 5] [--seconds 5] [--only keepalive-64,idle] [--sluice PATH]
+    test/bench/bench.py [--rounds 15] [--seconds 2] [--only keepalive-64,idle] [--sluice PATH]
 """
 
 import argparse
@@ -26,9 +27,11 @@ import report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+CPUS = os.sched_getaffinity(0)  # before this program keeps to one of them
 WARM_S = 1
 IDLE_CONNECTIONS = 15000
 FEW_CONNECTIONS = 64  # what "hardly any" means when a start-up reservation is measured
+IDLE_ROUNDS = 3
 SETTLE_S = 2
 QUIET_CORES = 0.2
 FOREIGN_CORES = 0.15
@@ -45,31 +48,37 @@ class Case:
     connections: int = 64
     extra: tuple = ()
     only: tuple = ("sluice", "nginx", "haproxy")
+    rate: int = 0  # requests a second, whatever the answers do; 0: as many as are answered
 
-    def wrk(self, port, seconds):
+    def load(self, port, seconds):
+        """The command; pace is a program of this folder."""
+        if self.rate:
+            return ["pace", str(port), self.path, str(self.connections), str(self.rate), str(seconds)]
         return ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", *self.extra,
                 f"http://{contenders.HOST}:{port}{self.path}"]
 
 
+ALL = ("sluice", "sluice-pgo", "nginx", "haproxy", "relay")
 CASES = [
-    Case("keepalive-64", "GET 1 KiB, 64 kept connections", "/1k", 64),
-    Case("keepalive-512", "GET 1 KiB, 512 kept connections", "/1k", 512),
+    Case("keepalive-64", "GET 1 KiB, 64 kept connections", "/1k", 64, only=ALL),
+    Case("keepalive-512", "GET 1 KiB, 512 kept connections", "/1k", 512, only=ALL),
+    Case("paced-10k", "GET 1 KiB, 64 kept connections, 10,000 requests/s offered", "/1k", 64, only=ALL, rate=10000),
     Case("bulk-64k", "GET 64 KiB, 32 kept connections", "/64k", 32),
     Case("new-connection", "GET 1 KiB, a new connection for each request, 64 at once", "/1k", 64,
          ("-H", "Connection: close")),
     Case("plugins", "GET 1 KiB with a token, 64 kept connections; request_id, jwt_auth (cached token), rate_limit "
          "(local), circuit_breaker and tracing (1 %) against the bare proxy", "/1k", 64,
-         ("-H", "Authorization: Bearer " + contenders.token()), ("sluice", "sluice-plugins")),
+         ("-H", "Authorization: Bearer " + contenders.token()), ("sluice", "sluice-plugins", "nginx")),
     Case("idle", f"Idle kept connections, {IDLE_CONNECTIONS:,} of them, one answered request each"),
 ]
 
 
 def gateway_cpu():
-    return min(os.sched_getaffinity(0))
+    return min(CPUS)
 
 
 def load_cpu():
-    return max(os.sched_getaffinity(0))
+    return max(CPUS)
 
 
 def default_sluice():
@@ -92,7 +101,12 @@ def read_wrk(text):
     }
 
 
-def run_wrk(command, cpu):
+def read_pace(text):
+    told = {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+    return {**told, "per_second": told["requests"] / told["took_us"] * 1e6, "refused": 0}
+
+
+def run_load(command, cpu):
     return subprocess.run(command, capture_output=True, text=True, check=True,
                           preexec_fn=lambda: contenders.pin(cpu)).stdout
 
@@ -121,7 +135,9 @@ class Bench:
         self.gateway_cpu, self.load_cpu = gateway_cpu(), load_cpu()
         contenders.pin(self.load_cpu)
         self.origin = contenders.Origin(folder, self.load_cpu)
-        self.contenders = [c for c in contenders.everyone(options.sluice) if self.is_there(c)]
+        self.pace = contenders.compiled("pace", folder)
+        others = [contenders.trained(options.pgo), contenders.relay(folder)]
+        self.contenders = [c for c in contenders.everyone(options.sluice) + others if self.is_there(c)]
 
     def is_there(self, contender):
         if not contender.binary:
@@ -131,18 +147,19 @@ class Bench:
     def start(self, contender, connections=2048):
         contender.start(self.folder, self.gateway_cpu, self.origin.port, connections)
 
+    def ask(self, case, contender, seconds):
+        command = case.load(contender.port, seconds)
+        if command[0] == "pace":
+            return read_pace(run_load([self.pace, *command[1:]], self.load_cpu))
+        return read_wrk(run_load(command, self.load_cpu))
+
     def measure_load(self, case, contender):
         """One round of one gateway under load."""
-        self.start(contender)
-        try:
-            run_wrk(case.wrk(contender.port, WARM_S), self.load_cpu)
-            with machine.Watch(contender.pids(), [self.origin.pid]) as watch:
-                told = run_wrk(case.wrk(contender.port, self.options.seconds), self.load_cpu)
-        finally:
-            contender.stop()
-        figures = read_wrk(told)
-        return {"cpu_us": watch.cpu_ns / 1e3 / max(1, figures["requests"]), **figures, "cores": watch.cores,
-                "foreign": watch.foreign}
+        with machine.Watch(contender.pids(), [self.origin.pid]) as watch:
+            figures = self.ask(case, contender, self.options.seconds)
+        requests = max(1, figures["requests"])
+        return {"cpu_us": watch.cpu_ns / 1e3 / requests, "user_us": watch.user_ns / 1e3 / requests, **figures,
+                "cores": watch.cores, "foreign": watch.foreign}
 
     def measure_idle(self, contender):
         """Bytes a connection, by growth and with what a start for so many reserves."""
@@ -189,11 +206,20 @@ class Bench:
         """All rounds of a case: {name: [figures, ...]}. Who comes first changes with every round."""
         meeting = [contender for contender in self.contenders if contender.name in case.only]
         rounds = {contender.name: [] for contender in meeting}
-        for number in range(self.options.rounds):
-            print(f"{case.name}, round {number + 1} of {self.options.rounds}", file=sys.stderr)
-            shift = number % len(meeting)
-            for contender in meeting[shift:] + meeting[:shift]:
-                rounds[contender.name].append(self.measure(case, contender))
+        up = meeting if case.path else []
+        try:
+            for contender in up:
+                self.start(contender)
+                self.ask(case, contender, WARM_S)
+            for number in range(self.options.rounds if case.path else IDLE_ROUNDS):
+                print(f"{case.name}, round {number + 1}", file=sys.stderr)
+                shift = number % len(meeting)
+                for contender in meeting[shift:] + meeting[:shift]:
+                    rounds[contender.name].append(self.measure(case, contender))
+        finally:
+            for contender in up:
+                if contender.process:
+                    contender.stop()
         return rounds
 
     def describe(self):
@@ -205,22 +231,24 @@ class Bench:
             **{contender.name: contender.version() for contender in self.contenders},
             "wrk": (wrk.stdout + wrk.stderr).splitlines()[0],
             "command": " ".join(["test/bench/bench.py", *sys.argv[1:]]),
-            "rounds": f"{self.options.rounds} of {self.options.seconds} s, gateways interleaved",
+            "rounds": f"{self.options.rounds} of {self.options.seconds} s, gateways in turns",
         }
 
     def settings(self):
         values = {"folder": "FOLDER", "port": "PORT", "origin": "ORIGIN", "files": "FILES", "collector": "COLLECTOR", "connections": 2048,
                   "slots": 3148}
-        return {contender.file: contender.config(**values).strip() for contender in self.contenders}
+        return {contender.file: contender.config(**values).strip() for contender in self.contenders if contender.template}
 
 
 def parse_options():
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(description="Compare sluice with nginx and HAProxy.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="of load in each round")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=2, help="of load in each round")
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, help="of " + ",".join(names))
     parser.add_argument("--sluice", metavar="PATH", default=default_sluice())
+    parser.add_argument("--pgo", metavar="PATH", default=os.path.join(ROOT, "build", "release-pgo-lto", "sluice"),
+                        help="measured beside it where it exists: what `make pgo` builds")
     parser.add_argument("--quiet", type=int, default=10, help="seconds to wait for a quiet machine before a round")
     parser.add_argument("--retries", type=int, default=1, help="of a round that others disturbed")
     parser.add_argument("--results", metavar="DIR", default=os.path.join(HERE, "results"))
@@ -239,7 +267,7 @@ def main():
         os.chmod(folder, 0o755)
         bench = Bench(options, folder)
         try:
-            results = {case.name: {"title": case.title, "command": " ".join(case.wrk("PORT", options.seconds)),
+            results = {case.name: {"title": case.title, "command": " ".join(case.load("PORT", options.seconds)),
                                    "rounds": bench.run(case)} for case in CASES if case.name in options.only}
         finally:
             bench.origin.stop()

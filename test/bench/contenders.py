@@ -169,12 +169,14 @@ class Contender:
         self.binary = binary and shutil.which(binary)
         self.file = file
         self.template = template
-        self.command = command  # "{binary}" and "{file}" are filled in
+        self.command = command  # "{binary}", "{file}", "{port}" and "{origin}" (a port) are filled in
         self.version_flag = version
         self.process = None
         self.port = 0
 
     def version(self):
+        if not self.version_flag:
+            return "of this tree"
         told = subprocess.run([self.binary, self.version_flag], capture_output=True, text=True, check=False)
         lines = (told.stdout + told.stderr).strip().splitlines()
         return lines[0] if lines else "?"
@@ -183,11 +185,12 @@ class Contender:
         user = "user root;" if os.geteuid() == 0 else ""
         return self.template.format(host=HOST, user=user, **values)
 
-    def arguments(self, file):
-        return [part.format(binary=self.binary, file=file) for part in self.command]
+    def arguments(self, file, origin_port):
+        return [part.format(binary=self.binary, file=file, port=self.port, origin=origin_port) for part in self.command]
 
     def start(self, folder, cpu, origin_port, connections=2048, before=()):
-        """Run it for this many client connections, on this CPU, and wait until it serves."""
+        """Run it for this many client connections, on this CPU or these, and wait until it serves."""
+        cpus = [cpu] if isinstance(cpu, int) else cpu
         self.port = free_port()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         file = os.path.join(folder, self.file)
@@ -195,8 +198,8 @@ class Contender:
             out.write(self.config(folder=folder, port=self.port, origin=origin_port, files=files, collector=collector_port(),
                                   connections=connections, slots=connections + 1100))
         with open(os.path.join(folder, self.name + ".log"), "wb") as log:
-            self.process = subprocess.Popen([*before, *self.arguments(file)], cwd=folder, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, preexec_fn=lambda: pin(cpu))
+            self.process = subprocess.Popen([*before, *self.arguments(file, origin_port)], cwd=folder, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, preexec_fn=lambda: pin(*cpus))
         give_up = time.monotonic() + START_S
         while not serves(self.port):
             if self.process.poll() is not None or time.monotonic() > give_up:
@@ -237,14 +240,28 @@ def logging(sluice):
     return Contender("sluice-log", sluice, "sluice-log.yaml", LOGGING, ["{binary}", "run", "-c", "{file}"], "version")
 
 
+def trained(path):
+    """The gateway as `make pgo` builds it; left out where that was not done."""
+    return Contender("sluice-pgo", path, "sluice-pgo.yaml", SLUICE, ["{binary}", "run", "-c", "{file}"], "version")
+
+
+def relay(folder):
+    """The floor: what it takes to pass bytes on."""
+    return Contender("relay", compiled("relay", folder), "relay.conf", "", ["{binary}", "{port}", "{origin}"], "")
+
+
+def compiled(name, folder):
+    """A program of this folder, compiled here and now."""
+    source, binary = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".c"), os.path.join(folder, name)
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-std=c11", "-D_GNU_SOURCE", "-o", binary, source], check=True)
+    return binary
+
+
 class Origin:
-    """The upstream of all of them, compiled here and now."""
+    """The upstream of all of them."""
 
     def __init__(self, folder, cpu):
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "origin.c")
-        binary = os.path.join(folder, "origin")
-        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-std=c11", "-D_GNU_SOURCE", "-o", binary, source], check=True)
-        self.process = subprocess.Popen([binary], stdout=subprocess.PIPE, text=True, preexec_fn=lambda: pin(cpu))
+        self.process = subprocess.Popen([compiled("origin", folder)], stdout=subprocess.PIPE, text=True, preexec_fn=lambda: pin(cpu))
         self.port = int(self.process.stdout.readline())
         self.pid = self.process.pid
 
@@ -254,8 +271,8 @@ class Origin:
         self.process.stdout.close()
 
 
-def pin(cpu):
-    os.sched_setaffinity(0, {cpu})
+def pin(*cpus):
+    os.sched_setaffinity(0, cpus)
 
 
 def free_port():

@@ -5,7 +5,7 @@ Routes and endpoints by instructions of the worker (see guard.py), which nobody 
 connections and workers by CPU time under wrk. Each curve is an SVG in results/, with a page and the
 figures as JSON.
 
-    test/bench/curves.py [--only routes,endpoints,idle,workers] [--sluice PATH] [--results DIR]
+    test/bench/curves.py [--only routes,endpoints,idle,sharing,workers] [--sluice PATH] [--results DIR]
 """
 
 import argparse
@@ -28,6 +28,10 @@ ROUNDS = 3
 
 def contender_of(sluice, template):
     return contenders.Contender("sluice", sluice, "sluice.yaml", template, ["{binary}", "run", "-c", "{file}"], "version")
+
+
+def workers_of(sluice, count):
+    return contender_of(sluice, contenders.SLUICE.replace("workers: 1", f"workers: {count}"))
 
 
 def with_routes(count):
@@ -72,16 +76,16 @@ class Curves:
                                     min(self.files, count + 2000))
         return [(count, one(count)) for count in (1, 100, 10000)]
 
-    def loaded(self, contender, origin, idle=0, connections=64):
+    def loaded(self, contender, origin, idle=0, connections=64, cpus=None):
         """CPU time of a request in us, and requests a second, beside idle connections."""
-        contender.start(self.folder, bench.gateway_cpu(), origin.port, idle + 2048)
+        contender.start(self.folder, cpus or bench.gateway_cpu(), origin.port, idle + 2048)
         held = []
         try:
             held = bench.open_idle(contender.port, idle)
             case = bench.Case("curve", "", "/1k", connections)
-            bench.run_wrk(case.wrk(contender.port, 1), bench.load_cpu())
+            bench.run_load(case.load(contender.port, 1), bench.load_cpu())
             with machine.Watch(contender.pids(), [origin.pid]) as watch:
-                told = bench.run_wrk(case.wrk(contender.port, SECONDS), bench.load_cpu())
+                told = bench.run_load(case.load(contender.port, SECONDS), bench.load_cpu())
         finally:
             bench.close_all(held)
             contender.stop()
@@ -98,11 +102,16 @@ class Curves:
         return self.with_origin(lambda origin: [
             (count, self.best(lambda: self.loaded(contender, origin, count))[0]) for count in counts])
 
-    def workers(self):
+    def sharing(self):
         """On one processor: what a second worker costs where it can bring nothing."""
+        return self.with_origin(lambda origin: [
+            (count, self.best(lambda: self.loaded(workers_of(self.sluice, count), origin))[0]) for count in (1, 2)])
+
+    def workers(self):
+        """On all processors, which the load and the upstream need as well."""
         def one(count, origin):
-            contender = contender_of(self.sluice, contenders.SLUICE.replace("workers: 1", f"workers: {count}"))
-            return self.best(lambda: self.loaded(contender, origin))[0]
+            contender = workers_of(self.sluice, count)
+            return max(self.loaded(contender, origin, cpus=bench.CPUS)[1] for _ in range(ROUNDS))
         return self.with_origin(lambda origin: [(count, one(count, origin)) for count in (1, 2)])
 
 
@@ -110,7 +119,9 @@ KINDS = {
     "routes": ("A request among routes", "routes", "instructions of the worker"),
     "endpoints": ("A request among endpoints", "endpoints of its upstream", "instructions of the worker"),
     "idle": ("A request beside idle connections", "idle connections", "CPU time, us"),
-    "workers": ("A request with more workers on one processor", "workers", "CPU time, us"),
+    "sharing": ("A request with more workers on one processor", "workers", "CPU time, us"),
+    "workers": ("Requests a second with more workers, load and upstream on the same two processors", "workers",
+                "requests/s"),
 }
 
 

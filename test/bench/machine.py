@@ -44,6 +44,14 @@ def cpu_ns(pids):
     return total
 
 
+def user_share(pids, before=(0, 0)):
+    """((user, system) ticks of these processes, the share of user time since before)."""
+    fields = [read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in pids]
+    user, system = (sum(int(each[at]) for each in fields if each) for at in (11, 12))
+    spent = user - before[0], system - before[1]
+    return (user, system), spent[0] / max(1, sum(spent))
+
+
 def memory_bytes(pids):
     """(PSS, the part of it that is no file's) of these processes; a page that several share counts once."""
     pss = own = 0
@@ -85,6 +93,7 @@ class Watch:
         self.helpers = helpers
 
     def __enter__(self):
+        self.ticks, _ = user_share(self.measured)
         self.begin = (cpu_ns(self.measured), self.ours(), busy_ns(), time.monotonic())
         return self
 
@@ -95,6 +104,7 @@ class Watch:
         measured, ours, busy, at = self.begin
         wall_ns = (time.monotonic() - at) * 1e9
         self.cpu_ns = cpu_ns(self.measured) - measured
+        self.user_ns = self.cpu_ns * user_share(self.measured, self.ticks)[1]
         self.cores = self.cpu_ns / wall_ns
         self.foreign = max(0.0, (busy_ns() - busy - (self.ours() - ours)) / wall_ns)
 

@@ -6,7 +6,8 @@ import statistics
 import time
 
 # key, heading, digits, is less better (None: not compared)
-LOAD = [("cpu_us", "CPU µs/request", 2, True), ("per_second", "requests/s", 0, False), ("p50_us", "p50 µs", 0, True),
+PEERS = ("nginx", "haproxy")
+LOAD = [("cpu_us", "CPU µs/request", 2, True), ("user_us", "of it in user space", 2, None), ("per_second", "requests/s", 0, False), ("p50_us", "p50 µs", 0, True),
         ("p99_us", "p99 µs", 0, True), ("cores", "CPUs used", 2, None)]
 IDLE = [("grown", "bytes/connection", 0, True), ("all_in", "with what its start reserves", 0, True),
         ("pss_grown", "growth of PSS, files too", 0, True)]
@@ -18,7 +19,9 @@ pays for falling asleep. Latency in a closed loop follows from the throughput. `
 of PSS while the connections are opened, without pages of files, whose share changes with every other program
 that starts or ends. The column beside it adds what a start for so many connections allocates beyond a start for
 a few. A round in which other programs took more than a sixth of a CPU is repeated; one that stayed disturbed is
-left out of the medians unless all were.
+left out of the medians unless all were. A ratio is the median of the ratios of the rounds, in which the two were
+measured one after the other: it keeps where the machine as a whole is faster or slower from minute to minute.
+`relay` passes bytes on and knows nothing of HTTP: it is no peer, but the floor.
 """
 
 
@@ -47,11 +50,18 @@ def remarks(rounds):
     return text + (f"; {failed} FAILED" if failed else "")
 
 
-def ratio(rounds, key, is_less_better):
-    """sluice against the better of the others."""
-    others = [median(of, key) for name, of in rounds.items() if name != "sluice"]
-    best = min(others) if is_less_better else max(others)
-    return f"{median(rounds['sluice'], key) / best:.2f}" if best > 0 else "-"
+def against(rounds, name, other, key):
+    """The median of what is one to the other in each round."""
+    pairs = [(one[key], two[key]) for one, two in zip(rounds[name], rounds[other]) if not one["disturbed"] and not two["disturbed"]]
+    pairs = pairs or [(median(rounds[name], key), median(rounds[other], key))]
+    return statistics.median(one / two if two else 0 for one, two in pairs)
+
+
+def ratio(rounds, name, key, is_less_better):
+    """One of ours against the better of the peers."""
+    peers = sorted((peer for peer in PEERS if peer in rounds), key=lambda peer: median(rounds[peer], key))
+    best = peers[0 if is_less_better else -1]
+    return f"{against(rounds, name, best, key):.2f}"
 
 
 def table(rounds, columns):
@@ -61,13 +71,21 @@ def table(rounds, columns):
         cells = [cell(of, key, digits) for key, _, digits, _ in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {remarks(of)} |")
     if "sluice-plugins" in rounds:
-        cells = ["" if less is None else f"{median(rounds['sluice-plugins'], key) / median(rounds['sluice'], key):.2f}"
+        cells = ["" if less is None else f"{against(rounds, 'sluice-plugins', 'sluice', key):.2f}"
                  for key, _, _, less in columns]
         lines.append("| with plugins / bare | " + " | ".join(cells) + " | |")
-    elif "sluice" in rounds and len(rounds) > 1:
-        cells = ["" if less is None else ratio(rounds, key, less) for key, _, _, less in columns]
-        lines.append("| sluice / better peer | " + " | ".join(cells) + " | |")
+    for name in rounds:
+        if name.startswith("sluice") and any(peer in rounds for peer in PEERS):
+            cells = ["" if less is None else ratio(rounds, name, key, less) for key, _, _, less in columns]
+            lines.append(f"| {name} / better peer | " + " | ".join(cells) + " | |")
+            lines += above_floor(rounds, name) if "relay" in rounds else []
     return lines
+
+
+def above_floor(rounds, name):
+    cells = [number(statistics.median(one[key] - floor[key] for one, floor in zip(rounds[name], rounds["relay"])), 2)
+             for key in ("cpu_us", "user_us")]
+    return [f"| {name} - relay | " + " | ".join(cells) + " |" + " |" * (len(LOAD) - 1)]
 
 
 def markdown(about, settings, results):

@@ -38,7 +38,7 @@ def kind_of(case):
 
 
 def wrk(port, seconds):
-    told = bench.read_wrk(bench.run_wrk(["wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", "--timeout", "10s",
+    told = bench.read_wrk(bench.run_load(["wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", "--timeout", "10s",
                                          f"https://{contenders.HOST}:{port}/1k"], bench.load_cpu()))
     if told["errors"] or told["refused"]:
         raise RuntimeError(f"not all was answered: {told}")

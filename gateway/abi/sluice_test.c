@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,9 +289,16 @@ void sluice_test_free(struct sluice_test **test_)
 
 const struct sluice_plugin *sluice_test_load(const char *path, char *why, size_t room)
 {
-    void *file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const struct sluice_plugin *plugin = file ? dlsym(file, "sluice_plugin") : NULL;
+    const struct sluice_plugin *plugin;
+    char here[PATH_MAX];
+    void *file;
 
+    if (!strchr(path, '/')) { /* a file of this folder, not one of the system's libraries */
+        snprintf(here, sizeof(here), "./%s", path);
+        path = here;
+    }
+    file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    plugin = file ? dlsym(file, "sluice_plugin") : NULL;
     if (!plugin) {
         snprintf(why, room, "%s", dlerror());
         if (file)

@@ -7,12 +7,20 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MUSEUM = os.path.join(ROOT, "test/plugins/museum")
 KEPT = ["museum_head", "museum_body", "museum_later"]
-FINE = {"rate_limit": ["rate=10/s"]}  # options of plugins that want some
+FINE = {  # options of plugins that want some
+    "api_key": ["consumers={shop: {keys: ['sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b']}}"],
+    "basic_auth": ["users={alice: '$2b$04$abcdefghijklmnopqrstuuXcjcm5avyCiJoD2uS24xa2lb6fjMB3G'}"],
+    "ext_auth": ["target=http://127.0.0.1/"],
+    "jwt_auth": ["keys=[{secret: 0123456789abcdef0123456789abcdef}]", "algorithms=[HS256]"],
+    "rate_limit": ["rate=10/s"],
+    "tracing": ["endpoint=http://127.0.0.1/"],
+}
 
 
 def built(binary):
@@ -75,6 +83,27 @@ def test_a_new_plugin_builds_against_an_installed_gateway(sluice, binary, tmp_pa
     assert str(ROOT) not in result.stdout, "it is built against what was installed, not against the tree"
 
 
+def test_ten_minutes_with_the_readme(start, binary, tmp_path):
+    """What plugins/README.md says under "Begin", word by word, by somebody who knows no more."""
+    without_sanitizers(binary)
+    with open(os.path.join(ROOT, "plugins/README.md"), encoding="utf-8") as page:
+        begin = page.read().split("\n## Begin\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", begin, re.DOTALL)
+    script = "".join(block for block in blocks if "curl" not in block)
+    assert "sluice check && sluice run\n" in script and "/path/to/sluice/build/release" in script
+    script = script.replace("sluice check && sluice run\n", "sluice check\n")
+    script = script.replace("/path/to/sluice/build/release", os.path.dirname(binary))
+    result = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, timeout=240, capture_output=True, text=True,
+                            check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "keeps the contract" in result.stdout and "hello 0.1.0" in result.stdout
+    config = yaml.safe_load((tmp_path / "hello/sluice.yaml").read_text(encoding="utf-8"))
+    config["plugin_path"] = [str(tmp_path / "hello")]
+    config["listeners"][0]["bind"] = "127.0.0.1:0"
+    answer = start(config).ask()
+    assert (answer.status, answer.body, answer.get("x-greeting")) == (200, b"hello\n", "good day")
+
+
 def test_new_refuses_what_is_there_and_bad_names(sluice, tmp_path):
     assert sluice("plugin", "new", "hello", cwd=tmp_path).returncode == 0
     again = sluice("plugin", "new", "hello", cwd=tmp_path)
@@ -107,8 +136,8 @@ def test_inspect_says_why_a_file_is_no_plugin(sluice, tmp_path):
 
 def test_all_our_plugins_keep_the_contract(sluice, binary):
     folder, names = built(binary)
-    assert {"request_id", "cors", "headers", "ip_filter", "fault"} <= set(names)
-    for name in ["request_id", "cors", "headers", "ip_filter", "fault"]:
+    assert {"request_id", "cors", "circuit_breaker", *FINE} <= set(names)
+    for name in names:
         result = sluice("plugin", "test", os.path.join(folder, f"{name}.so"), *FINE.get(name, []))
         assert result.returncode == 0, result.stdout
         assert "keeps the contract" in result.stdout

@@ -82,10 +82,9 @@ struct tls {
     char *early;               /* owned: bytes that came before the handshake was over; or NULL */
     const char *why;           /* static: why it failed, or NULL */
     uint32_t small_bytes;      /* to be sent in small records yet */
-    /* By the loop's clock, the low bits: */
-    union {
-        uint32_t sent_ms;  /* when we last sent */
-        uint32_t began_us; /* before that: when the handshake began; 0: not yet */
+    union {                    /* the low bits of the clock: */
+        uint32_t sent_ms;      /* the loop's, when we last sent */
+        uint32_t began_us;     /* before that: when the handshake began; 0: not yet */
     };
     uint16_t pending;             /* bytes in a record that is waiting to leave */
     uint16_t early_at, early_end; /* unread bytes in early */

@@ -115,6 +115,10 @@ static void asking_check(struct bind *bind, const struct tree *node, void *out)
         notes_error(bind->notes, node->at, "name the authority's certificates: ca: FILE",
                     "tls.client asks for certificates, but no ca can check them");
     }
+    if (conf->mode == TLS_CLIENT_NONE && conf->crl.path.len > 0) {
+        notes_warn(bind->notes, conf->crl.at, "write mode: optional, or mode: require",
+                   "tls.client.crl does nothing while mode is none");
+    }
     if (conf->mode == TLS_CLIENT_NONE && conf->forward) {
         notes_warn(bind->notes, node->at, "write mode: optional, or mode: require",
                    "tls.client.forward does nothing while mode is none");
@@ -132,6 +136,13 @@ static const struct field asking_fields[] = {
      .offset = offsetof(struct tls_asking_conf, ca),
      .help = "Who may have signed them (PEM, several in one file).",
      .example = "tls/clients-ca.pem"},
+    {.name = "crl",
+     .shape = &file_shape,
+     .offset = offsetof(struct tls_asking_conf, crl),
+     .help = "What their authorities have revoked (PEM): a list (CRL) of each authority that a "
+             "chain leads over, the root as well. Read again when it changes; sessions from before "
+             "are not resumed then. Where one is missing or too old, nobody gets in.",
+     .example = "tls/clients.crl"},
     {.name = "forward",
      .shape = &shape_bool,
      .offset = offsetof(struct tls_asking_conf, forward),
@@ -233,6 +244,12 @@ static const struct field server_fields[] = {
      .preset = "auto",
      .help = "What becomes of a request for a host that another certificate is for than the one "
              "that its connection began with."},
+    {.name = "strict_sni",
+     .shape = &shape_bool,
+     .offset = AT(strict_sni),
+     .preset = "false",
+     .help = "Refuse clients that ask for a server that no certificate is for, or for none "
+             "(unrecognized_name), instead of giving them the first one."},
     {.name = "session_tickets",
      .shape = &shape_bool,
      .offset = AT(session_tickets),
@@ -446,6 +463,7 @@ uint64_t tls_server_stamp(const struct tls_server_conf *conf, uint64_t stamp)
         stamp = stamp_file(&certificate[i].ocsp, stamp);
     }
     stamp = stamp_file(&conf->ticket_keys, stamp);
+    stamp = stamp_file(&conf->client.crl, stamp);
     return stamp_file(&conf->client.ca, stamp);
 }
 

@@ -31,7 +31,8 @@ enum tls_mismatch { TLS_MISMATCH_AUTO, TLS_MISMATCH_REFUSE, TLS_MISMATCH_ALLOW }
 struct tls_asking_conf {
     int mode; /* enum tls_client_mode */
     struct tls_file ca;
-    bool forward; /* Client-Cert to upstreams, RFC 9440 */
+    struct tls_file crl; /* empty: nothing is revoked */
+    bool forward;        /* Client-Cert to upstreams, RFC 9440 */
 };
 
 /* What may be agreed on by ALPN, in the form of the wire: the best first. */
@@ -47,7 +48,8 @@ struct tls_server_conf {
     int min_version, max_version;
     struct sluice_span ciphers, ciphersuites, groups; /* as OpenSSL writes them; empty: its own */
     struct tls_asking_conf client;
-    int mismatch; /* enum tls_mismatch */
+    int mismatch;    /* enum tls_mismatch */
+    bool strict_sni; /* who asks for no name of ours gets no certificate */
     bool session_tickets;
     bool early_data;
     struct tls_file ticket_keys; /* empty: the process has keys of its own */

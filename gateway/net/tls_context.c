@@ -183,6 +183,46 @@ enum err tls_use_authority(SSL_CTX *context, const struct tls_file *ca, struct n
     return ERR_CONFIG;
 }
 
+static void warn_of_age(const X509_CRL *list, const struct tls_file *crl, struct notes *notes)
+{
+    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+
+    if (next && X509_cmp_current_time(next) < 0) {
+        notes_warn(notes, crl->at, "fetch the new one: until then, no client is let in",
+                   "a list in '%s' is too old", crl->path.ptr);
+    }
+}
+
+enum err tls_use_revocations(SSL_CTX *context, const struct tls_file *crl, bool warns,
+                             struct notes *notes)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(context);
+    BIO *bio = open_file(crl, notes);
+    X509_CRL *list;
+    unsigned n = 0;
+    enum err err = OK;
+
+    if (!bio)
+        return ERR_CONFIG;
+    while (err == OK && (list = PEM_read_bio_X509_CRL(bio, NULL, no_password, NULL)) != NULL) {
+        if (warns)
+            warn_of_age(list, crl, notes);
+        if (!X509_STORE_add_crl(store, list))
+            err = ERR_CONFIG;
+        X509_CRL_free(list);
+        n++;
+    }
+    BIO_free(bio);
+    /* Behind the last one, there is to be nothing that begins like another. */
+    if (n == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        err = ERR_CONFIG;
+    if (err)
+        note_file(notes, crl, "it should begin with -----BEGIN X509 CRL-----", "cannot be used");
+    ERR_clear_error();
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return err;
+}
+
 void tls_digest_file(EVP_MD_CTX *digest, const struct tls_file *file)
 {
     char why[INPUT_WHY];

@@ -64,13 +64,15 @@ static SSL_CTX *find(const struct tls_server *server, struct sluice_span name)
     return found;
 }
 
-/* The type is OpenSSL's. NOLINTNEXTLINE(readability-non-const-parameter) */
 static int on_server_name(SSL *ssl, int *alert, void *server)
 {
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     SSL_CTX *context = name ? find(server, span_of(name)) : NULL;
 
-    (void)alert;
+    if (!context && ((const struct tls_server *)server)->is_strict) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
     if (!context)
         return SSL_TLSEXT_ERR_NOACK;
     if (context != SSL_get_SSL_CTX(ssl))
@@ -139,6 +141,9 @@ static enum err set_asking(SSL_CTX *context, const struct build *build)
     SSL_CTX_set_verify(context, mode, NULL);
     if (build->authorities)
         SSL_CTX_set_client_CA_list(context, SSL_dup_CA_list(build->authorities));
+    if (conf->crl.path.len > 0 &&
+        tls_use_revocations(context, &conf->crl, build->server->n_identities == 0, build->notes))
+        return ERR_CONFIG;
     return tls_use_authority(context, &conf->ca, build->notes);
 }
 
@@ -306,6 +311,7 @@ static void make_scope(struct build *build, struct sluice_span name)
     EVP_DigestUpdate(digest, name.ptr, name.len);
     EVP_DigestUpdate(digest, &client->mode, sizeof(client->mode));
     tls_digest_file(digest, &client->ca);
+    tls_digest_file(digest, &client->crl);
     EVP_DigestFinal_ex(digest, build->scope, &len);
     EVP_MD_CTX_free(digest);
 }
@@ -343,6 +349,7 @@ struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct slu
     server->tickets = tickets;
     server->small_bytes = (uint32_t)conf->small_bytes;
     server->takes_early = tls_server_conf_takes_early(conf);
+    server->is_strict = conf->strict_sni;
     server->key_log = -1;
     is_bad = open_files(&build) != OK;
     make_scope(&build, name);

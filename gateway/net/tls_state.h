@@ -70,6 +70,7 @@ struct tls_server {
     uint32_t small_bytes; /* at first, and after silence, in small records */
     int key_log;          /* a descriptor; -1: none */
     bool takes_early;     /* data before the handshake is over */
+    bool is_strict;       /* who asks for no name of ours is refused */
 };
 
 struct tls {
@@ -160,6 +161,13 @@ X509 *tls_read_certificate(const struct tls_file *file, struct notes *notes);
 /* Certificates to believe in. */
 CHECKED enum err tls_use_authority(SSL_CTX *context, const struct tls_file *ca,
                                    struct notes *notes);
+
+/*
+ * Lists of what authorities have revoked; every certificate of a chain must be on none. warns: of
+ * one that is too old, for the first of several contexts.
+ */
+CHECKED enum err tls_use_revocations(SSL_CTX *context, const struct tls_file *crl, bool warns,
+                                     struct notes *notes);
 
 /* Mix the bytes of a file into a digest; one that cannot be read counts as empty. */
 void tls_digest_file(EVP_MD_CTX *digest, const struct tls_file *file);

@@ -38,7 +38,9 @@ static void add_tls(const struct explanation *it, struct text *out)
         return;
     add_label("tls", out);
     text_format(out, "certificate %.*s%s, ends ", SHOWN(facts.path),
-                is_named ? "" : " (the first: none is for this host)");
+                is_named                   ? ""
+                : listener->tls.strict_sni ? " (not given: none is for this host, strict_sni)"
+                                           : " (the first: none is for this host)");
     now_format((uint64_t)facts.end_s * 1000000, when);
     text_add(out, span_of(when));
     text_format(out, "; versions %s to %s%s\n", tls_version_text(listener->tls.min_version),

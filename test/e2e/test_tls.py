@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -214,6 +215,71 @@ def test_a_required_certificate_is_checked_and_forwarded(start, pki, upstream):
     with TlsClient(gateway.address, context, session=session) as client:
         assert client.ask().status == 200 and client.sock.session_reused
     assert upstream.last.all("client-cert") == [wanted], "a resumed session has its certificate"
+
+
+def is_let_in(gateway, pki, name):
+    """By TLS 1.2 the handshake tells, and no session of it is offered again."""
+    context = pki.client(maximum_version=ssl.TLSVersion.TLSv1_2)
+    context.load_cert_chain(pki.path(f"{name}.pem"), pki.path(f"{name}.key"))
+    try:
+        with TlsClient(gateway.address, context) as client:
+            return client.ask().status == 200
+    except (ssl.SSLError, raw.Closed, ConnectionResetError):
+        return False
+
+
+def test_a_revoked_certificate_is_not_let_in(start, tmp_path):
+    pki = Pki(str(tmp_path))
+    for name in ("www", "good", "bad"):
+        pki.make(name, f"{name}.test")
+    gateway = start(secured(pki, extra={"client": {"mode": "require", "ca": pki.ca, "crl": pki.revoke("bad")}}))
+    assert is_let_in(gateway, pki, "good") and not is_let_in(gateway, pki, "bad")
+    gateway.wait_metric(lambda m: m.get("sluice_tls_handshakes_total", result="failed") == 1)
+    context = pki.client()
+    context.load_cert_chain(pki.path("good.pem"), pki.path("good.key"))
+    with TlsClient(gateway.address, context) as client:
+        client.ask()
+        session = client.sock.session
+        pki.revoke("good")  # its connection goes on; the file is read again by itself
+        wait_until(lambda: is_let_in(gateway, pki, "bad"), deadline_s=60, what="the new list")
+        assert client.ask().status == 200
+    assert not is_let_in(gateway, pki, "good")
+    with pytest.raises((ssl.SSLError, raw.Closed, ConnectionResetError)):
+        with TlsClient(gateway.address, context, session=session) as client:
+            client.ask()
+
+
+def test_a_list_of_the_revoked_that_is_none_is_told(sluice, tmp_path):
+    pki = Pki(str(tmp_path))
+    pki.make("www", "www.test")
+
+    def told(**client):
+        (tmp_path / "x.yaml").write_text(json.dumps(secured(pki, extra={"client": {"ca": pki.ca, **client}})))
+        return sluice("check", "x.yaml")
+    (tmp_path / "none.crl").write_text("nothing\n")
+    (tmp_path / "half.crl").write_text(open(pki.revoke("www"), encoding="ascii").read() + "-----BEGIN X509 CRL-----\nMII=\n")
+    for name in ("none", "half"):
+        answer = told(mode="require", crl=f"{name}.crl")
+        assert answer.returncode == 3 and f"{name}.crl' cannot be used" in answer.stderr, answer
+    assert "cannot be read" in told(mode="require", crl="missing.crl").stderr
+    answer = told(mode="require", crl=pki.revoke("www", days=-1))
+    assert answer.returncode == 0 and "is too old" in answer.stderr, answer
+    assert "does nothing while mode is none" in told(mode="none", crl="ca.crl").stderr
+
+
+def test_who_asks_for_no_name_of_ours_may_be_refused(start, pki):
+    gateway = start(secured(pki, names=("www", "wild"), extra={"strict_sni": True}))
+    for name in ("www.test", "a.wild.test"):
+        with TlsClient(gateway.address, pki.client(check_hostname=False), name=name) as client:
+            assert client.ask().status == 200
+    for name in ("a.b.wild.test", "else.test", None):
+        with pytest.raises(ssl.SSLError) as refused:
+            TlsClient(gateway.address, pki.client(check_hostname=False), name=name)
+        assert "UNRECOGNIZED_NAME" in str(refused.value).upper().replace(" ", "_"), refused.value
+    gateway.wait_metric(lambda m: m.get("sluice_tls_handshakes_total", result="failed") == 3)
+    gateway.must_reload(secured(pki))
+    with TlsClient(gateway.address, pki.client(check_hostname=False), name="else.test") as client:
+        assert client.ask().status == 200
 
 
 def test_plugins_see_whose_certificate_it_is(start, pki, upstream, binary):

@@ -131,6 +131,14 @@ def test_explain_says_which_certificate_a_client_gets(sluice, pki, tmp_path):
     assert told["listener"]["tls"]["is_for_host"] is True
 
 
+def test_explain_says_that_a_client_gets_none(sluice, pki, tmp_path):
+    (tmp_path / "x.yaml").write_text(json.dumps(secured(pki, strict_sni=True)))
+    told = sluice("explain", "-c", "x.yaml", "GET", "https://unknown.test/").stdout
+    assert " (not given: none is for this host, strict_sni)" in told, told
+    told = sluice("explain", "-c", "x.yaml", "GET", "https://a.wild.test/").stdout
+    assert "strict_sni" not in told and "certificate " in told, told
+
+
 def test_explain_says_that_a_listener_redirects(sluice, tmp_path):
     (tmp_path / "x.yaml").write_text(json.dumps(plain_listener(8443)))
     assert "308 to https, port 8443" in sluice("explain", "-c", "x.yaml", "GET", "http://a.test/").stdout

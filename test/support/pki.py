@@ -1,8 +1,12 @@
 """An authority that signs what a test needs, and a client that speaks TLS."""
 
+import datetime
 import os
 import ssl
 import subprocess
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 import raw
 
@@ -37,6 +41,25 @@ class Pki:
         openssl(self.dir, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                 "-out", f"{name}.pem", "-days", str(days), "-extfile", f"{name}.ext")
         return {"cert": self.path(f"{name}.pem"), "key": self.path(f"{name}.key")}
+
+    def revoke(self, *names, days=10):
+        """A list of the authority (CRL) with the certificates of these names; its path."""
+        with open(self.ca, "rb") as cert, open(self.path("ca.key"), "rb") as key:
+            authority = x509.load_pem_x509_certificate(cert.read())
+            secret = serialization.load_pem_private_key(key.read(), None)
+        now = datetime.datetime.utcnow()
+        made = x509.CertificateRevocationListBuilder(issuer_name=authority.subject, last_update=now - datetime.timedelta(days=20),
+                                                     next_update=now + datetime.timedelta(days=days))
+        for name in names:
+            with open(self.path(f"{name}.pem"), "rb") as file:
+                serial = x509.load_pem_x509_certificate(file.read()).serial_number
+            made = made.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, now - datetime.timedelta(days=1)).build())
+        text = made.sign(secret, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        path = self.path("ca.crl")
+        with open(f"{path}.new", "wb") as out:
+            out.write(text)
+        os.replace(f"{path}.new", path)
+        return path
 
     def subject(self, name):
         with open(self.path(f"{name}.pem"), encoding="ascii") as pem:

@@ -472,7 +472,8 @@ def test_reset_by_the_client_reaches_the_upstream(start, upstream):
 @pytest.mark.parametrize("keepalive", ["0s", "60s"])
 def test_a_connection_that_is_reset_with_its_request_ends_all_its_exchanges(start, upstream, pki, keepalive, tls):
     """No event tells of the reset apart, and nothing is written to the client for long."""
-    upstream.on("/slow", lambda exchange: exchange.wait_gone())
+    begun, ended = [], []
+    upstream.on("/slow", lambda exchange: (begun.append(1), exchange.wait_gone(), ended.append(1)))
     listener = {"name": "main", "bind": "127.0.0.1:0", "http2": {"keepalive": keepalive}}
     gateway = start(secure(upstream, pki, **listener) if tls else logged(upstream, listeners=[listener]))
     context = pki.client() if tls else None
@@ -491,7 +492,7 @@ def test_a_connection_that_is_reset_with_its_request_ends_all_its_exchanges(star
         os.kill(gateway.pid, signal.SIGCONT)
         gateway.expect_end("client_reset", path="/slow", stream=3)
         gateway.expect_end("client_reset", path="/slow", stream=5)
-    upstream.wait_idle()
+    wait_until(lambda: 1 <= len(begun) == len(ended), what="the end of what was asked of the upstream")
 
 
 def test_client_that_goes_makes_no_resets(start, upstream):

@@ -39,6 +39,8 @@ static void add_kind(void *telling_, const struct memory_kind *kind)
     if (kind->mapped) {
         json_number(json, "empty_bytes", kind->empty);
     }
+    if (kind->kernel > 0)
+        json_number(json, "kernel_bytes", kind->kernel);
     json_close(json, '}');
 }
 

@@ -15,13 +15,41 @@ static struct block *block_take(struct loop *loop, bool large)
     block->last = block;
     block->begin = block->end = 0;
     block->room = (uint32_t)((large ? BLOCK_LARGE_BYTES : BLOCK_BYTES) - sizeof(struct block));
-    block->large = large;
+    block->kind = large ? BLOCK_LARGE : BLOCK_SMALL;
     return block;
 }
 
 static void block_give(struct loop *loop, struct block *block)
 {
-    slab_give(block->large ? &loop->large_blocks : &loop->blocks, block);
+    switch ((enum block_kind)block->kind) {
+    case BLOCK_SMALL:
+        slab_give(&loop->blocks, block);
+        break;
+    case BLOCK_LARGE:
+        slab_give(&loop->large_blocks, block);
+        break;
+    case BLOCK_PIPE:
+        pipe_give(loop, block);
+        break;
+    }
+}
+
+/* Behind the tail, NULL of an empty queue. */
+static void append(struct bytes *bytes, struct block *tail, struct block *block)
+{
+    if (!tail) {
+        bytes->first = block;
+    } else {
+        tail->next = block;
+        bytes->first->last = block;
+    }
+}
+
+void bytes_append(struct bytes *bytes, struct block *block)
+{
+    block->next = NULL;
+    block->last = block;
+    append(bytes, bytes->first ? bytes->first->last : NULL, block);
 }
 
 static struct block *tail_with_room(struct loop *loop, struct bytes *bytes)
@@ -32,14 +60,8 @@ static struct block *tail_with_room(struct loop *loop, struct bytes *bytes)
     if (tail && tail->end < tail->room)
         return tail;
     block = block_take(loop, false);
-    if (!block)
-        return NULL;
-    if (!tail) {
-        bytes->first = block;
-    } else {
-        tail->next = block;
-        bytes->first->last = block;
-    }
+    if (block)
+        append(bytes, tail, block);
     return block;
 }
 
@@ -77,11 +99,13 @@ void bytes_skip(struct loop *loop, struct bytes *bytes, size_t n)
     while (bytes->first) {
         struct block *first = bytes->first;
         size_t here = first->end - first->begin;
+        size_t gone = n < here ? n : here;
 
-        if (n < here) {
-            first->begin += (uint32_t)n;
+        first->begin += (uint32_t)gone;
+        if (first->kind == BLOCK_PIPE)
+            counter_sub(&loop->pipes.bytes, gone);
+        if (n < here)
             return;
-        }
         n -= here;
         drop_first(loop, bytes);
     }
@@ -101,7 +125,7 @@ static bool enlarge(struct loop *loop, struct bytes *bytes)
     struct block *old = bytes->first;
     struct block *block;
 
-    if (old->large)
+    if (old->kind != BLOCK_SMALL)
         return false;
     block = block_take(loop, true);
     if (!block)

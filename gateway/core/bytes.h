@@ -20,13 +20,19 @@ enum {
     BLOCK_LARGE_BYTES = 66 * 1024, /* for a head of up to 64 KiB, which must lie in one piece */
 };
 
+enum block_kind {
+    BLOCK_SMALL,
+    BLOCK_LARGE,
+    BLOCK_PIPE, /* the bytes are in the kernel: core/pipe.h */
+};
+
 /* Fields are for core/ and net/. */
 struct block {
     struct block *next;        /* owned */
     struct block *last;        /* of the first block of a queue only: the tail */
     uint32_t begin, end, room; /* of data: unread bytes are begin..end */
-    bool large;
-    char data[];
+    uint8_t kind;              /* enum block_kind */
+    _Alignas(void *) char data[];
 };
 
 struct bytes {
@@ -36,13 +42,16 @@ struct bytes {
 /* Append a copy. ERR_MEMORY leaves what fitted. */
 CHECKED enum err bytes_add(struct loop *loop, struct bytes *bytes, struct sluice_span span);
 
+/* Append a block that is not empty and in no queue. */
+void bytes_append(struct bytes *bytes, struct block *block);
+
 /* Forget n bytes from the front; n must be there. Empty blocks go back. */
 void bytes_skip(struct loop *loop, struct bytes *bytes, size_t n);
 
 /* Give everything back. */
 void bytes_reset(struct loop *loop, struct bytes *bytes);
 
-/* The bytes that lie together at the front; empty when the queue is. */
+/* The bytes that lie together at the front, in no pipe; empty when the queue is. */
 static inline struct sluice_span bytes_front(const struct bytes *bytes)
 {
     const struct block *first = bytes->first;

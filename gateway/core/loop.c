@@ -42,6 +42,7 @@ struct loop *loop_new(void)
     slab_join(&loop->blocks, &loop->slabs);
     slab_join(&loop->large_blocks, &loop->slabs);
     alarm_init(&loop->trim, on_trim);
+    pipes_init(&loop->pipes);
     loop->lent = alloc_new(LOOP_LENT_BYTES);
     loop->wheel = wheel_new(loop);
     return loop;
@@ -55,6 +56,7 @@ void loop_free(struct loop **loop)
         return;
     *loop = NULL;
     alarm_disarm(&old->trim);
+    pipes_fini(&old->pipes);
     wheel_free(&old->wheel);
     event_base_free(old->base);
     alloc_free(old->lent);

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "core/alarm.h"
+#include "core/pipe.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,7 @@ struct loop {
     uint64_t now_us;
     bool fresh; /* now_us was read in this turn */
     bool stopping;
+    struct pipes pipes; /* bytes in flight that nobody looks at */
     struct counter turns;
     struct counter slow_turns;   /* longer than LOOP_SLOW_US */
     struct histogram turn_times; /* of turns in which the time was asked for */

@@ -32,4 +32,17 @@ void h1_body_init(struct h1_body *body, enum framing framing, int64_t body_bytes
 enum h1_result h1_body_next(struct h1_body *body, struct sluice_span bytes, size_t *used,
                             struct sluice_span *piece);
 
+/* How much is left when that is known and of one piece, else 0. */
+static inline uint64_t h1_body_left(const struct h1_body *body)
+{
+    return body->framing == FRAMING_LENGTH ? body->left : 0;
+}
+
+/* n bytes of what is left in one piece have come another way. True when that was all. */
+static inline bool h1_body_skip(struct h1_body *body, uint64_t n)
+{
+    body->left -= n;
+    return body->left == 0;
+}
+
 #endif /* HTTP_H1_BODY_H */

@@ -24,7 +24,7 @@
  * Pieces in the cork may be borrowed from unread bytes in blocks: it is sent before those
  * move or go.
  */
-#include "net/conn.h"
+#include "net/conn_state.h"
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -44,20 +44,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-enum state {
-    OPEN = 1,
-    CONNECTING = 2,
-    READABLE = 4,
-    SHORT = 8,
-    GONE = 16,
-    BROKEN = 32,
-    SHAKING = 64,
-    CROSSED = 128,
-    ENDING = 256,
-    LATER = 512,
-    YIELDED = 1024,
-};
 
 enum {
     CORK_PIECES = 64,
@@ -703,15 +689,33 @@ void conn_shut_write(struct conn *conn)
     end_if_sent(conn);
 }
 
+/* What lies together at the front, in a pipe or in memory. */
+static enum err send_front(struct conn *conn, size_t *n)
+{
+    struct transfer moved = {0};
+    struct sluice_span front;
+    struct iovec piece;
+    enum err err;
+    int pipe;
+
+    *n = pipe_front(&conn->out, &pipe);
+    if (*n > 0) {
+        err = transport_of(conn)->drain(conn, pipe, *n, &moved);
+        *n = moved.n;
+        return err;
+    }
+    front = bytes_front(&conn->out);
+    piece = iovec_of(front.ptr, front.len);
+    return write_out(conn, &piece, 1, n);
+}
+
 /* *moved: whether any byte went. */
 static enum err send_queue(struct conn *conn, bool *progress)
 {
     *progress = false;
     while (!bytes_is_empty(&conn->out)) {
-        struct sluice_span front = bytes_front(&conn->out);
-        struct iovec piece = iovec_of(front.ptr, front.len);
         size_t n;
-        enum err err = write_out(conn, &piece, 1, &n);
+        enum err err = send_front(conn, &n);
 
         if (err)
             return err;

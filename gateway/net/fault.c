@@ -129,6 +129,18 @@ enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces, st
     return OK;
 }
 
+enum err fault_drain(struct conn *conn, size_t *n)
+{
+    unsigned long most = plan_get()->write;
+    enum err err = count_call(conn, "write");
+
+    if (err || most == 0 || *n <= most)
+        return err;
+    *n = most;
+    announce_again(conn);
+    return OK;
+}
+
 bool fault_accept(void)
 {
     if (!is_nth(__atomic_add_fetch(&accepts, 1, __ATOMIC_RELAXED), plan_get()->accept))

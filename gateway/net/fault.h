@@ -52,6 +52,9 @@ bool fault_left_more(const struct conn *conn);
 CHECKED enum err fault_write(struct conn *conn, struct iovec **pieces, int *n_pieces,
                              struct iovec *one);
 
+/* Before a pipe is emptied into it: may lower *n. ERR_AGAIN: do not write. */
+CHECKED enum err fault_drain(struct conn *conn, size_t *n);
+
 /* Instead of accept4() and connect(), when true; errno is set. */
 bool fault_accept(void);
 bool fault_dial(void);
@@ -76,6 +79,12 @@ static inline CHECKED enum err fault_write(struct conn *conn, struct iovec **pie
     (void)pieces;
     (void)n_pieces;
     (void)one;
+    return OK;
+}
+static inline CHECKED enum err fault_drain(struct conn *conn, size_t *n)
+{
+    (void)conn;
+    (void)n;
     return OK;
 }
 static inline bool fault_accept(void)

@@ -40,6 +40,13 @@ struct transport_ops {
      */
     enum err (*write)(struct conn *conn, struct iovec *pieces, int n_pieces,
                       struct transfer *moved);
+    /*
+     * As read() and write(), from and into a pipe of the kernel: nobody sees the bytes. The pipe is
+     * empty before and never blocks. fill(): ERR_MISSING when this is not to be had of the system,
+     * or not now. NULL: not by this transport.
+     */
+    enum err (*fill)(struct conn *conn, int pipe, size_t most, struct transfer *moved);
+    enum err (*drain)(struct conn *conn, int pipe, size_t n, struct transfer *moved);
     /* Is something to be read? OK, ERR_AGAIN or the end; nothing is consumed. */
     enum err (*peek)(struct conn *conn);
     /* Say the end of our side, before the descriptor does. NULL: nothing to say. */

@@ -3,6 +3,7 @@
 #include "net/transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -83,6 +84,53 @@ static enum err plain_write(struct conn *conn, struct iovec *pieces, int n_piece
     return OK;
 }
 
+/* What a system says that does not do it with such a socket, forbids it or has no memory for it. */
+static bool is_refusal(int number)
+{
+    return number == EINVAL || number == ENOSYS || number == EPERM || number == EACCES ||
+           number == EOPNOTSUPP || number == ENOMEM;
+}
+
+static enum err plain_fill(struct conn *conn, int pipe, size_t most, struct transfer *moved)
+{
+    ssize_t got;
+    enum err err = fault_read(conn, &most);
+
+    if (err)
+        return err;
+    do {
+        got = splice(conn_fd(conn), NULL, pipe, NULL, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        moved->n = (size_t)got;
+        return OK;
+    }
+    if (got == 0)
+        return ERR_CLOSED;
+    if (is_refusal(errno))
+        return ERR_MISSING;
+    err = err_from_errno(errno);
+    return err == ERR_CLOSED ? ERR_RESET : err;
+}
+
+static enum err plain_drain(struct conn *conn, int pipe, size_t n, struct transfer *moved)
+{
+    ssize_t put;
+    enum err err = fault_drain(conn, &n);
+
+    if (err)
+        return err;
+    do {
+        put = splice(pipe, NULL, conn_fd(conn), NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return err_from_errno(errno);
+    if (put == 0)
+        return ERR_SYSTEM; /* there is something in it */
+    moved->n = (size_t)put;
+    return OK;
+}
+
 static enum err plain_peek(struct conn *conn)
 {
     char byte;
@@ -97,5 +145,7 @@ const struct transport_ops transport_plain = {
     .name = "tcp",
     .read = plain_read,
     .write = plain_write,
+    .fill = plain_fill,
+    .drain = plain_drain,
     .peek = plain_peek,
 };

@@ -59,6 +59,7 @@ struct attempt_h1 {
     bool in_trailers; /* the response's content is whole, its trailer section is awaited */
     bool lost;        /* the upstream did not take all of what was sent */
     bool unusable;    /* the connection must not be used again */
+    bool moved;       /* some of the response's content went by unseen */
 };
 
 /* The same of HTTP/2; attempt_h2.c's. */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
+#include "net/conn_move.h"
 #include "proxy/exchange.h"
 #include "proxy/tunnel.h"
 #include "proxy/worker.h"
@@ -33,7 +34,7 @@ void attempt_h1_begin(struct attempt *attempt)
     conn_make_room(attempt->lease.conn);
     attempt->h1.scan = (struct h1_scan){0};
     attempt->h1.chunked = attempt->h1.in_trailers = false;
-    attempt->h1.lost = attempt->h1.unusable = false;
+    attempt->h1.lost = attempt->h1.unusable = attempt->h1.moved = false;
     if (attempt->lease.connecting) {
         const struct exchange *ex = attempt->ex;
 
@@ -399,6 +400,60 @@ static void on_end(struct attempt *attempt, enum err err)
     }
 }
 
+/* All content has been moved: is the connection at rest, for the next exchange? */
+static void end_moved(struct attempt *attempt)
+{
+    conn_moved_all(attempt->lease.conn);
+    attempt_on_end(attempt, NULL);
+}
+
+/*
+ * Content that is long and that nobody looks at goes to the client as it is. ERR_MISSING: it is to
+ * be read. What has begun so goes on so: the rest is not worth another way.
+ */
+static enum err move(struct attempt *attempt)
+{
+    struct exchange *ex = attempt->ex;
+    struct h1_body *body = &attempt->h1.body;
+    uint64_t left = h1_body_left(body);
+    struct conn *to;
+    enum err err;
+    size_t n;
+
+    to = left > 0 ? exchange_bare_client(ex, attempt->h1.moved ? UINT64_MAX : left) : NULL;
+    if (!to)
+        return ERR_MISSING;
+    err = conn_move(attempt->lease.conn, to, (size_t)left, &n);
+    if (err)
+        return err;
+    conn_set_alarm(attempt->lease.conn, ex->times.idle_ms);
+    exchange_on_response_moved(ex, n, !attempt->h1.moved);
+    attempt->h1.moved = true;
+    if (h1_body_skip(body, n))
+        end_moved(attempt);
+    return OK;
+}
+
+static enum err read_some(struct attempt *attempt)
+{
+    struct conn *conn = attempt->lease.conn;
+    struct sluice_span bytes;
+    enum err err;
+
+    if (attempt->state == ATTEMPT_RESPONDING) {
+        err = move(attempt);
+        if (err != ERR_MISSING)
+            return err;
+    }
+    err = conn_read_most(conn, leg_read_most(attempt->ex->from.leg), &bytes);
+    if (err)
+        return err;
+    if (attempt->state == ATTEMPT_RESPONDING)
+        conn_set_alarm(conn, attempt->ex->times.idle_ms);
+    take(attempt);
+    return OK;
+}
+
 static void read_on(struct attempt *attempt)
 {
     struct conn *conn = attempt->lease.conn;
@@ -410,12 +465,9 @@ static void read_on(struct attempt *attempt)
     if (bytes.len > 0)
         exchange_flush(attempt->ex); /* reading on moves what is kept */
     for (unsigned i = 0; i < READS_MAX && !is_over(attempt) && !is_held(attempt); i++) {
-        err = conn_read_most(conn, leg_read_most(attempt->ex->from.leg), &bytes);
+        err = read_some(attempt);
         if (err)
             break;
-        if (attempt->state == ATTEMPT_RESPONDING)
-            conn_set_alarm(conn, attempt->ex->times.idle_ms);
-        take(attempt);
         exchange_flush(attempt->ex);
     }
     if (attempt->state == ATTEMPT_NONE)

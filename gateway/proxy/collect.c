@@ -41,6 +41,10 @@ static const struct row worker_rows[] = {
      AT(accepted)},
     {"sluice_worker_handed_off_total", "Accepted connections given to another worker.",
      PAGE_COUNTER, NULL, NULL, AT(handed_off)},
+    {"sluice_worker_spliced_bodies_total", "Responses whose content the kernel has moved.",
+     PAGE_COUNTER, NULL, NULL, AT(spliced_bodies)},
+    {"sluice_worker_spliced_bytes_total", "Content that the kernel has moved, not copied.",
+     PAGE_COUNTER, NULL, NULL, AT(spliced_bytes)},
 };
 
 #undef AT
@@ -82,6 +86,33 @@ static void say_given_back(const struct crew *crew, struct page *page)
     }
 }
 
+static const struct {
+    const char *family, *help;
+    enum page_type type;
+    size_t offset;
+} pipe_rows[] = {
+    {"sluice_worker_pipes_used", "Pipes with content that clients have not taken yet.", PAGE_GAUGE,
+     offsetof(struct pipes, used)},
+    {"sluice_worker_pipes_spare", "Empty pipes that are kept.", PAGE_GAUGE,
+     offsetof(struct pipes, spare)},
+    {"sluice_worker_pipe_bytes", "Content in pipes: the kernel's memory.", PAGE_GAUGE,
+     offsetof(struct pipes, bytes)},
+    {"sluice_worker_pipes_missed_total", "Times that content was copied for want of a pipe.",
+     PAGE_COUNTER, offsetof(struct pipes, missed)},
+};
+
+static void say_pipes(const struct crew *crew, struct page *page)
+{
+    for (size_t i = 0; i < sizeof(pipe_rows) / sizeof(pipe_rows[0]); i++) {
+        page_family(page, pipe_rows[i].family, pipe_rows[i].type, pipe_rows[i].help);
+        for (unsigned j = 0; j < crew->n_workers; j++) {
+            const char *pipes = (const char *)&crew->worker[j]->loop->pipes;
+
+            say_worker(page, j, counter_get((const void *)(pipes + pipe_rows[i].offset)));
+        }
+    }
+}
+
 static void say_workers(const struct crew *crew, struct page *page)
 {
     page_family(page, "sluice_workers", PAGE_GAUGE, "Threads that carry traffic.");
@@ -118,6 +149,7 @@ static void say_workers(const struct crew *crew, struct page *page)
                        slab_bytes(&worker->tunnels) + h2_bench_bytes(worker->h2));
     }
     say_given_back(crew, page);
+    say_pipes(crew, page);
 }
 
 static void say_ends(const struct crew *crew, struct page *page)

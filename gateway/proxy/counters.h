@@ -54,6 +54,7 @@ struct port_counters {
 struct worker_counters {
     struct counter connections, exchanges, tunnels, accepted, handed_off;
     struct counter ends[REASON_COUNT];
+    struct counter spliced_bodies, spliced_bytes; /* content that went by unseen */
 };
 
 #endif /* PROXY_COUNTERS_H */

@@ -216,6 +216,16 @@ void exchange_on_response(struct exchange *ex, struct attempt *attempt,
 void exchange_on_tunnel(struct exchange *ex, const struct response *response);
 void exchange_on_response_body(struct exchange *ex, struct sluice_span piece);
 void exchange_on_response_end(struct exchange *ex, const struct fields *trailers);
+
+/*
+ * Where content of the response may go unseen when bytes of it are left to come: the client's
+ * connection. NULL: it is to be told by exchange_on_response_body(), because there is too little of
+ * it, somebody looks at it or it is sent in another form.
+ */
+struct conn *exchange_bare_client(const struct exchange *ex, uint64_t bytes);
+
+/* So many bytes of content have gone there; they were its first ones, or not. */
+void exchange_on_response_moved(struct exchange *ex, size_t bytes, bool are_first);
 void exchange_on_up_drained(struct exchange *ex);
 
 /*

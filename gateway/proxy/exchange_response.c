@@ -264,6 +264,26 @@ void exchange_on_response_body(struct exchange *ex, struct sluice_span piece)
     exchange_note_activity(ex);
 }
 
+struct conn *exchange_bare_client(const struct exchange *ex, uint64_t bytes)
+{
+    struct leg *down = ex->from.leg;
+
+    if (bytes < ex->view->snapshot->splice.min_bytes || ex->state != EX_ANSWER || ex->is_grpc ||
+        (ex->chain && exchange_chain_sees(ex, CHAIN_RESPONSE)))
+        return NULL;
+    return down->ops->bare ? down->ops->bare(down) : NULL;
+}
+
+void exchange_on_response_moved(struct exchange *ex, size_t bytes, bool are_first)
+{
+    struct worker_counters *counters = &ex->worker->counters;
+
+    ex->response_bytes += (int64_t)bytes;
+    counter_add(&counters->spliced_bytes, bytes);
+    if (are_first)
+        counter_add(&counters->spliced_bodies, 1);
+}
+
 void exchange_on_response_end(struct exchange *ex, const struct fields *trailers)
 {
     if (ex->chain && (ex->state == EX_ANSWER || ex->state == EX_RETURN)) {

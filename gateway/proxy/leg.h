@@ -19,6 +19,7 @@
 
 #include "http/message.h"
 
+struct conn;
 struct leg;
 struct tunnel;
 
@@ -62,6 +63,11 @@ struct leg_ops {
      * is shut, or what was sent has not been taken.
      */
     size_t (*room)(struct leg *leg);
+    /*
+     * Downstream: the connection on which content goes as it comes, its bytes and nothing else;
+     * NULL: not this one. Upstream, and where it is never so: NULL.
+     */
+    struct conn *(*bare)(struct leg *leg);
     /* Stop and go on handing over content. */
     void (*hold)(struct leg *leg);
     void (*release)(struct leg *leg);

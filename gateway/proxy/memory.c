@@ -80,9 +80,25 @@ static const struct {
     {"http2_streams", look_streams}, {"http2_queues", look_queues},
 };
 
+/* What is in them is the kernel's. */
+static struct memory_kind look_pipes(const struct crew *crew)
+{
+    struct memory_kind kind = {.name = "pipes", .each = sizeof(struct block) + sizeof(struct pipe)};
+
+    for (unsigned i = 0; i < crew->n_workers; i++) {
+        const struct pipes *pipes = &crew->worker[i]->loop->pipes;
+
+        kind.used += counter_get(&pipes->used);
+        kind.free += counter_get(&pipes->spare);
+        kind.kernel += counter_get(&pipes->bytes);
+    }
+    kind.bytes = kind.each * (kind.used + kind.free);
+    return kind;
+}
+
 void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
 {
-    struct memory_kind buffers = {.name = "worker_buffers"};
+    struct memory_kind buffers = {.name = "worker_buffers"}, pipes = look_pipes(crew);
 
     for (size_t i = 0; i < sizeof(slabs) / sizeof(slabs[0]); i++) {
         struct memory_kind kind = {.name = slabs[i].name, .mapped = true};
@@ -99,6 +115,7 @@ void memory_each(const struct crew *crew, memory_each_fn *each, void *arg)
         }
         each(arg, &kind);
     }
+    each(arg, &pipes);
     /* One piece each, and touched only as far as it was ever needed. */
     buffers.bytes = (uint64_t)crew->n_workers *
                     (LOOP_LENT_BYTES + LANE_BYTES + sizeof(struct field_line) * 2 * WORKER_LINES);

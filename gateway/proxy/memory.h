@@ -20,6 +20,7 @@ struct memory_kind {
     uint64_t used, free; /* objects */
     uint64_t empty;      /* bytes that no object is in: they go back to the system in a while */
     uint64_t each;       /* bytes of one; 0: they are no objects */
+    uint64_t kernel;     /* bytes the kernel keeps for them, in none of these */
     bool mapped;         /* had from the system, not from the allocator */
 };
 

@@ -567,6 +567,13 @@ static size_t room(struct leg *leg)
     return conn_room(&down_of(leg)->session->conn);
 }
 
+static struct conn *bare(struct leg *leg)
+{
+    struct downstream *down = down_of(leg);
+
+    return down->framing == FRAMING_LENGTH && !down->sends_no_content ? &down->session->conn : NULL;
+}
+
 static void leg_hold(struct leg *leg)
 {
     conn_hold(&down_of(leg)->session->conn, CONN_HOLD_PEER);
@@ -637,6 +644,7 @@ static const struct leg_ops session_leg_ops = {
     .send_end = send_end,
     .flush = flush,
     .room = room,
+    .bare = bare,
     .hold = leg_hold,
     .release = leg_release,
     .can_skip = can_skip,

@@ -310,6 +310,7 @@ struct snapshot *snapshot_new(struct arena *arena, const struct snapshot_conf *c
     snapshot->refs = 1;
     snapshot->writer = parts->writer;
     snapshot->origins = parts->origins;
+    snapshot->splice = conf->splice;
     snapshot->retire = parts->retire;
     snapshot->retire_arg = parts->retire_arg;
     add_listeners(snapshot, conf, notes);

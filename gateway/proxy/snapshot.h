@@ -17,6 +17,7 @@
 #include "observe/tally.h"
 #include "observe/writer.h"
 #include "proxy/listener_conf.h"
+#include "proxy/splice_conf.h"
 #include "route/table.h"
 #include "upstream/conf.h"
 #include "upstream/roster.h"
@@ -49,6 +50,7 @@ struct snapshot {
     const struct tally_block *unrouted_tally; /* the same, for requests that match none */
     struct chain_set *chains;                 /* owned; NULL: no plugins */
     struct redis_peer *redis;                 /* shared; NULL: none */
+    struct splice_conf splice;
     struct access_log_conf access_log;
     struct writer_file *access_file; /* owned; NULL: no access log */
     struct writer *writer;           /* borrowed, outlives us: whose file that is */
@@ -82,6 +84,7 @@ struct snapshot_conf {
     const struct tree *plugins; /* of the top level; NULL: none */
     struct items plugin_path;   /* of struct sluice_span */
     struct redis_conf redis;
+    struct splice_conf splice;
     struct access_log_conf access_log;
 };
 

@@ -338,6 +338,7 @@ static void on_publish(void *worker_, struct letter *letter)
     struct view *old = worker->view;
 
     redis_set_peer(worker->redis, publish->snapshot->redis);
+    pipes_limit(&worker->loop->pipes, (unsigned)publish->snapshot->splice.pipes);
     worker->view = view_new(worker, publish->snapshot);
     list_each_safe (node, after, &worker->ports) {
         port_follow(list_entry(node, struct port, link), worker);

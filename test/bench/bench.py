@@ -64,6 +64,7 @@ CASES = [
     Case("keepalive-512", "GET 1 KiB, 512 kept connections", "/1k", 512, only=ALL),
     Case("paced-10k", "GET 1 KiB, 64 kept connections, 10,000 requests/s offered", "/1k", 64, only=ALL, rate=10000),
     Case("bulk-64k", "GET 64 KiB, 32 kept connections", "/64k", 32),
+    Case("bulk-1m", "GET 1 MiB, 32 kept connections", "/1m", 32),
     Case("new-connection", "GET 1 KiB, a new connection for each request, 64 at once", "/1k", 64,
          ("-H", "Connection: close")),
     Case("plugins", "GET 1 KiB with a token, 64 kept connections; request_id, jwt_auth (cached token), rate_limit "

@@ -6,7 +6,7 @@
  * server for anything else.
  *
  *   origin          prints the port it listens on at 127.0.0.1, and runs until it is killed
- *   GET /1k /64k    that many bytes; any other path: 2 bytes
+ *   GET /1k /64k /128k /256k /512k /1m /4m   that many bytes; any other path: 2 bytes
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,7 +41,12 @@ struct client {
 
 static struct answer answers[] = {
     {"/1k ", 1024, NULL, 0},
-    {"/64k ", 65536, NULL, 0},
+    {"/64k ", 64 * 1024, NULL, 0},
+    {"/128k ", 128 * 1024, NULL, 0},
+    {"/256k ", 256 * 1024, NULL, 0},
+    {"/512k ", 512 * 1024, NULL, 0},
+    {"/1m ", 1024 * 1024, NULL, 0},
+    {"/4m ", 4 * 1024 * 1024, NULL, 0},
     {"", 2, NULL, 0},
 };
 

@@ -12,7 +12,7 @@ from test_idle_memory import GRANTED, grant, keep_alive, quiet, tunnel
 
 COUNT = 300
 ARENA_REGION = 64 * 1024  # which each worker keeps
-KINDS = ["sessions", "upstream_connections", "tunnels", "arenas", "blocks", "large_blocks", "http2_streams", "http2_queues",
+KINDS = ["sessions", "upstream_connections", "tunnels", "arenas", "blocks", "large_blocks", "http2_streams", "http2_queues", "pipes",
          "worker_buffers", "counters", "configurations"]
 
 

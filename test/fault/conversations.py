@@ -103,6 +103,13 @@ def cut_length(exchange):
     exchange.close()
 
 
+def cut_large(exchange):
+    """Half of what was announced."""
+    body = checked(exchange)
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * len(body)) + body)
+    exchange.close()
+
+
 def cut_chunked(exchange):
     checked(exchange)
     exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12c\r\n" + SMALL + b"\r\n")
@@ -153,7 +160,7 @@ def tunnel_counted(exchange):
 def new_upstream():
     server = fake.Upstream()
     for path, script in (("/back", back), ("/back-chunked", back_chunked), ("/back-close", back_until_close),
-                         ("/early", early), ("/early-gone", early_and_gone), ("/cut-length", cut_length),
+                         ("/early", early), ("/early-gone", early_and_gone), ("/cut-length", cut_length), ("/cut-large", cut_large),
                          ("/cut-chunked", cut_chunked), ("/interim", interim), ("/tunnel", tunnel), ("/tunnel-counted", tunnel_counted)):
         server.on(path, script)
     server.answer("/head", b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nX-A: b\r\n\r\n")

@@ -6,9 +6,10 @@ next is begun with the scene.
 """
 
 import streams
-from conversations import SMALL, Talk, configuration, new_upstream, probe
+from conversations import SMALL, Talk, configuration, new_upstream, probe, sha
 from gateway import FIELDS, Gateway
 from pki import Pki
+from raw import request_bytes
 
 
 class Plain:
@@ -45,6 +46,35 @@ class Plain:
 
     def leave(self):
         """The scene is over."""
+
+
+class Spliced(Plain):
+    """What is long, and not in chunks, goes by unseen."""
+
+    name = "splice"
+
+    def __init__(self, binary, directory):
+        super().__init__(binary, directory)
+        self.moved = []  # bytes, by each gateway
+
+    def configuration(self, seconds):
+        return {**super().configuration(seconds), "splice": {"min_size": "4KiB"}}
+
+    def talk(self, address, big, patience_s):
+        talk = Talk(address, big, patience_s)
+        body, half = talk.big, talk.big[:len(talk.big) // 2]
+        ask = [request_bytes("POST", "/back", [sha(body)], body)]
+        return {"big": talk.talk_big_length(),
+                "kept": talk.converse((ask, ["POST"]), ([request_bytes("GET", "/")], ["GET"]), (ask, ["POST"])),
+                "behind": talk.converse((ask + [request_bytes("GET", "/")], ["POST", "GET"])),
+                "cut": talk.one("POST", "/cut-large", [sha(half)], half)}
+
+    def judge(self, gateway):
+        try:
+            self.moved.append(gateway.metric("sluice_worker_spliced_bytes_total"))
+        except (AssertionError, OSError):
+            return  # the fault has hit the question
+        gateway.wait_metric(lambda m: m.get("sluice_worker_pipes_used") == 0, "no pipe with content")
 
 
 def routes(*ups):
@@ -159,4 +189,4 @@ class Tls(Streams):
         self.origin.stop()
 
 
-SCENES = {scene.name: scene for scene in (Plain, Streams, Tunnels, Tls)}
+SCENES = {scene.name: scene for scene in (Plain, Spliced, Streams, Tunnels, Tls)}

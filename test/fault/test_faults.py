@@ -27,6 +27,7 @@ STEP_DEADLINE_S = 4
 STALLS = {"head_timeout", "body_timeout", "response_timeout", "upstream_idle_timeout", "total_timeout",
           "write_timeout", "connect_timeout", "queue_timeout", "tunnel_timeout"}
 SWEEP_S = float(os.environ.get("SLUICE_SWEEP_S", "7"))  # for one sweep over all n: the stride follows; 0: every n
+LEAST_STEPS = 8  # of a sweep, however long each takes
 NEVER = str(1 << 60)  # no call has this number
 
 
@@ -118,6 +119,7 @@ MEANT = {
         "pipelined": [200] * 6, "pipelined_many": [200] * 60, "kept": [200] * 6, "big_length": [200], "big_chunked": [200],
         "until_close": [200], "early": [200], "early_and_gone": [403], "cut": ["cut", "cut"], "interim": [200], "tunnel": [101],
         "close": [200], "local": [200, 200, 200, 308, 413, 200], "malformed": [400, 400]},
+    "splice": {"big": [200], "kept": [200] * 3, "behind": [200, 200], "cut": ["cut"]},
     "h2": {
         **{f"{up}_{name}": statuses for up in ("one", "two") for name, statuses in {
             "plain": [200] * 5, "trailers": [200], "at_once": [200] * 12, "big": [200], "early": [200], "cut": ["cut", "cut", 200],
@@ -138,11 +140,13 @@ def test_without_faults_every_conversation_ends_as_meant(scene, right):
     assert got == MEANT[scene.name]
 
 
-def test_trailers_and_interim_answers_are_among_them(scene, right):
+def test_what_is_special_is_among_them(scene, right):
     said = right[BIG]
     if scene.name == "h1":
         assert said["post_chunked"][0][3].count(("x-trailers", "[('x-t', 'v')]")) == 1
         assert said["interim"][0][1] == [100, 103]
+    if scene.name == "splice":
+        assert scene.moved[0] > 2 * BIG
     if scene.name == "h2":
         for up in ("one", "two"):
             assert ("x-trailers", "[('x-t', 'v')]") in said[f"{up}_trailers"][0][3]
@@ -215,7 +219,7 @@ def sweep(scene, directory, right, variable):
         failures += [failure] if failure else []
         steps += 1
         spent_s = time.monotonic() - began
-        steps_left = max(1.0, (SWEEP_S - spent_s) * steps / spent_s)
+        steps_left = max(1.0, LEAST_STEPS - steps, (SWEEP_S - spent_s) * steps / spent_s)
         n += max(1, round((last - n) / steps_left)) if SWEEP_S > 0 else 1
     assert not failures, "\n".join(failures)
     assert steps > 5, "the faults do not fail anything"

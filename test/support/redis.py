@@ -15,11 +15,12 @@ def free_port():
 
 
 class Redis:
-    """One server. stop() and start() keep the port."""
+    """One server. stop() and start() keep the port. tls: (Pki, the pair of its certificate); clients show one too."""
 
-    def __init__(self, password=None):
+    def __init__(self, password=None, tls=None):
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.password = password
+        self.tls = tls
         self.process = None
         self.port = None
         for _ in range(5):  # somebody may take the port first
@@ -33,8 +34,12 @@ class Redis:
         return f"127.0.0.1:{self.port}"
 
     def start(self):
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                   "--appendonly", "no", "--dir", self.folder, "--daemonize", "no"]
+        command = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder,
+                   "--daemonize", "no", "--tls-port" if self.tls else "--port", str(self.port)]
+        if self.tls:
+            pki, pair = self.tls
+            command += ["--port", "0", "--tls-cert-file", pair["cert"], "--tls-key-file", pair["key"],
+                        "--tls-ca-cert-file", pki.ca]
         if self.password:
             command += ["--requirepass", self.password]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -46,9 +51,18 @@ class Redis:
                 time.sleep(0.02)
         return False
 
+    def connect(self):
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        if not self.tls:
+            return link
+        pki, pair = self.tls
+        context = pki.client()
+        context.load_cert_chain(pair["cert"], pair["key"])
+        return context.wrap_socket(link, server_hostname="127.0.0.1")
+
     def ask(self, *words):
         """The first line of the answer to one command."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+        with self.connect() as link:
             commands = [words]
             if self.password and words[0] != "PING":
                 commands.insert(0, ("AUTH", self.password))

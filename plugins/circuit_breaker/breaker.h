@@ -34,8 +34,8 @@ struct breaker_conf {
 
 extern const struct sluice_option breaker_options[];
 
-void breaker_check(const struct sluice_host *host, struct sluice_setup *setup, void *conf);
-bool breaker_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf);
+void breaker_check(const struct sluice_host *host, struct sluice_setup *setup, void *conf_);
+bool breaker_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf_);
 
 enum event_kind { EVENT_ENTER, EVENT_JUDGE, EVENT_GIVE_BACK, EVENT_TRIP, EVENT_FORCE };
 

@@ -137,15 +137,17 @@ void breaker_check(const struct sluice_host *host, struct sluice_setup *setup, v
         host->conf_error(setup, NULL, "set consecutive_failures, error_ratio or slow_ratio",
                          "this circuit can never open");
     }
-    if (conf->open_max_ms < conf->open_ms)
+    if (conf->open_max_ms < conf->open_ms) {
         host->conf_error(setup, "open_max", "make it at least as long as open",
                          "open_max is shorter than open");
+    }
     for (size_t i = 0; i < conf->statuses.n; i++) {
         uint64_t status = ((const uint64_t *)conf->statuses.first)[i];
 
-        if (status < 400 || status > 599)
+        if (status < 400 || status > 599) {
             host->conf_error(setup, "failure_statuses", "write statuses from 400 to 599",
                              "%u is no status of a failure", (unsigned)status);
+        }
     }
     conf->rules = (struct circuit_rules){.probes = (uint32_t)conf->probes,
                                          .open_ms = (uint32_t)conf->open_ms,

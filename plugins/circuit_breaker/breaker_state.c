@@ -30,9 +30,10 @@ static void happen(const struct sluice_call *call, struct event *event, struct c
         event->entry = circuit_enter(circuit, &conf->rules, breaker_now_ms(call));
         return;
     case EVENT_JUDGE:
-        if (!is_late)
+        if (!is_late) {
             circuit_judge(circuit, &conf->rules, event->was_probe, event->failed,
                           breaker_now_ms(call), call->host->random(call));
+        }
         return;
     case EVENT_GIVE_BACK:
         if (!is_late)

@@ -31,11 +31,11 @@ struct limit_answer limit_take(const struct limit_bucket *bucket, uint64_t *arri
 }
 
 struct limit_answer limit_slide(uint64_t amount, uint64_t window_ns, uint64_t now_ns,
-                                uint64_t before, uint64_t now, uint64_t cost)
+                                uint64_t before, uint64_t current, uint64_t cost)
 {
     uint64_t into = now_ns % window_ns;
     double share = (double)(window_ns - into) / (double)window_ns;
-    double used = (double)before * share + (double)now;
+    double used = (double)before * share + (double)current;
     struct limit_answer answer = {.passed = used + (double)cost <= (double)amount,
                                   .reset_ns = window_ns - into};
 
@@ -47,7 +47,7 @@ struct limit_answer limit_slide(uint64_t amount, uint64_t window_ns, uint64_t no
         return answer;
     /* The last window's share shrinks evenly; if that is not enough, the next window helps. */
     answer.retry_ns = answer.reset_ns;
-    if (before > 0 && (double)now + (double)cost <= (double)amount) {
+    if (before > 0 && (double)current + (double)cost <= (double)amount) {
         double excess = used + (double)cost - (double)amount;
 
         answer.retry_ns = (uint64_t)(excess / (double)before * (double)window_ns) + 1;

@@ -38,8 +38,8 @@ struct limit_bucket limit_bucket(uint64_t amount, uint64_t period_ms, uint64_t b
 struct limit_answer limit_take(const struct limit_bucket *bucket, uint64_t *arrival_ns,
                                uint64_t now_ns, uint64_t cost);
 
-/* before and now: counted in the last and in this window, this request not included. */
+/* before and current: counted in the last and in this window, this request not included. */
 struct limit_answer limit_slide(uint64_t amount, uint64_t window_ns, uint64_t now_ns,
-                                uint64_t before, uint64_t now, uint64_t cost);
+                                uint64_t before, uint64_t current, uint64_t cost);
 
 #endif /* LIMIT_H */

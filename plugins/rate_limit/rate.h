@@ -73,6 +73,7 @@ struct rate_refill {
 struct rate_worker {
     uint64_t seen[1 << RATE_SEEN_BITS]; /* of buckets, by the end of a key: a guess */
     uint64_t redis_again_us;            /* Redis failed: not asked before this */
+    bool is_alone;                      /* since then it has not answered; told once */
     struct rate_refill *refills;        /* owned, RATE_REFILLS; NULL: not hybrid */
 };
 
@@ -96,8 +97,8 @@ struct rate_ctx {
 
 extern const struct sluice_option rate_options[];
 
-void rate_check(const struct sluice_host *host, struct sluice_setup *setup, void *conf);
-bool rate_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf);
+void rate_check(const struct sluice_host *host, struct sluice_setup *setup, void *conf_);
+bool rate_start(const struct sluice_host *host, struct sluice_setup *setup, void *conf_);
 
 /*
  * The key of a limit for this exchange, as long as that lives; empty: the limit does not apply

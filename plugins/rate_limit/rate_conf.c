@@ -163,7 +163,7 @@ const struct sluice_option rate_options[] = {
      .preset = "50ms",
      .min = 1,
      .max = 10000,
-     .help = "No request waits longer than this for Redis."},
+     .help = "No request waits longer than this for Redis; shorter than the entry's wait (2 s)."},
     {.kind = SLUICE_OPTION_DURATION,
      .name = "redis_pause",
      .offset = CONF(pause_ms),
@@ -273,10 +273,11 @@ static void check_key(struct place *place, struct rate_limit *limit)
 static void check_amounts(struct place *place, struct rate_limit *limit)
 {
     if (limit->algorithm == RATE_CONCURRENCY) {
-        if (limit->concurrent == 0)
+        if (limit->concurrent == 0) {
             place->host->conf_error(place->setup, option(place, "concurrent"),
                                     "write concurrent: 50 or the like",
                                     "a limit of requests at once needs their number");
+        }
         return;
     }
     if (limit->rate.amount == 0 || limit->rate.period_ms == 0) {
@@ -291,16 +292,19 @@ static void check_amounts(struct place *place, struct rate_limit *limit)
     }
     limit->bucket = limit_bucket(limit->rate.amount, limit->rate.period_ms,
                                  limit->burst ? limit->burst : limit->rate.amount);
-    if (limit->burst > 0 && limit->burst > PERIOD_MAX_MS * NS_PER_MS / limit->bucket.interval_ns)
+    if (limit->burst > 0 && limit->burst > PERIOD_MAX_MS * NS_PER_MS / limit->bucket.interval_ns) {
         place->host->conf_error(place->setup, option(place, "burst"),
                                 "make it smaller, or the rate faster",
                                 "at this rate it would take more than a hundred years to fill");
-    if (limit->algorithm == RATE_SLIDING_WINDOW && limit->burst > 0)
+    }
+    if (limit->algorithm == RATE_SLIDING_WINDOW && limit->burst > 0) {
         place->host->conf_warn(place->setup, option(place, "burst"), "leave it out",
                                "a sliding window has no burst");
-    if (limit->cost > (limit->algorithm == RATE_GCRA ? limit->bucket.burst : limit->rate.amount))
+    }
+    if (limit->cost > (limit->algorithm == RATE_GCRA ? limit->bucket.burst : limit->rate.amount)) {
         place->host->conf_error(place->setup, option(place, "cost"), "make it smaller",
                                 "no request could ever pass: it costs more than there can be");
+    }
 }
 
 static void name_it(struct place *place, struct rate_limit *limit, size_t index, size_t n)
@@ -327,10 +331,11 @@ static void check_name(struct place *place, const struct rate_limit *limit)
 
         is_bad |= c < ' ' || c > '~' || c == '"' || c == '\\';
     }
-    if (is_bad)
+    if (is_bad) {
         place->host->conf_error(place->setup, option(place, "name"),
                                 "write at most 200 printable characters without quotes",
                                 "the name cannot be told in a field");
+    }
 }
 
 static void make_policy(struct place *place, struct rate_limit *limit)
@@ -397,9 +402,10 @@ static void check_beside(struct place *place, const struct rate_limit *one)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        if (rows[i].is_written)
+        if (rows[i].is_written) {
             place->host->conf_error(place->setup, rows[i].name, "move it into the list",
                                     "write one limit directly, or several as limits, not both");
+        }
     }
 }
 

@@ -39,9 +39,10 @@ static enum sluice_verdict refuse(const struct sluice_call *call, size_t index)
                                  .fields = text.field};
 
     rate_tell(call, &text);
-    if (answer->retry_ns > 0)
+    if (answer->retry_ns > 0) {
         text.field[text.n++] =
             (struct sluice_pair){SLUICE_SPAN("retry-after"), {seconds, (size_t)len}};
+    }
     reply.n_fields = text.n;
     return call->host->reply(call, &reply) ? SLUICE_REPLIED : SLUICE_FAIL;
 }

@@ -270,9 +270,10 @@ void rate_add_leased(const struct sluice_call *call, struct sluice_span key, uin
     char text[RATE_TEXT_MAX + 2];
     uint64_t sum;
 
-    if (n > 0)
+    if (n > 0) {
         call->host->words_add(conf->words, lease_key(key, 'l', text), (int64_t)n,
                               (uint32_t)conf->lease_ms, &sum);
+    }
 }
 
 void rate_pause(const struct sluice_call *call, struct sluice_span key, enum rate_pause pause,

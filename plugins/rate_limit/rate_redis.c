@@ -134,8 +134,22 @@ static void note_failure(const struct sluice_call *call, const struct sluice_red
     if (now < worker->redis_again_us)
         return;
     worker->redis_again_us = now + conf->pause_ms * 1000;
+    if (worker->is_alone)
+        return;
+    worker->is_alone = true;
     call->host->log(call, SLUICE_LOG_WARN, "redis does not limit, this gateway does by itself",
                     pairs, reply->text.len > 0 ? 1 : 0);
+}
+
+/* It has answered, whatever it said. */
+static void note_answer(const struct sluice_call *call, struct sluice_span result)
+{
+    struct rate_worker *worker = call->worker;
+
+    tell(call, result);
+    if (worker->is_alone)
+        call->host->log(call, SLUICE_LOG_INFO, "redis limits again", NULL, 0);
+    worker->is_alone = false;
 }
 
 static bool numbers(const struct sluice_redis_reply *reply, size_t n, uint64_t *values)
@@ -223,7 +237,7 @@ static enum sluice_verdict on_reply(const struct sluice_call *call,
         note_failure(call, reply);
         return ctx->asked(call, false);
     }
-    tell(call, SLUICE_SPAN("answered"));
+    note_answer(call, SLUICE_SPAN("answered"));
     for (size_t i = 0, at = 0; i < conf->n_limits; i++) {
         if (ctx->hit[i].is_remote) {
             all_passed &= values[at] >= conf->limit[i].cost;
@@ -267,7 +281,7 @@ static enum sluice_verdict on_refilled(const struct sluice_call *call,
             note_failure(call, reply);
         return SLUICE_NEXT;
     }
-    tell(call, SLUICE_SPAN("refilled"));
+    note_answer(call, SLUICE_SPAN("refilled"));
     if (value[0] < limit->lease)
         rate_pause(call, key, RATE_NO_REFILL, conf->lease_ms / 4);
     rate_add_leased(call, key, value[0]);

@@ -453,10 +453,15 @@ START_TEST(redis_that_is_slow_is_waited_for_no_longer_than_said)
     ck_assert_int_eq(ask(test, NULL, &ex), SLUICE_REPLIED);
     ck_assert_uint_eq(redis.n_calls, 1);
     ck_assert(sluice_test_metric(test, "redis_calls_total", "timeout") == 1);
+    sluice_test_advance(test, 1000);
+    (void)ask_redis(test, &ex);
+    ck_assert_uint_eq(redis.n_calls, 2);
+    ck_assert_uint_eq(sluice_test_logged(test, "redis does not limit"), 1); /* once an outage */
     redis.delay_ms = 0;
     sluice_test_advance(test, 1000);
     ck_assert_int_eq(ask_redis(test, &ex), SLUICE_NEXT);
-    ck_assert_uint_eq(redis.n_calls, 2);
+    ck_assert_uint_eq(redis.n_calls, 3);
+    ck_assert_uint_eq(sluice_test_logged(test, "redis limits again"), 1);
     sluice_test_free(&test);
 }
 END_TEST

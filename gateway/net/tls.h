@@ -146,6 +146,26 @@ bool tls_took_early(const struct conn *conn);
 /* Why the handshake failed; a static text. */
 struct sluice_span tls_failure(const struct conn *conn);
 
+/* The same for who counts. X(symbol, metric label) */
+#define TLS_CAUSES(X)                                                                              \
+    X(OTHER, "other")                                                                              \
+    X(CLOSED, "closed")                 /* the peer did not wait for its end */                    \
+    X(ALERT, "alert")                   /* the peer refused: it does not trust us, perhaps */      \
+    X(VERSION, "version")               /* none that both speak */                                 \
+    X(CIPHER, "cipher")                 /* no cipher, group or signature that both have */         \
+    X(PROTOCOL, "protocol")             /* ALPN: the same */                                       \
+    X(NAME, "server_name")              /* strict_sni */                                           \
+    X(NO_CERTIFICATE, "no_certificate") /* the peer has shown none, and had to */                  \
+    X(BAD_CERTIFICATE, "bad_certificate")
+
+#define TLS_CAUSE_MEMBER(symbol, name) TLS_CAUSE_##symbol,
+enum tls_cause { TLS_CAUSES(TLS_CAUSE_MEMBER) TLS_CAUSE_COUNT };
+#undef TLS_CAUSE_MEMBER
+
+const char *tls_cause_name(enum tls_cause cause);
+
+enum tls_cause tls_failure_cause(const struct conn *conn);
+
 /* Did a client speak HTTP without TLS? tls_give_up() then makes it a plain connection. */
 bool tls_met_plain_http(const struct conn *conn);
 void tls_give_up(struct conn *conn);

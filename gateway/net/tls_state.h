@@ -92,6 +92,7 @@ struct tls {
     bool may_be_early;            /* the client's early data is being read, or may come */
     int8_t end;                   /* enum err: what reading ended with; OK: not yet */
     bool is_plain_http;
+    uint8_t cause; /* enum tls_cause, when it failed */
 };
 
 /*
@@ -174,6 +175,9 @@ void tls_digest_file(EVP_MD_CTX *digest, const struct tls_file *file);
 
 /* OpenSSL's last error in words; a static text. Clears its queue. */
 const char *tls_error_text(void);
+
+/* What an error of OpenSSL's queue is counted as; 0: there was none, the connection ended. */
+enum tls_cause tls_cause_of(unsigned long error);
 
 /* Seconds since 1970; 0 when it says none. */
 int64_t tls_certificate_end(const X509 *cert);

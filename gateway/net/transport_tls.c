@@ -200,6 +200,9 @@ static void note_failure(struct tls *tls, const struct tls_bench *bench)
     } else {
         tls->why = tls_error_text();
     }
+    tls->cause = (uint8_t)tls_cause_of(number);
+    if (tls->cause == TLS_CAUSE_OTHER && (bench->at_end || bench->error))
+        tls->cause = TLS_CAUSE_CLOSED;
     tls->is_plain_http =
         ERR_GET_LIB(number) == ERR_LIB_SSL && (ERR_GET_REASON(number) == SSL_R_HTTP_REQUEST ||
                                                ERR_GET_REASON(number) == SSL_R_HTTPS_PROXY_REQUEST);
@@ -582,6 +585,13 @@ struct sluice_span tls_protocol(const struct conn *conn)
     if (tls)
         SSL_get0_alpn_selected(tls->ssl, &name, &len);
     return span_make((const char *)name, len);
+}
+
+enum tls_cause tls_failure_cause(const struct conn *conn)
+{
+    const struct tls *tls = tls_of(conn);
+
+    return tls ? (enum tls_cause)tls->cause : TLS_CAUSE_OTHER;
 }
 
 struct sluice_span tls_failure(const struct conn *conn)

@@ -282,6 +282,22 @@ static void say_port(void *saying_, const struct tally_block *block)
                collect_sum(block, saying->n_workers, row->offset));
 }
 
+/* Only what there was. */
+static void say_failures(void *saying_, const struct tally_block *block)
+{
+    const struct saying *saying = saying_;
+    struct label labels[] = {{"listener", block->key}, {.name = "cause"}};
+
+    for (size_t i = 0; i < TLS_CAUSE_COUNT; i++) {
+        size_t offset = offsetof(struct port_counters, tls_causes) + i * sizeof(struct counter);
+        uint64_t n = collect_sum(block, saying->n_workers, offset);
+
+        labels[1].value = span_of(tls_cause_name((enum tls_cause)i));
+        if (n > 0)
+            page_count(saying->page, labels, 2, n);
+    }
+}
+
 static void say_handshakes(void *saying_, const struct tally_block *block)
 {
     const struct saying *saying = saying_;
@@ -299,6 +315,9 @@ static void say_ports(struct saying *saying, const struct tally *tally)
             page_family(saying->page, saying->row->family, saying->row->type, saying->row->help);
         tally_each(tally, PORT_TALLY, say_port, saying);
     }
+    page_family(saying->page, "sluice_tls_handshake_failures_total", PAGE_COUNTER,
+                "TLS handshakes of a listener that failed, by cause.");
+    tally_each(tally, PORT_TALLY, say_failures, saying);
     page_family(saying->page, "sluice_tls_handshake_duration_seconds", PAGE_HISTOGRAM,
                 "TLS handshakes of a listener that went well, from when the connection was taken.");
     tally_each(tally, PORT_TALLY, say_handshakes, saying);

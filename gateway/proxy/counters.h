@@ -7,6 +7,7 @@
 #include "base/count.h"
 #include "http/grpc_status.h"
 #include "http/h2.h"
+#include "net/tls.h"
 #include "proxy/reason.h"
 
 #define ROUTE_TALLY "route" /* kinds of tally blocks; their keys are the names */
@@ -42,7 +43,8 @@ struct port_counters {
     /* Handshakes under way; and what those that went well agreed on. */
     struct counter tls_shaking, tls_1_2, tls_1_3, tls_client_certs, tls_early;
     struct counter tls_ciphers[PORT_TLS_CIPHERS], tls_protocols[PORT_TLS_PROTOCOLS];
-    struct histogram tls_time; /* of handshakes that went well */
+    struct histogram tls_time;                  /* of handshakes that went well */
+    struct counter tls_causes[TLS_CAUSE_COUNT]; /* of those that failed */
     /* HTTP/2: connections, those that answered no PING, streams. */
     struct counter h2_accepted, h2_open, h2_dead, h2_streams;
     /* Requests that waited for another turn; that ended before they were begun. */

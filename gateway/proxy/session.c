@@ -320,6 +320,7 @@ static void on_unshaken(struct session *session)
         return;
     }
     counter_add(&session->port->counters->tls_failed, 1);
+    counter_add(&session->port->counters->tls_causes[tls_failure_cause(conn)], 1);
     conn_close(conn);
 }
 

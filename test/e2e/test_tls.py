@@ -163,6 +163,35 @@ def test_plain_http_is_told_so(start, pki):
     assert handshakes(gateway, "plain_http") == 1
 
 
+def test_why_handshakes_failed_is_counted(start, pki, tmp_path):
+    other = Pki(str(tmp_path))
+    other.make("stranger", "stranger")
+    gateway = start(secured(pki, extra={"strict_sni": True, "client": {"mode": "require", "ca": pki.ca}}))
+
+    def context(version=ssl.TLSVersion.TLSv1_2, by=pki, cert="someone", **options):
+        made = by.client(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=version, **options)
+        if cert:
+            made.load_cert_chain(pki.path(f"{cert}.pem"), pki.path(f"{cert}.key"))
+        return made
+    old, weak, foreign, stranger = context(ssl.TLSVersion.TLSv1_1), context(), context(), context(cert=None)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    weak.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
+    foreign.set_alpn_protocols(["smtp"])
+    stranger.load_cert_chain(other.path("stranger.pem"), other.path("stranger.key"))
+    for count, (cause, how, name) in enumerate([
+            ("version", old, "www.test"), ("cipher", weak, "www.test"), ("protocol", foreign, "www.test"),
+            ("server_name", context(check_hostname=False), "else.test"), ("no_certificate", context(cert=None), "www.test"),
+            ("bad_certificate", stranger, "www.test"), ("alert", context(by=other), "www.test")]):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            TlsClient(gateway.address, how, name=name).close()
+        gateway.wait_metric(lambda m, n=count + 1: m.get("sluice_tls_handshake_failures_total") == n, cause)
+        assert gateway.metric("sluice_tls_handshake_failures_total", listener="main", cause=cause) == 1, cause
+    with gateway.client() as client:
+        client.send(b"\x16\x03\x01\x02")
+    gateway.wait_metric(lambda m: m.get("sluice_tls_handshake_failures_total", cause="closed") == 1)
+    assert handshakes(gateway, "failed") == 8
+
+
 def test_garbage_and_silence_end_the_handshake(start, pki):
     gateway = start(secured(pki, extra={"handshake_timeout": "200ms"}))
     with gateway.client() as client:

@@ -36,6 +36,7 @@ struct loop *loop_new(void)
     event_config_free(config);
     CHECK(loop->base != NULL);
     list_init(&loop->soon);
+    list_init(&loop->line);
     slab_init(&loop->blocks, BLOCK_BYTES, 0);
     slab_init(&loop->large_blocks, BLOCK_LARGE_BYTES, 0);
     slab_set_init(&loop->slabs, on_room);
@@ -87,6 +88,26 @@ static void run_soon(struct loop *loop)
     }
 }
 
+/* Who lines up from here on is behind the mark. */
+static void run_line(struct loop *loop)
+{
+    unsigned left = LOOP_LINE + loop->n_answers / 2;
+    struct list mark;
+
+    loop->n_answers = 0;
+    if (list_is_empty(&loop->line))
+        return;
+    list_init(&mark);
+    list_append(&loop->line, &mark);
+    for (; left > 0 && loop->line.next != &mark; left--) {
+        struct soon *soon = list_entry(loop->line.next, struct soon, link);
+
+        list_remove(&soon->link);
+        soon->run(soon);
+    }
+    list_remove(&mark);
+}
+
 /* From when the time was first asked for, which is at the turn's first event, to its end. */
 static void count_turn(struct loop *loop)
 {
@@ -107,12 +128,13 @@ void loop_run(struct loop *loop)
     while (!loop->stopping) {
         int flags = EVLOOP_ONCE;
 
-        if (!list_is_empty(&loop->soon))
+        if (!list_is_empty(&loop->soon) || !list_is_empty(&loop->line))
             flags |= EVLOOP_NONBLOCK;
         loop->fresh = false;
         if (event_base_loop(loop->base, flags) < 0)
             break;
         run_soon(loop);
+        run_line(loop);
         count_turn(loop);
     }
 }
@@ -132,6 +154,12 @@ void loop_soon(struct loop *loop, struct soon *soon)
 {
     if (list_is_empty(&soon->link))
         list_append(&loop->soon, &soon->link);
+}
+
+void loop_line_up(struct loop *loop, struct soon *soon)
+{
+    if (list_is_empty(&soon->link))
+        list_append(&loop->line, &soon->link);
 }
 
 void soon_cancel(struct soon *soon)

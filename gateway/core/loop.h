@@ -2,8 +2,8 @@
  * loop.h - one thread's event loop: turns, the time, what runs at the end of a turn.
  *
  * A turn waits once for events, calls back for each, rings the alarms that are
- * due and then runs what was put off with loop_soon(). The time is read once a
- * turn, when somebody first asks.
+ * due, then runs what was put off with loop_soon(), and last some of what stands in
+ * line (loop_line_up()). The time is read once a turn, when somebody first asks.
  *
  * Owns:    the libevent base, the alarm wheel, the blocks and the lent read buffer.
  * Threads: everything but loop_stop() belongs to the thread that runs the loop.
@@ -38,6 +38,7 @@ struct loop {
     struct event_base *base; /* owned */
     struct wheel *wheel;     /* owned */
     struct list soon;        /* of struct soon */
+    struct list line;        /* of the same: so many in each turn */
     struct slab blocks;      /* of struct block: bytes in flight (core/bytes.h) */
     struct slab large_blocks;
     struct slab_set slabs; /* of this thread: what bursts leave goes back to the system */
@@ -48,6 +49,7 @@ struct loop {
     struct cork *cork;     /* owned: pieces that one connection is about to send (net/conn.c) */
     struct tls_bench *tls; /* owned: what TLS connections share (net/tls_state.h); NULL: none yet */
     void (*tls_free)(struct tls_bench **tls); /* set with it */
+    unsigned n_answers; /* events in this turn that end work: see loop_line_up() */
     uint64_t now_us;
     bool fresh; /* now_us was read in this turn */
     bool stopping;
@@ -59,6 +61,7 @@ struct loop {
 
 enum {
     LOOP_LENT_BYTES = 128 * 1024, /* one read takes a 64 KiB body with its head */
+    LOOP_LINE = 4,                /* of those in line, in each turn */
     LOOP_SLOW_US = 10000,         /* whoever else waits for the loop begins to notice */
     LOOP_TRIM_MS = 1000,          /* what was not needed for so long goes back, half at a time */
     LOOP_TRIM_BYTES = 16 * 1024 * 1024, /* at a time: 2 ms of giving back */
@@ -85,6 +88,20 @@ void loop_stop(struct loop *loop);
  * objects that may be on the call stack are freed.
  */
 void loop_soon(struct loop *loop, struct soon *soon);
+
+/*
+ * The same for what begins work, where loop_soon() is for what ends some: it stands in line, of
+ * which LOOP_LINE run at the end of each turn, and half as many as there were events that the loop
+ * was told of by loop_note_answer(). So no more is begun than others leave time for, and what is
+ * under way is little enough to stay in the processor's caches. Nothing happens when it is put off
+ * already.
+ */
+void loop_line_up(struct loop *loop, struct soon *soon);
+
+static inline void loop_note_answer(struct loop *loop)
+{
+    loop->n_answers++;
+}
 
 void soon_init(struct soon *soon, void (*run)(struct soon *soon));
 void soon_cancel(struct soon *soon);

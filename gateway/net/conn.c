@@ -17,6 +17,15 @@
  *   ENDING    our side is to be shut as soon as nothing is unsent
  *   LATER     what is unsent has not been tried yet: that is put off until the turn's end
  *   YIELDED   the owner is to look at what is unread at the turn's end
+ *   DIALLED   we have begun it: what comes on it is answers
+ *   LINED     it stands in the loop's line ...
+ *   SAW_READ, SAW_WRITE  ... with these events
+ *
+ * On a connection that we have dialled, or whose peer has not yet taken everything, events are
+ * dealt with at once. On others, which were accepted, they begin work: those stand in line one
+ * behind the other (loop_line_up()), but what the edges said is noted. With many connections that
+ * ask at the same time, few requests are then under way at any moment, on few upstream connections,
+ * the freshest: all of it is in the processor's caches, sockets included.
  *
  * A reset that arrives together with data is not announced apart, so whoever waits for the
  * rest of a message reads until EAGAIN; whoever has a whole message stops and saves that call.
@@ -69,6 +78,7 @@ struct cork {
 
 static void on_event(evutil_socket_t fd, short what, void *conn_);
 static void shake_on(struct conn *conn);
+static void go_on(struct conn *conn, unsigned saw);
 
 /* -- life ------------------------------------------------------------- */
 
@@ -97,23 +107,39 @@ static enum err send_later(struct conn *conn)
 static void run_soon(struct soon *soon)
 {
     struct conn *conn = conn_of_soon(soon);
+    unsigned saw = conn->state & (SAW_READ | SAW_WRITE);
     enum err err = OK;
 
     if (!(conn->state & OPEN)) {
         conn->ops->on_closed(conn);
         return;
     }
+    conn->state &= (uint16_t) ~(LINED | SAW_READ | SAW_WRITE);
     if (conn->state & LATER)
         err = send_later(conn);
     if (err && err != ERR_AGAIN) {
         conn->ops->on_failed(conn, err);
     } else if ((conn->state & (CONNECTING | SHAKING)) == SHAKING) {
         shake_on(conn);
-    } else if ((conn->state & YIELDED) && conn->holds == 0 &&
-               !(conn->state & (CONNECTING | SHAKING))) {
-        conn->state &= (uint16_t)~YIELDED;
-        conn->ops->on_readable(conn);
+    } else if (!(conn->state & CONNECTING) && (saw || (conn->state & YIELDED))) {
+        go_on(conn, saw);
     }
+}
+
+void conn_hurry(struct conn *conn)
+{
+    if (conn->state & LINED)
+        soon_cancel(&conn->soon);
+    conn->state &= (uint16_t)~LINED;
+    loop_soon(conn->loop, &conn->soon);
+}
+
+static void line_up(struct conn *conn)
+{
+    if (soon_is_set(&conn->soon))
+        return;
+    conn->state |= LINED;
+    loop_line_up(conn->loop, &conn->soon);
 }
 
 static void on_ring(struct alarm *alarm)
@@ -180,6 +206,7 @@ enum err conn_dial(struct conn *conn, struct loop *loop, const struct addr *addr
     err = conn_open(conn, loop, fd, ops);
     if (err)
         return err;
+    conn->state |= DIALLED;
     if (!*connected)
         conn->state |= CONNECTING;
     return OK;
@@ -213,6 +240,7 @@ static void close_now(struct conn *conn, bool in_order)
     if (transport_of(conn)->close)
         transport_of(conn)->close(conn, in_order && bytes_is_empty(&conn->out));
     conn->transport = NULL;
+    conn_hurry(conn);
     conn->state = 0;
     if (loop->lent_to == conn)
         loop->lent_to = NULL;
@@ -225,7 +253,6 @@ static void close_now(struct conn *conn, bool in_order)
     bytes_reset(loop, &conn->out);
     event_del(&conn->event);
     close(fd);
-    loop_soon(loop, &conn->soon);
 }
 
 void conn_close(struct conn *conn)
@@ -371,7 +398,11 @@ enum err conn_settle(struct conn *conn, bool awaits_more)
 void conn_yield(struct conn *conn)
 {
     conn->state |= YIELDED;
-    loop_soon(conn->loop, &conn->soon);
+    if (conn->state & DIALLED) {
+        loop_soon(conn->loop, &conn->soon);
+    } else {
+        line_up(conn);
+    }
 }
 
 void conn_look(struct conn *conn)
@@ -638,7 +669,7 @@ enum err conn_flush_later(struct conn *conn)
     if (err != ERR_AGAIN)
         return err;
     conn->state |= LATER;
-    loop_soon(conn->loop, &conn->soon);
+    conn_hurry(conn);
     return OK;
 }
 
@@ -789,7 +820,7 @@ void conn_look_held(struct conn *conn)
     }
 }
 
-/* Remember what the edges said; true when what is queued may be sent now. */
+/* Remember what the edges said; true when something may be sent now. */
 static bool note_edges(struct conn *conn, short what)
 {
     bool may_write = (what & EV_WRITE) || (conn->state & CROSSED);
@@ -798,7 +829,7 @@ static bool note_edges(struct conn *conn, short what)
         conn->state |= GONE;
     if ((what & (EV_READ | EV_CLOSED)) || (conn->state & CROSSED))
         conn->state = (uint16_t)((conn->state | READABLE) & ~(SHORT | CROSSED));
-    return may_write && !bytes_is_empty(&conn->out);
+    return may_write;
 }
 
 /* The handshake had put itself off. */
@@ -808,25 +839,41 @@ static void shake_on(struct conn *conn)
         conn->ops->on_readable(conn);
 }
 
+/* Send and read; saw: what the edges have said since the last time. */
+static void go_on(struct conn *conn, unsigned saw)
+{
+    if ((saw & SAW_WRITE) && !bytes_is_empty(&conn->out))
+        on_writable(conn);
+    if (!(conn->state & OPEN) || !(conn->state & (READABLE | YIELDED)))
+        return;
+    if (conn->holds == 0) {
+        conn->state &= (uint16_t)~YIELDED;
+        conn->ops->on_readable(conn);
+    } else if ((saw & SAW_READ) && (conn->state & READABLE)) {
+        conn_look_held(conn);
+    }
+}
+
 static void on_event(evutil_socket_t fd, short what, void *conn_)
 {
     struct conn *conn = conn_;
-    bool may_write = note_edges(conn, what);
+    unsigned saw = note_edges(conn, what) ? SAW_WRITE : 0;
 
     (void)fd;
+    if (what & (EV_READ | EV_CLOSED))
+        saw |= SAW_READ;
+    if (!(conn->state & DIALLED) && bytes_is_empty(&conn->out)) {
+        conn->state |= (uint16_t)saw;
+        line_up(conn);
+        return;
+    }
+    loop_note_answer(conn->loop);
     if (conn->state & (CONNECTING | SHAKING)) {
         if (!set_up(conn, what))
             return;
-    } else if (may_write) {
-        on_writable(conn);
+        saw &= ~(unsigned)SAW_WRITE;
     }
-    if (!(conn->state & OPEN) || !(conn->state & READABLE))
-        return;
-    if (conn->holds == 0) {
-        conn->ops->on_readable(conn);
-    } else if (what & (EV_READ | EV_CLOSED)) {
-        conn_look_held(conn);
-    }
+    go_on(conn, saw);
 }
 
 /* -- time and questions ------------------------------------------------ */

@@ -25,7 +25,7 @@ static void queue(struct conn *to, struct block *pipe, size_t n)
     pipe_add(to->loop, pipe, n, &to->out);
     to->room = 0; /* nobody has counted */
     to->state |= LATER;
-    loop_soon(to->loop, &to->soon);
+    conn_hurry(to);
 }
 
 enum err conn_move(struct conn *from, struct conn *to, size_t most, size_t *n)

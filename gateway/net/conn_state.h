@@ -19,6 +19,13 @@ enum conn_state {
     ENDING = 256,
     LATER = 512,
     YIELDED = 1024,
+    DIALLED = 2048,
+    LINED = 4096,
+    SAW_READ = 8192,
+    SAW_WRITE = 16384,
 };
+
+/* Look at it when this turn ends, whoever stands in line. */
+void conn_hurry(struct conn *conn);
 
 #endif /* NET_CONN_STATE_H */

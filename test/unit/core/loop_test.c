@@ -112,6 +112,76 @@ START_TEST(what_is_cancelled_does_not_run_even_in_the_same_turn)
 }
 END_TEST
 
+static void line_up_again(struct note *note)
+{
+    if (note->again-- > 0)
+        loop_line_up(note->loop, &note->soon);
+    else
+        loop_stop(note->loop);
+}
+
+START_TEST(who_stands_in_line_runs_in_order_and_a_few_in_a_turn)
+{
+    struct loop *loop = loop_new();
+    struct note note[3 * LOOP_LINE];
+
+    for (unsigned i = 0; i < 3 * LOOP_LINE; i++) {
+        note_init(&note[i], loop);
+        loop_line_up(loop, &note[i].soon);
+        loop_line_up(loop, &note[i].soon);
+    }
+    note[3 * LOOP_LINE - 1].then = stop;
+    loop_run(loop);
+    for (unsigned i = 0; i < 3 * LOOP_LINE; i++) {
+        ck_assert_uint_eq(note[i].n, 1);
+        ck_assert_uint_eq(note[i].turn, i / LOOP_LINE);
+    }
+    loop_free(&loop);
+}
+END_TEST
+
+START_TEST(events_that_end_work_let_more_of_the_line_run)
+{
+    struct loop *loop = loop_new();
+    struct note note[2 * LOOP_LINE];
+
+    for (unsigned i = 0; i < 2 * LOOP_LINE; i++) {
+        note_init(&note[i], loop);
+        loop_line_up(loop, &note[i].soon);
+        loop_note_answer(loop);
+    }
+    note[2 * LOOP_LINE - 1].then = stop;
+    loop_run(loop);
+    ck_assert_uint_eq(turn_of(loop), 1);
+    loop_free(&loop);
+}
+END_TEST
+
+START_TEST(who_lines_up_again_stands_behind_the_others_and_is_not_run_twice_in_a_turn)
+{
+    struct loop *loop = loop_new();
+    struct note first, second, gone;
+
+    note_init(&first, loop);
+    note_init(&second, loop);
+    note_init(&gone, loop);
+    first.then = second.then = line_up_again;
+    first.again = 2;
+    second.again = 9;
+    loop_line_up(loop, &first.soon);
+    loop_line_up(loop, &gone.soon);
+    loop_line_up(loop, &second.soon);
+    soon_cancel(&gone.soon);
+    loop_run(loop);
+    ck_assert_uint_eq(first.n, 3);
+    ck_assert_uint_eq(first.turn, 2);
+    ck_assert_uint_eq(second.n, 3);
+    ck_assert_uint_eq(gone.n, 0);
+    soon_cancel(&second.soon);
+    loop_free(&loop);
+}
+END_TEST
+
 struct watch {
     struct alarm alarm;
     struct loop *loop;
@@ -211,6 +281,9 @@ END_TEST
 UNIT_MAIN("core/loop", what_is_put_off_runs_once_in_this_turn,
           what_is_put_off_at_the_end_of_a_turn_runs_in_the_next,
           what_is_cancelled_does_not_run_even_in_the_same_turn,
+          who_stands_in_line_runs_in_order_and_a_few_in_a_turn,
+          events_that_end_work_let_more_of_the_line_run,
+          who_lines_up_again_stands_behind_the_others_and_is_not_run_twice_in_a_turn,
           a_loop_with_an_alarm_only_waits_for_it,
           the_time_stands_still_within_a_turn_and_goes_on_with_the_next,
           a_stopped_loop_may_run_again, a_turn_that_takes_long_is_counted_as_slow,

@@ -813,6 +813,80 @@ START_TEST(a_dialled_connection_tells_that_it_stands_and_what_was_put_goes_out)
 }
 END_TEST
 
+/* Accepted connections on the loop of another scene. */
+static struct scene *join(struct scene *it)
+{
+    struct scene *other = scene_new();
+    int fds[2];
+
+    loop_free(&other->loop);
+    other->loop = it->loop;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    ck_assert_int_eq(conn_open(&other->conn, it->loop, fds[0], &ops), OK);
+    other->peer = fds[1];
+    return other;
+}
+
+static void leave(struct scene **other)
+{
+    conn_close(&(*other)->conn);
+    loop_turns((*other)->loop, 1);
+    ck_assert_uint_eq((*other)->closed, 1);
+    close((*other)->peer);
+    free(*other);
+    *other = NULL;
+}
+
+enum { ASKING = 3 * LOOP_LINE };
+
+static unsigned n_readable(struct scene *asking[ASKING])
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ASKING; i++)
+        n += asking[i]->readable;
+    return n;
+}
+
+START_TEST(an_answer_is_read_before_all_who_ask)
+{
+    struct scene *it = scene_new();
+    struct scene *asking[ASKING];
+    struct addr addr;
+    int listener = listen_on(&addr);
+    bool connected;
+
+    ck_assert_int_eq(conn_dial(&it->conn, it->loop, &addr, &ops, &connected), OK);
+    it->peer = accept_from(listener);
+    for (unsigned i = 0; i < ASKING; i++) {
+        asking[i] = join(it);
+        loop_turns(it->loop, 1);
+    }
+    for (unsigned i = 0; i < ASKING; i++)
+        peer_says(asking[i], "may I?");
+    peer_says(it, "you may");
+    for (unsigned i = 0; i < UNTIL_S * 1000 && it->readable == 0; i++) {
+        struct pollfd wait = {.fd = conn_fd(&it->conn), .events = POLLIN};
+
+        ck_assert_int_eq(poll(&wait, 1, UNTIL_S * 1000), 1);
+        loop_turns(it->loop, 0);
+    }
+    ck_assert_uint_eq(it->n_got, 7);
+    ck_assert_uint_le(n_readable(asking), LOOP_LINE);
+    /* One that stands in line may be closed, and is gone at the end of the turn. */
+    ck_assert_uint_eq(asking[ASKING - 1]->readable, 0);
+    leave(&asking[ASKING - 1]);
+    for (unsigned i = 0; i + 1 < ASKING; i++) {
+        loop_until(it->loop, was_readable, asking[i]);
+        ck_assert_uint_eq(asking[i]->n_got, 6);
+        ck_assert_uint_eq(asking[i]->readable, 1);
+        leave(&asking[i]);
+    }
+    close(listener);
+    scene_close(it);
+}
+END_TEST
+
 /* The peer was quicker than the loop: its bytes and its end come with the same event. */
 START_TEST(what_comes_together_with_connecting_is_not_missed)
 {
@@ -936,6 +1010,7 @@ UNIT_MAIN("net/conn", bytes_arrive_and_then_the_end, an_idle_connection_owns_no_
           a_closed_peer_fails_a_flush_or_a_drain, the_peer_reads_our_end_after_all_bytes,
           the_end_waits_for_what_is_queued, a_reset_after_the_end_is_known,
           a_dialled_connection_tells_that_it_stands_and_what_was_put_goes_out,
-          what_comes_together_with_connecting_is_not_missed, nobody_listening_is_refused,
-          a_missing_unix_socket_cannot_be_dialled, closing_twice_tells_once_at_the_end_of_the_turn,
+          what_comes_together_with_connecting_is_not_missed, an_answer_is_read_before_all_who_ask,
+          nobody_listening_is_refused, a_missing_unix_socket_cannot_be_dialled,
+          closing_twice_tells_once_at_the_end_of_the_turn,
           an_aborted_connection_is_reset_for_the_peer, the_alarm_rings_once_and_zero_disarms)

@@ -20,6 +20,8 @@ rm -f "$out"/*
 begun=$(date +%s)
 
 : >"$out/curve"
+on_one="" on_other=""
+[ "$PIN" = 1 ] && on_one="taskset 1" on_other="taskset 2"
 tell() { echo "$1 $2" >>"$out/found"; }
 value() { awk -v name="$1" '$1 == name { sum += $2 } END { printf "%d", sum }' "$out"/"$2".*.out 2>/dev/null; }
 admin_says() { ./holder http "$1" "$here" "$admin" "$2"; }
@@ -108,7 +110,7 @@ sample()
 # What a request costs the gateway beside $1 others, with nothing else going on: all its CPU time,
 # user and system. Programs and caches are warm when it counts.
 ticks() { sed 's/.*) //' "/proc/$gateway/stat" | awk '{ print $12 + $13 }'; }
-load_now() { ./holder load "$load_kind" "$here" "$port" 128 "$2" >"$out/cost.$1.out" 2>"$out/cost.$1.err"; }
+load_now() { $on_other ./holder load "$load_kind" "$here" "$port" 128 "$2" >"$out/cost.$1.out" 2>"$out/cost.$1.err"; }
 cost()
 {
     [ "$beside" -gt 0 ] || return 0
@@ -123,9 +125,9 @@ cost()
 # -- the run ------------------------------------------------------------------------------------
 
 # shellcheck disable=SC2086 # ports are words
-./far $far >"$out/far.out" 2>&1 &
+$on_one ./far $far >"$out/far.out" 2>&1 &
 upstream=$!
-./sluice run -c scale.yaml >"$out/sluice.out" 2>&1 &
+$on_one ./sluice run -c scale.yaml >"$out/sluice.out" 2>&1 &
 gateway=$!
 tries=0
 until admin_says GET /readyz >/dev/null 2>&1; do
@@ -149,7 +151,7 @@ open_to()
     while [ $opened -lt "$1" ]; do
         more=$(($1 - opened))
         [ $more -gt "$a_holder" ] && more=$a_holder
-        ./holder hold "$kind" "$here" "$port" "$more" $((i + 1)) >"$out/hold.$i.out" 2>"$out/hold.$i.err" &
+        $on_other ./holder hold "$kind" "$here" "$port" "$more" $((i + 1)) >"$out/hold.$i.out" 2>"$out/hold.$i.err" &
         held="$held $!"
         i=$((i + 1)) opened=$((opened + more))
     done
@@ -168,7 +170,7 @@ tell opened_per_second "$(while [ "$first" -lt $i ]; do
     first=$((first + 1))
 done | awk '$1 == "opened_per_second" { sum += $2 } END { printf "%d", sum }')"
 
-./holder load "$load_kind" "$here" "$port" 16 "$hold" >"$out/load.0.out" 2>"$out/load.0.err" &
+$on_other ./holder load "$load_kind" "$here" "$port" 16 "$hold" >"$out/load.0.out" 2>"$out/load.0.err" &
 load=$!
 second=0 reloads=0 refused=0 certificates=0 plugins=0 changes=0
 while kill -0 "$load" 2>/dev/null; do

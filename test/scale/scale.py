@@ -83,7 +83,7 @@ def settings(options, n, per_holder, far):
     port, admin = ("8080", "9901") if options.guest else map(str, free_ports(2))
     steps = [step for step in sorted(set(options.steps)) if 0 < step < n] + [n]
     return {"KIND": options.kind, "N": str(n), "A_HOLDER": str(per_holder), "WORKERS": str(options.workers),
-            "STEPS": " ".join(map(str, steps)), "HOLD": str(options.hold), "BESIDE": str(options.beside), "HERTZ": str(os.sysconf("SC_CLK_TCK")),
+            "STEPS": " ".join(map(str, steps)), "PIN": "1" if options.pin else "0", "HOLD": str(options.hold), "BESIDE": str(options.beside), "HERTZ": str(os.sysconf("SC_CLK_TCK")),
             "PORT": port, "ADMIN": admin, "FAR": " ".join(map(str, far))}
 
 
@@ -209,6 +209,8 @@ def parse_options():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sluice", default=os.environ.get("SLUICE", os.path.join(ROOT, "build", "release", "sluice")))
     parser.add_argument("--results", metavar="DIR", help="write the report there; else it is only printed")
+    parser.add_argument("--pin", action="store_true", help="gateway and clients keep to a processor each: twice as quick where "
+                        "processors are emulated; the workers then share one")
     parser.add_argument("--guest-env", action="append", default=[], metavar="NAME=VALUE",
                         help="set there: an emulated processor is quicker without the vectors that OpenSSL prefers")
     parser.add_argument("--memory", type=int, default=4096, help="MiB of the guest")

@@ -9,7 +9,7 @@ import streams
 from conversations import SMALL, Talk, configuration, new_upstream, probe, sha
 from gateway import FIELDS, Gateway
 from pki import Pki
-from raw import request_bytes
+from raw import request_bytes, wait_until
 
 
 class Plain:
@@ -70,11 +70,17 @@ class Spliced(Plain):
                 "cut": talk.one("POST", "/cut-large", [sha(half)], half)}
 
     def judge(self, gateway):
-        try:
-            self.moved.append(gateway.metric("sluice_worker_spliced_bytes_total"))
-        except (AssertionError, OSError):
-            return  # the fault has hit the question
-        gateway.wait_metric(lambda m: m.get("sluice_worker_pipes_used") == 0, "no pipe with content")
+        if not gateway.log("admin listening"):
+            return  # the fault has cost this line
+
+        def holds():
+            try:
+                reading = gateway.metrics()
+            except (AssertionError, OSError, ValueError):
+                return False  # it has hit the question, and hits but once
+            self.moved.append(reading.get("sluice_worker_spliced_bytes_total"))
+            return reading.get("sluice_worker_pipes_used") == 0
+        wait_until(holds, what="no pipe with content")
 
 
 def routes(*ups):

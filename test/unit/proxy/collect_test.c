@@ -78,6 +78,12 @@ START_TEST(workers_say_their_own_numbers)
     counter_add(&second->accepted, 4);
     counter_add(&second->handed_off, 5);
     counter_add(&scene->loops[1].turns, 6);
+    counter_add(&second->spliced_bodies, 7);
+    counter_add(&second->spliced_bytes, 8000);
+    counter_add(&scene->loops[1].pipes.used, 9);
+    counter_add(&scene->loops[1].pipes.spare, 10);
+    counter_add(&scene->loops[1].pipes.bytes, 11);
+    counter_add(&scene->loops[1].pipes.missed, 12);
     slab_init(&scene->workers[1]->sessions, 1000, 0);
     slab_init(&scene->workers[1]->chunks, 1000, 0);
     slab_init(&scene->loops[1].blocks, 1000, 0);
@@ -97,6 +103,13 @@ START_TEST(workers_say_their_own_numbers)
     check_line(scene, "sluice_worker_exchanges_active{worker=\"1\"} 3");
     check_line(scene, "sluice_worker_accepted_total{worker=\"1\"} 4");
     check_line(scene, "sluice_worker_handed_off_total{worker=\"1\"} 5");
+    check_line(scene, "sluice_worker_spliced_bodies_total{worker=\"1\"} 7");
+    check_line(scene, "sluice_worker_spliced_bytes_total{worker=\"1\"} 8000");
+    check_line(scene, "sluice_worker_pipes_used{worker=\"0\"} 0");
+    check_line(scene, "sluice_worker_pipes_used{worker=\"1\"} 9");
+    check_line(scene, "sluice_worker_pipes_spare{worker=\"1\"} 10");
+    check_line(scene, "sluice_worker_pipe_bytes{worker=\"1\"} 11");
+    check_line(scene, "sluice_worker_pipes_missed_total{worker=\"1\"} 12");
     check_line(scene, "sluice_worker_loop_turns_total{worker=\"1\"} 6");
     scene_free(scene);
 }

@@ -27,6 +27,9 @@ static void add_kind(struct text *out, const json_t *kind)
     if (json_object_get(kind, "empty_bytes")) {
         text_format(out, " %14lld", number(kind, "empty_bytes"));
     }
+    if (json_object_get(kind, "kernel_bytes")) {
+        text_format(out, "  with %lld of the kernel's", number(kind, "kernel_bytes"));
+    }
     text_add_char(out, '\n');
 }
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 import resource
 import threading
 
@@ -16,7 +17,8 @@ from test_matrix import DOWN, UP, BODY, curl, pair  # noqa: F401 (a fixture)
 from upstream import response_bytes
 
 KIB, MIB = 1024, 1024 * 1024
-LEAST = 256 * KIB  # of content to come, by default
+LEAST = 64 * KIB  # of content to come, by default
+PIPE = 256 * KIB  # what one holds at most
 LARGE = pattern(24 * MIB)  # more than the buffers of two connections hold
 ALWAYS = {"splice": {"min_size": "4KiB"}}
 PATIENCE_S = 60.0
@@ -108,7 +110,7 @@ def test_content_is_moved_from_a_size_on(gateway, upstream, size):
 
 def test_all_sizes_arrive_as_they_were_sent(start, upstream):
     gateway = start(plain(upstream, **ALWAYS))
-    sizes = [0, 1, 4095, 4096, 4097, 65535, 65536, 77000, 77824, 77825, 81920, 100000, LEAST, 3 * LEAST + 1, 20 * MIB + 17]
+    sizes = [0, 1, 4095, 4096, 4097, 65535, 65536, 77000, 77824, 77825, 81920, 100000, PIPE, 3 * PIPE + 1, 20 * MIB + 17]
     upstream.on("/n", lambda ex: ex.reply(200, pattern(int(ex.target.partition("?")[2]))))
     with gateway.client() as client:
         for size in sizes:
@@ -230,13 +232,15 @@ def test_requests_behind_it_wait_their_turn(gateway, upstream):
 # --- a client that takes little or nothing
 
 
-def test_a_slow_client_holds_the_upstream_and_is_seen(stuck):
+def test_a_slow_client_holds_the_upstream_and_is_seen(stuck, sluice):
     gateway, gated, client = stuck()
     reading = gateway.metrics()
     assert reading.get("sluice_worker_pipes_used") == 1
-    assert 0 < reading.get("sluice_worker_pipe_bytes") <= LEAST
+    assert 0 < reading.get("sluice_worker_pipe_bytes") <= PIPE
     kind = pipes_kind(gateway)
-    assert (kind["used"], kind["bytes"]) == (1, kind["each"]) and 0 < kind["kernel_bytes"] <= LEAST
+    assert (kind["used"], kind["bytes"]) == (1, kind["each"]) and 0 < kind["kernel_bytes"] <= PIPE
+    table = sluice("mem", "--admin", gateway.admin.address).stdout
+    assert re.search(rf"^pipes +{kind['bytes']} +1 +0 +{kind['each']} +with {kind['kernel_bytes']} of the kernel's$", table, re.M), table
     assert gated.sent < len(LARGE) - MIB, "the upstream is not read on"
     [row] = gateway.admin.json("/connections")["connections"]
     assert 0 < row["streams"][0]["bytes_out"] < len(LARGE)

@@ -1,6 +1,7 @@
 #include "admin/collect.h"
 
 #include "admin/admin.h"
+#include "base/check.h"
 #include "net/tls.h"
 #include "proxy/snapshot.h"
 
@@ -68,6 +69,9 @@ void collect_gateway(void *arg, struct page *page)
     const struct snapshot *snapshot = host->snapshot(host->owner);
     struct label version = {"version", span_of(host->version)};
 
+    page_family(page, "sluice_bugs_total", PAGE_COUNTER,
+                "Contradictions inside the gateway that it went on without; each is logged.");
+    page_count(page, NULL, 0, bug_count());
     page_family(page, "sluice_build_info", PAGE_GAUGE, "The version that runs.");
     page_count(page, &version, 1, 1);
     page_family(page, "sluice_ready", PAGE_GAUGE, "1: ready for traffic.");

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { CHAIN_MAX = 64, LABEL_BYTES = 300, WHY_BYTES = 2048 };
+enum { CHAIN_MAX = 64, WHY_BYTES = 2048, NAMES_MAX = 256 };
 
 /* The entries of one list, in order. */
 struct entry_list {
@@ -26,6 +26,37 @@ struct entry_list {
 };
 
 /* -- plugins and entries ----------------------------------------------------------- */
+
+/* Names of what is installed. */
+struct installed {
+    struct arena *arena;
+    const char *name[NAMES_MAX];
+    size_t n;
+};
+
+static void add_installed(void *installed_, const char *name)
+{
+    struct installed *installed = installed_;
+
+    if (installed->n < NAMES_MAX)
+        installed->name[installed->n++] = arena_copy(installed->arena, span_of(name)).ptr;
+}
+
+/* What to do about a name that nothing has; as long as the arena. */
+static const char *hint_for_missing(const struct chain_wanted *wanted, struct sluice_span name)
+{
+    struct installed installed = {.arena = wanted->arena};
+    const char *nearest;
+
+    plugin_each_name(wanted->home, wanted->dirs, wanted->n_dirs, add_installed, &installed);
+    nearest = notes_nearest(name, installed.name, installed.n);
+    return arena_format(wanted->arena,
+                        "%s%s%sname one of the plugins that are installed, or its folder in "
+                        "plugin_path",
+                        nearest ? "did you mean '" : "", nearest ? nearest : "",
+                        nearest ? "'? " : "")
+        .ptr;
+}
 
 struct plugin *set_plugin(struct chain_build *build, struct sluice_span name, struct mark at)
 {
@@ -42,11 +73,7 @@ struct plugin *set_plugin(struct chain_build *build, struct sluice_span name, st
     text_init(&why, WHY_BYTES);
     err = plugin_load(wanted->home, wanted->dirs, wanted->n_dirs, name, &why, &plugin);
     if (err) {
-        notes_error(wanted->notes, at,
-                    err == ERR_MISSING
-                        ? "name one of the plugins that are installed, or its folder "
-                          "in plugin_path"
-                        : NULL,
+        notes_error(wanted->notes, at, err == ERR_MISSING ? hint_for_missing(wanted, name) : NULL,
                     "plugin '%.*s': %s", (int)name.len, name.ptr, why.ptr ? why.ptr : "");
     } else {
         set->plugins[set->n_plugins++] = plugin;

@@ -344,10 +344,7 @@ static enum progress normalise(struct exchange *ex)
 /* Does it change nothing when it comes twice? */
 static bool may_be_early(const struct request *request)
 {
-    bool is_safe = request->method == METHOD_GET || request->method == METHOD_HEAD ||
-                   request->method == METHOD_OPTIONS;
-
-    return is_safe && !request_has_content(request) &&
+    return method_is_safe(request->method) && !request_has_content(request) &&
            !fields_find(&request->fields, FIELD_UPGRADE);
 }
 

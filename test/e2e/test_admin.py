@@ -151,7 +151,7 @@ def test_every_promised_metric_is_there(gateway):
     gateway.ask()
     gateway.wait_access()
     reading = gateway.metrics()
-    for name in ("sluice_build_info", "sluice_ready", "sluice_config_generation", "sluice_config_last_reload_success",
+    for name in ("sluice_build_info", "sluice_bugs_total", "sluice_ready", "sluice_config_generation", "sluice_config_last_reload_success",
                  "sluice_config_last_reload_timestamp_seconds", "sluice_config_reloads_total", "sluice_workers",
                  "sluice_worker_connections", "sluice_worker_exchanges_active", "sluice_worker_accepted_total",
                  "sluice_worker_handed_off_total", "sluice_worker_loop_turns_total", "sluice_worker_block_bytes",
@@ -164,6 +164,7 @@ def test_every_promised_metric_is_there(gateway):
                  "sluice_upstream_queue_rejected_total", "sluice_log_dropped_total", "process_resident_memory_bytes",
                  "process_open_fds", "process_max_fds", "process_cpu_seconds_total", "process_start_time_seconds"):
         assert reading.has(name), name
+    assert reading.get("sluice_bugs_total") == 0
     assert reading.get("sluice_build_info") == 1 and reading.find("sluice_build_info")[0][1]["version"]
     assert abs(reading.get("process_open_fds") - gateway.fds()) <= 3
     assert reading.get("process_resident_memory_bytes") > 100000

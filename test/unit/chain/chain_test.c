@@ -237,6 +237,16 @@ START_TEST(a_chain_knows_the_phases_of_its_entries)
 }
 END_TEST
 
+START_TEST(a_name_that_nothing_has_is_told_with_the_nearest)
+{
+    begin(&(struct written){.top = "[ editr, nothing_like_it ]"});
+    ck_assert_uint_eq(notes_errors(notes), 2);
+    assert_told("did you mean 'editor'? name one of the plugins that are installed");
+    assert_told("plugin 'nothing_like_it': there is no nothing_like_it.so in ");
+    end();
+}
+END_TEST
+
 START_TEST(two_of_one_name_in_one_list_are_refused)
 {
     begin(&(struct written){.route = "[ probe, editor, probe ]"});
@@ -253,4 +263,4 @@ UNIT_MAIN("chain/chain", lists_follow_one_another_from_the_outside_in,
           what_was_taken_away_may_come_back_further_in, entries_of_an_upstream_replace_none,
           an_upstream_alone_makes_its_routes_begin_a_chain,
           members_of_any_of_stay_together_under_one_name, a_chain_knows_the_phases_of_its_entries,
-          two_of_one_name_in_one_list_are_refused)
+          two_of_one_name_in_one_list_are_refused, a_name_that_nothing_has_is_told_with_the_nearest)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import plugins
 from gateway import FIELDS
 from otlp import CLIENT, OTLP, SERVER, Collector
 from raw import SANITIZED, Client, wait_until
@@ -90,6 +91,17 @@ def test_an_exchange_is_a_server_span_with_a_client_span_below(start, upstream, 
     assert number(gateway, "exports_total", result="ok") == 1
     assert number(gateway, "sampled_total", by="parent") == 1
     assert number(gateway, "dropped_total") == 0
+
+
+def test_what_other_plugins_found_is_in_the_span(start, binary, upstream, collector):
+    config = traced(collector, upstream)
+    config["plugin_path"] = [plugins.folder(binary)]
+    config["plugins"].append(plugins.probe("found"))
+    gateway = start(config)
+    assert gateway.ask().status == 200
+    server, = collector.wait(1, kind=SERVER)
+    assert server.attributes["probe.word"] == "found"
+    assert all("probe.word" not in span.attributes for span in collector.spans(kind=CLIENT))
 
 
 def test_each_retry_is_a_span_and_the_parent_that_its_upstream_sees(start, upstreams, collector):

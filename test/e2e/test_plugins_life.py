@@ -116,6 +116,16 @@ def test_a_crash_names_plugin_and_phase(start, shelf, how):
     assert "plugins[0]" in gateway.stderr()
 
 
+def test_a_callback_that_holds_its_worker_is_warned_of(start, shelf):
+    gateway = start({"plugin_path": [str(shelf)], "plugins": [probe("a", request="slow"), probe("b", "b", request="fail")],
+                     "routes": [{"name": "all", "respond": {"status": 200}}]})
+    assert gateway.ask().status == 500
+    assert gateway.metric("sluice_plugin_slow_total", plugin="probe", phase="request_head") >= 1
+    told = gateway.log("plugin held its worker: what takes time belongs into offload() or a call")[0]
+    assert (told["plugin"], told["phase"], told["place"]) == ("probe", "request_head", "plugins[0]")
+    assert int(told["us"]) >= 15000
+
+
 def test_plugins_are_counted(start, shelf):
     gateway = start(config(shelf, probe("a", request="reply"), probe("b", "b")))
     gateway.ask()

@@ -9,8 +9,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT, MODE_CRASH, MODE_OVERFLOW };
+enum mode { MODE_PASS, MODE_REPLY, MODE_FAIL, MODE_WAIT, MODE_CRASH, MODE_OVERFLOW, MODE_SLOW };
 
 struct conf {
     struct sluice_span word, field;
@@ -32,6 +33,7 @@ static const struct sluice_choice modes[] = {{"pass", MODE_PASS, "Go on."},
                                              {"wait", MODE_WAIT, "Wait for nobody."},
                                              {"crash", MODE_CRASH, "Take the gateway down."},
                                              {"overflow", MODE_OVERFLOW, "By its stack."},
+                                             {"slow", MODE_SLOW, "Hold the worker for 20 ms."},
                                              {NULL, 0, NULL}};
 
 #define AT(member) offsetof(struct conf, member)
@@ -138,6 +140,9 @@ static enum sluice_verdict do_as_told(const struct sluice_call *call, uint32_t m
         break;
     case MODE_OVERFLOW:
         return (enum sluice_verdict)(deeper(NULL) & SLUICE_NEXT);
+    case MODE_SLOW:
+        nanosleep(&(struct timespec){0, 20000000}, NULL); /* as nobody may */
+        return SLUICE_NEXT;
     case MODE_WAIT:
         break;
     }
@@ -157,6 +162,7 @@ static enum sluice_verdict on_request_head(const struct sluice_call *call)
 
     mark(call, "request");
     call->host->attribute_set(call, conf->name_id, conf->word);
+    call->host->span_attribute(call, SLUICE_SPAN("probe.word"), conf->word);
     if (conf->text)
         call->host->field_set(call, SLUICE_REQUEST, SLUICE_SPAN("x-text"),
                               call->host->render(call, conf->text));

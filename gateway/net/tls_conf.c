@@ -100,6 +100,12 @@ static const struct choice mismatch_choices[] = {
 static const struct shape mismatch_shape = {
     .kind = SHAPE_CHOICE, .size = sizeof(int), .choices = mismatch_choices};
 
+static const struct shape session_shape = {.kind = SHAPE_DURATION,
+                                           .size = sizeof(uint64_t),
+                                           .min = 1000,
+                                           .max = 7 * 24 * 3600 * 1000,
+                                           .what = "a duration from 1s to 7d"};
+
 static const struct shape wait_shape = {.kind = SHAPE_DURATION,
                                         .size = sizeof(uint64_t),
                                         .min = 1,
@@ -256,6 +262,11 @@ static const struct field server_fields[] = {
      .preset = "true",
      .help = "Let clients resume a session with less work. Unless ticket_keys names a file, the "
              "keys change every 12 hours and live in memory only."},
+    {.name = "session_timeout",
+     .shape = &session_shape,
+     .offset = AT(session_ms),
+     .preset = "2h",
+     .help = "How long a session may be resumed. Clients are told."},
     {.name = "ticket_keys",
      .shape = &file_shape,
      .offset = AT(ticket_keys),

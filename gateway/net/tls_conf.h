@@ -51,6 +51,7 @@ struct tls_server_conf {
     int mismatch;    /* enum tls_mismatch */
     bool strict_sni; /* who asks for no name of ours gets no certificate */
     bool session_tickets;
+    uint64_t session_ms; /* how long a session may be resumed; 0: OpenSSL's 2 h */
     bool early_data;
     struct tls_file ticket_keys; /* empty: the process has keys of its own */
     struct tls_file key_log;     /* empty: none */

@@ -118,6 +118,8 @@ static enum err set_policy(SSL_CTX *context, const struct build *build)
 static enum err set_sessions(SSL_CTX *context, const struct build *build)
 {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    if (build->conf->session_ms > 0)
+        SSL_CTX_set_timeout(context, (long)(build->conf->session_ms / 1000));
     if (!SSL_CTX_set_session_id_context(context, build->scope, sizeof(build->scope)))
         return ERR_CONFIG;
     if (!build->conf->session_tickets) {

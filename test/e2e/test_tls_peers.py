@@ -9,6 +9,7 @@ import pytest
 import raw
 from gateway import plain
 from pki import Pki
+from raw import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,18 @@ def test_openssl_asks_and_resumes(start, pki, tmp_path, version):
         assert how in told and "HTTP/1.1 200 " in told, told
         assert "Verify return code: 0 (ok)" in told
     assert handshakes(gateway, "full") == 1 and handshakes(gateway, "resumed") == len(steps) - 1
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_is_told_how_long_it_may_resume(start, pki, tmp_path, version):
+    gateway = start(secured(pki, session_timeout="1s"))
+    saved = str(tmp_path / "session")
+    assert "lifetime hint: 1 (seconds)" in s_client(gateway, pki, version, "-sess_out", saved)
+    # It offers what it has all the same, until we say no.
+    wait_until(lambda: "New, TLSv1" in s_client(gateway, pki, version, "-sess_in", saved), what="the end of the session")
+    assert handshakes(gateway, "full") == 2
+    gateway.must_reload(secured(pki))
+    assert "lifetime hint: 7200 (seconds)" in s_client(gateway, pki, version)
 
 
 @pytest.mark.parametrize("group", ["X25519", "P-256", "P-384"])

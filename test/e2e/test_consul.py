@@ -64,7 +64,7 @@ def test_our_own_checks_come_on_top_of_what_it_says(fake, start, upstreams):
         fake.put("web", up.address)
     fake.put("web", critical.address, status="critical")
     made = config(fake)
-    made["upstreams"]["web"].update(panic_threshold="0%", health={
+    made["upstreams"]["web"].update(panic_threshold=0, health={
         "path": "/healthz", "interval": "50ms", "unhealthy_interval": "50ms", "jitter": "0%"})
     gateway = start(made)
     wait_members(gateway, good.address, unreachable.address, critical.address)

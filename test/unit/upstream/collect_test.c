@@ -194,10 +194,46 @@ START_TEST(every_number_has_its_family_and_labels)
                "sluice_upstream_backup_picks_total{upstream=\"app\"} 72\n"
                "# TYPE sluice_upstream_zone_picks_total counter\n"
                "sluice_upstream_zone_picks_total{upstream=\"app\",zone=\"own\"} 73\n"
-               "sluice_upstream_zone_picks_total{upstream=\"app\",zone=\"other\"} 74\n");
+               "sluice_upstream_zone_picks_total{upstream=\"app\",zone=\"other\"} 74\n"
+               "# TYPE sluice_upstream_tls_handshake_duration_seconds histogram\n");
+    tally_free(&tally);
+}
+END_TEST
+
+static bool page_has(const struct tally *tally, const char *text)
+{
+    struct upstream_numbers numbers = {.tally = tally, .n_workers = WORKERS};
+    struct metrics *metrics = metrics_new();
+    struct text out;
+    bool has;
+
+    text_init(&out, 1 << 20);
+    metrics_add(metrics, collect_upstreams, &numbers);
+    metrics_print(metrics, &out);
+    has = span_has(text_span(&out), span_of(text));
+    text_fini(&out);
+    metrics_free(&metrics);
+    return has;
+}
+
+START_TEST(times_are_said_over_all_workers_and_only_where_there_are_some)
+{
+    struct tally *tally = tally_new(WORKERS);
+    const struct tally_block *plain =
+        tally_get(tally, UPSTREAM_TALLY, SPAN("plain"), sizeof(struct upstream_counters));
+    const struct tally_block *app =
+        tally_get(tally, UPSTREAM_TALLY, SPAN("app"), sizeof(struct upstream_counters));
+
+    ck_assert_ptr_nonnull(plain);
+    for (unsigned i = 0; i < WORKERS; i++)
+        histogram_add(&((struct upstream_counters *)tally_slot(app, i))->tls_time, 1000000);
+    ck_assert(!page_has(tally, "tls_handshake_duration_seconds_count{upstream=\"plain\"}"));
+    ck_assert(page_has(tally, "tls_handshake_duration_seconds_count{upstream=\"app\"} 3\n"));
+    ck_assert(page_has(tally, "tls_handshake_duration_seconds_sum{upstream=\"app\"} 3"));
     tally_free(&tally);
 }
 END_TEST
 
 UNIT_MAIN("upstream/collect", key_is_cut_into_upstream_and_address,
-          sum_is_over_the_workers_own_slots, every_number_has_its_family_and_labels)
+          sum_is_over_the_workers_own_slots, every_number_has_its_family_and_labels,
+          times_are_said_over_all_workers_and_only_where_there_are_some)

@@ -103,7 +103,7 @@ static const struct shape mismatch_shape = {
 static const struct shape session_shape = {.kind = SHAPE_DURATION,
                                            .size = sizeof(uint64_t),
                                            .min = 1000,
-                                           .max = 7 * 24 * 3600 * 1000,
+                                           .max = UINT64_C(7) * 24 * 3600 * 1000,
                                            .what = "a duration from 1s to 7d"};
 
 static const struct shape wait_shape = {.kind = SHAPE_DURATION,

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from consul import HAS_CONSUL, Consul
+from gateway import read_text
 from raw import wait_until
 
 pytestmark = pytest.mark.skipif(not HAS_CONSUL, reason="no consul: scripts/install-deps test")
@@ -171,13 +172,24 @@ def test_a_start_with_nothing_but_nonsense_is_refused(agent, sluice, start, tmp_
     assert sluice("check", "-c", gateway.file).returncode == 0
 
 
+def has_asked(pid, port):
+    """Has it a connection to that port?"""
+    own = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            own.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue  # closed meanwhile
+    lines = [line.split() for line in read_text(f"/proc/{pid}/net/tcp").splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and f"socket:[{line[9]}]" in own for line in lines)
+
+
 def test_a_signal_ends_it_while_it_waits_for_consul(start, tmp_path):
     consul = Consul(tmp_path / "consul").start()
     try:
         consul.pause()
         gateway = start(configured(consul, "slow"), wait=False)
-        wait_until(lambda: os.path.exists(f"/proc/{gateway.pid}/fd") and any(
-            "socket" in os.readlink(f"/proc/{gateway.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{gateway.pid}/fd")))
+        wait_until(lambda: has_asked(gateway.pid, consul.port), what="the gateway asks Consul, which does not answer")
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(10) == 0
         gateway.stopped = True
